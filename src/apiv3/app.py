@@ -1,0 +1,130 @@
+"""Wiring only: settings -> storage -> services -> routes -> one ASGI app."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from pydantic import SecretStr
+
+from apiv3.model import collections
+from apiv3.operations.pruning import Pruning
+from apiv3.operations.reading import Reading
+from apiv3.operations.writing import Rules, Writing
+from apiv3.security.audit import AccessLog
+from apiv3.security.authenticator import AccessTokenVerifier, ApiSecretVerifier, Authenticator, JwtVerifier
+from apiv3.security.floods import InFlight
+from apiv3.security.gate import Gate
+from apiv3.security.policy import Policies
+from apiv3.security.proxies import Proxies
+from apiv3.security.subjects import Administration
+from apiv3.security.throttle import Throttle
+from apiv3.security.tokens import Tokens
+from apiv3.settings import Settings, load, provision
+from apiv3.storage.database import Database
+from apiv3.storage.documents import DocumentTable
+from apiv3.storage.policy import PolicyTable
+from apiv3.web.administration import Authorization, Roles, Subjects
+from apiv3.web.api import Api, ASGIApp, asgi_app
+from apiv3.web.collections import Documents
+from apiv3.web.pages import Pages
+from apiv3.web.requests import Limits
+from apiv3.web.routes import Route, demanded, routes
+from apiv3.web.service import Service
+
+
+class Installation:
+    """All the parts of one server process, put together from its settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.collections = collections.table(settings.api3_extra_collections)
+        self.limits = Limits(settings.api3_max_body, settings.api3_request_timeout, settings.api3_max_limit)
+        self.database = Database(settings.database)
+        self.documents = DocumentTable(self.database)
+        policy_table = PolicyTable(self.database)
+        api_secret, jwt_key = _text(settings.api_secret), _text(settings.jwt_key)
+        self.policies = Policies(policy_table, api_secret, settings.auth_default_roles)
+        self.administration = Administration(policy_table, self.policies)
+        self.tokens = Tokens(jwt_key, settings.api3_jwt_lifetime)
+        verifiers = (
+            ApiSecretVerifier(api_secret),
+            JwtVerifier(self.tokens, self.policies),
+            AccessTokenVerifier(self.policies),
+        )
+        self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), self.policies)
+        self.access_log = AccessLog() if settings.access_log else AccessLog(None)
+
+    def gate(self) -> Gate:
+        settings = self.settings
+        return Gate(
+            self.authenticator,
+            Proxies(settings.trusted_proxies),
+            enabled=settings.api3_security_enable,
+            require_https=settings.api3_require_https,
+            timestamp_rule=settings.api3_client_timestamp,
+            tolerance=settings.api3_time_skew_tolerance,
+            api_secret_enabled=settings.api_secret_enable,
+        )
+
+    def routes(self) -> Sequence[Route]:
+        settings = self.settings
+        reading = Reading(self.documents, self.collections)
+        rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)
+        writing = Writing(self.documents, rules)
+        table: list[Route] = []
+        table += routes(
+            Service(reading, self.documents),
+            {name: Documents(each, reading, writing, self.limits) for name, each in self.collections.items()},
+            Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
+            Subjects(self.administration, self.policies, self.limits),
+            Roles(self.administration, self.policies, self.limits),
+            Pages(lambda: table),
+        )
+        return table
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Connected, up to date with the policy, and with the background work going on."""
+        await self.database.connect()
+        try:
+            await self.documents.prepare(tuple(self.collections))
+            await self.policies.refresh()
+            pruning = Pruning(self.documents, self.settings.api3_autoprune)
+            tasks = [asyncio.create_task(work) for work in (self.policies.follow(), pruning.run())]
+            yield
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            self.access_log.flush()
+            await self.database.disconnect()
+
+
+def _text(secret: SecretStr | None) -> str:
+    if secret is None:
+        raise RuntimeError("the settings were not provisioned with secrets")
+    return secret.get_secret_value()
+
+
+def build(installation: Installation) -> ASGIApp:
+    """The ASGI app of an installation."""
+    settings = installation.settings
+    in_flight = InFlight(settings.api3_max_in_flight)
+    api = Api(installation.routes(), installation.gate(), in_flight, installation.access_log)
+    return asgi_app(api, installation.running, settings.cors_origins)
+
+
+def configure_logging() -> None:
+    """Plain lines on standard error; what libraries say about their own affairs only from a warning on."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("alembic", "databases", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def create() -> ASGIApp:
+    """What a worker process of `apiv3 serve` runs; its settings come from the environment, `.env` and APIV3_DATA."""
+    configure_logging()
+    return build(Installation(provision(load())))

@@ -1,0 +1,48 @@
+"""`apiv3 db`: the database's tables."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import click
+
+from apiv3.settings import Settings, SettingsError, load, provision, without_password
+
+
+@click.group()
+def db() -> None:
+    """The database's tables."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the tables to what this version needs. Any number of processes may do so at once.
+
+    `apiv3 serve` does the same when it starts.
+    """
+    settings = provision(load())
+    before, after = migrate(settings)
+    where = without_password(settings.database)
+    click.echo(f"{where}: {'nothing to do, ' if before == after else ''}the tables are at revision {after}.")
+
+
+def migrate(settings: Settings) -> tuple[str | None, str]:
+    """The revisions before and after. Raises SettingsError when the database cannot be reached or used.
+
+    In a process of its own: what Alembic loads would stay in the server's memory for as long as it runs.
+    """
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as process:
+        return process.submit(_migrate, settings.database).result()
+
+
+def _migrate(url: str) -> tuple[str | None, str]:
+    from apiv3.storage import schema
+
+    try:
+        return schema.upgrade(url)
+    except Exception as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise SettingsError(f"DATABASE_URL is {without_password(url)!r}, which cannot be used: {reason}") from None

@@ -1,0 +1,183 @@
+"""`apiv3 serve`: the server, and its first start."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import ssl
+import threading
+from math import ceil
+from typing import Any
+
+import click
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from apiv3 import __version__
+from apiv3.app import Installation
+from apiv3.cli.installation import run
+from apiv3.model.errors import Conflict
+from apiv3.model.identity import Subject
+from apiv3.security.proxies import is_loopback
+from apiv3.settings import Settings, SettingsError, load, provision, without_password
+from apiv3.web.protocol import BoundedProtocol
+from apiv3.web.redirect import Redirect
+
+ADMIN = "admin"
+_log = logging.getLogger("apiv3")
+
+_NO_SECURITY = """SECURITY IS SWITCHED OFF
+******************************************************************************
+API3_SECURITY_ENABLE is false: whoever reaches this server can read, change and
+delete everything. This is for debugging; never run it so with real data.
+******************************************************************************"""
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (PORT, 8000).")
+@click.option("--workers", type=int, help="Number of processes (WORKERS, 1).")
+@click.option("--tls-cert", help="Certificate chain, PEM (TLS_CERT); with it the server speaks HTTPS.")
+@click.option("--tls-key", help="Private key, PEM (TLS_KEY).")
+@click.option("--http-port", type=int, help="Beside TLS: a port that sends plain HTTP to HTTPS (HTTP_PORT).")
+def serve(**options: str | int | None) -> None:
+    """Start the server.
+
+    The first start creates the data directory, the tables, the secrets and the subject "admin", and prints its token.
+
+    \b
+    apiv3 serve
+    apiv3 serve --host 0.0.0.0 --port 443 --tls-cert chain.pem --tls-key key.pem --http-port 80
+    DATABASE_URL=postgresql://apiv3:password@db/apiv3 apiv3 serve --workers 4
+    """
+    os.environ.update({name.upper(): str(value) for name, value in options.items() if value is not None})
+    settings = provision(load())
+    check_exposure(settings)
+    _check_tls(settings)
+    listener = _listen(settings.host, settings.port)
+    token = run(_first_start)
+    _announce(settings, listener.getsockname()[1], token)
+    if settings.http_port is not None:
+        _redirect(settings, settings.http_port, listener.getsockname()[1])
+    _serve(settings, listener)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Without security: warn at every start, and refuse to listen to the network unless told twice."""
+    if settings.api3_security_enable:
+        return
+    local = settings.host == "localhost" or is_loopback(settings.host)
+    if not local and not settings.api3_security_disabled_on_network:
+        raise SettingsError(
+            f"API3_SECURITY_ENABLE is false, so everybody who reaches HOST {settings.host} could read and change everything; "
+            "listen on 127.0.0.1, or set API3_SECURITY_DISABLED_ON_NETWORK=true too if you really mean it."
+        )
+    _log.warning(_NO_SECURITY)
+
+
+def _check_tls(settings: Settings) -> None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        files = f"TLS_CERT is {str(settings.tls_cert)!r} and TLS_KEY is {str(settings.tls_key)!r}"
+        raise SettingsError(f"{files}, which cannot be used: {error}.") from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise SettingsError(f"HOST is {host!r} and PORT is {port}, where nothing can listen: {error}.") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+async def _first_start(installation: Installation) -> str | None:
+    """Create the subject `admin` in an installation without subjects; its access token, None if there were some."""
+    if installation.policies.current.subjects:
+        return None
+    try:
+        admin = await installation.administration.add_subject(Subject("", ADMIN, ("admin",), "created at the first start"))
+    except Conflict:  # another process was faster
+        return None
+    return installation.policies.current.token(admin)
+
+
+def _announce(settings: Settings, port: int, token: str | None) -> None:
+    scheme = "https" if settings.tls_cert else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"{scheme}://{host}:{port}"
+    click.echo(f"apiv3 {__version__} listens on {url}, with its data in {without_password(settings.database)}")
+    if token is not None:
+        words = {"url": url, "token": token, "options": " -k" if settings.tls_cert else ""}
+        click.echo(_WELCOME.format(**words, post=_POST.format(**words)))
+
+
+_WELCOME = """
+This is the first start. The subject "admin" may do everything; its access token, shown only now
+(later: apiv3 subject show admin):
+
+    {token}
+
+Read the latest glucose entries:
+
+curl -s{options} "{url}/api/v3/entries?sort\\$desc=date&limit=10&token={token}&now=$(date +%s)000"
+
+Trade the token for a JWT, and post a glucose entry with it:
+
+{post}
+"""
+
+_POST = " ".join(
+    (
+        'curl -s{options} -X POST "{url}/api/v3/entries"',
+        '-H "Authorization: Bearer $(curl -s{options} {url}/api/v2/authorization/request/{token}'
+        """ | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')\"""",
+        '-H "Date: $(date +%s)000" -H "Content-Type: application/json"',
+        """-d '{{"app":"curl","device":"terminal","type":"sgv","sgv":120,"date":'$(date +%s)'000}}'""",
+    )
+)
+
+
+def _redirect(settings: Settings, port: int, tls_port: int) -> None:
+    """Listen for plain HTTP in a thread of its own, whatever the number of worker processes."""
+    listener = _listen(settings.host, port)
+    config = _config(settings, Redirect(tls_port), lifespan="off")
+    threading.Thread(target=uvicorn.Server(config).run, args=([listener],), daemon=True, name="http-port").start()
+
+
+def _config(settings: Settings, app: Any, **options: Any) -> uvicorn.Config:
+    """uvicorn as we want it: nothing trusted that a client sends, nothing said about itself, everything bounded."""
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        h11_max_incomplete_event_size=settings.api3_max_headers,
+        timeout_keep_alive=ceil(settings.api3_request_timeout),
+        timeout_graceful_shutdown=10,
+        **options,
+    )
+
+
+def _serve(settings: Settings, listener: socket.socket) -> None:
+    config = _config(
+        settings,
+        "apiv3.app:create",
+        factory=True,
+        lifespan="on",
+        workers=settings.workers,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    if settings.workers == 1:
+        uvicorn.Server(config).run([listener])
+    else:
+        Multiprocess(config, [listener]).run()

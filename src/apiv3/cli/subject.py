@@ -1,0 +1,129 @@
+"""`apiv3 subject` and `apiv3 check`: who may call, and what they may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from apiv3.app import Installation
+from apiv3.cli.installation import as_json, run, show
+from apiv3.model.identity import Subject
+from apiv3.security.permissions import Permission
+from apiv3.security.policy import compile_role
+
+
+@click.group()
+def subject() -> None:
+    """Subjects: people, apps and scripts that may call."""
+
+
+def _record(installation: Installation, found: Subject, *, token: bool) -> dict[str, Any]:
+    record = {"_id": found.id, "name": found.name, "roles": list(found.roles), "notes": found.notes}
+    return record | ({"accessToken": installation.policies.current.token(found)} if token else {})
+
+
+def _find(installation: Installation, name: str) -> Subject:
+    """By name or by id."""
+    for found in installation.policies.current.subjects:
+        if name in (found.name, found.id):
+            return found
+    raise click.ClickException(f"There is no subject {name!r}; `apiv3 subject list` shows them all.")
+
+
+@subject.command()
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, help="A role that it has; may be repeated. `apiv3 role list` shows them.")
+@click.option("--notes", default="", help="Anything worth remembering about it.")
+@as_json
+def add(name: str, roles: tuple[str, ...], notes: str, as_json: bool) -> None:
+    """Add a subject and print its access token.
+
+    \b
+    apiv3 subject add phone --role readable --role careportal
+    """
+
+    async def work(installation: Installation) -> dict[str, Any]:
+        added = await installation.administration.add_subject(Subject("", name, roles, notes))
+        return _record(installation, added, token=True)
+
+    show(run(work), as_json)
+
+
+@subject.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """List all subjects, without their tokens."""
+
+    async def work(installation: Installation) -> list[dict[str, Any]]:
+        return [_record(installation, found, token=False) for found in installation.policies.current.subjects]
+
+    show(run(work), as_json)
+
+
+@subject.command("show")
+@click.argument("name")
+@as_json
+def show_(name: str, as_json: bool) -> None:
+    """Show one subject with its access token. NAME is its name or its _id."""
+
+    async def work(installation: Installation) -> dict[str, Any]:
+        return _record(installation, _find(installation, name), token=True)
+
+    show(run(work), as_json)
+
+
+@subject.command()
+@click.argument("name")
+@as_json
+def rotate(name: str, as_json: bool) -> None:
+    """Give a subject a new access token; the old one and its JWTs are dead within a second."""
+
+    async def work(installation: Installation) -> dict[str, Any]:
+        rotated = await installation.administration.rotate(_find(installation, name).id)
+        return _record(installation, rotated, token=True)
+
+    show(run(work), as_json)
+
+
+@subject.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove a subject; its access token and its JWTs are dead within a second."""
+
+    async def work(installation: Installation) -> None:
+        await installation.administration.remove_subject(_find(installation, name).id)
+
+    run(work)
+    click.echo(f"Removed {name}.")
+
+
+@click.command()
+@click.argument("subject")
+@click.argument("permission")
+@click.pass_context
+def check(context: click.Context, subject: str, permission: str) -> None:
+    """Tell whether SUBJECT holds PERMISSION, and which role grants it. Exit status 0: it does; 1: it does not.
+
+    \b
+    apiv3 check phone api:entries:read
+    """
+    try:
+        wanted = Permission.parse(permission)
+    except ValueError as error:
+        raise click.ClickException(f"{permission!r} is malformed: {error}.") from error
+
+    async def work(installation: Installation) -> list[str]:
+        snapshot = installation.policies.current
+        roles = snapshot.principal(_find(installation, subject)).roles
+        return [
+            name
+            for name in roles
+            if name in snapshot.roles and any(p.implies(wanted) for p in compile_role(snapshot.roles[name]))
+        ]
+
+    granting = run(work)
+    if not granting:
+        click.echo(f"no: none of the roles of {subject} grants {permission}")
+        context.exit(1)
+    click.echo(f"yes: {subject} holds {permission} by the role {', '.join(granting)}")

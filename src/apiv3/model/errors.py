@@ -1,0 +1,136 @@
+"""Every way in which a request can fail, as one tree: a status, a message, sometimes headers.
+
+    ApiError
+    ├── BadRequest 400            ├── NotAcceptable 406        ├── TooManyRequests 429
+    ├── Unauthorized 401          ├── RequestTimeout 408       └── StorageUnavailable 503
+    │   ├── MissingToken          ├── Conflict 409
+    │   ├── BadToken              ├── Gone 410
+    │   └── AdministrationRefused ├── PreconditionFailed 412
+    ├── Forbidden 403             ├── TooLarge 413
+    │   └── MissingPermission     ├── UnsupportedMediaType 415
+    │                             └── ReadOnly 422
+    └── NotFound 404
+        └── BadOperation
+
+Operations raise them; one place in `web` renders them. The messages are those of the wire contract, section 4.
+"""
+
+from __future__ import annotations
+
+
+class ApiError(Exception):
+    """A refusal that the caller is told about: HTTP `status`, `message`, `description`, extra `headers`."""
+
+    status = 500
+    message: str | None = None
+    description: str | None = None
+
+    def __init__(self, message: str | None = None, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message or self.message or type(self).__name__)
+        if message is not None:
+            self.message = message
+        self.headers = headers
+
+
+class BadRequest(ApiError):
+    status = 400
+
+
+class Unauthorized(ApiError):
+    status = 401
+
+
+class MissingToken(Unauthorized):
+    """No credential at all, or a `token` in the query that does not resolve."""
+
+    message = "Missing or bad access token or JWT"
+
+
+class BadToken(Unauthorized):
+    """A bearer token that does not resolve: unknown, expired, forged."""
+
+    message = "Bad access token or JWT"
+
+
+class AdministrationRefused(Unauthorized):
+    """The one refusal of `/api/v2/authorization`, whatever the reason."""
+
+    message = "Unauthorized"
+    description = "Invalid/Missing"
+
+
+class Forbidden(ApiError):
+    status = 403
+
+
+class NotSecure(Forbidden):
+    message = "Not using SSL/TLS"
+
+
+class MissingPermission(Forbidden):
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"Missing permission {permission}")
+        self.permission = permission
+
+
+class NotFound(ApiError):
+    status = 404
+
+
+class BadOperation(NotFound):
+    message = "Bad operation or collection"
+
+
+class NotAcceptable(ApiError):
+    status = 406
+    message = "Unsupported output format requested"
+
+
+class RequestTimeout(ApiError):
+    status = 408
+    message = "The request body took too long to arrive"
+
+
+class Conflict(ApiError):
+    status = 409
+
+
+class Gone(ApiError):
+    status = 410
+
+
+class PreconditionFailed(ApiError):
+    status = 412
+
+
+class TooLarge(ApiError):
+    status = 413
+    message = "Request body too large"
+
+
+class UnsupportedMediaType(ApiError):
+    status = 415
+    message = "Compressed request bodies are not supported"
+
+
+class ReadOnly(ApiError):
+    status = 422
+    message = "Trying to modify read-only document"
+
+
+class TooManyRequests(ApiError):
+    status = 429
+    message = "Too many requests, try again later"
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(message, headers=(("Retry-After", str(retry_after)),))
+
+
+class StorageUnavailable(ApiError):
+    """The database is down, locked or full. Nothing was stored; the same request may be sent again."""
+
+    status = 503
+    message = "Storage is unavailable, try again later"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message, headers=(("Retry-After", "5"),))

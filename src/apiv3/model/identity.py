@@ -1,0 +1,52 @@
+"""Who can call: subjects and the roles that they have."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+LONGEST_NAME = 200
+
+
+def is_object_id(text: object) -> bool:
+    """Whether `text` is an object id: 24 lower-case hex digits, as document databases mint them."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A named list of permissions. Built-in roles have no id."""
+
+    name: str
+    permissions: tuple[str, ...]
+    notes: str = ""
+    id: str | None = None
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Somebody or something that may call: a name, roles, and (derived, never stored) an access token."""
+
+    id: str
+    name: str
+    roles: tuple[str, ...]
+    notes: str = ""
+    created_at: str = ""
+    nonce: str = field(default="", repr=False)
+
+
+BUILT_IN_ROLES = tuple(
+    Role(name, permissions, notes)
+    for name, permissions, notes in (
+        ("admin", ("*",), "may do everything"),
+        ("denied", (), "may do nothing"),
+        ("status-only", ("api:status:read",), "may see the server's status"),
+        ("readable", ("*:*:read",), "may read every collection"),
+        ("careportal", ("api:treatments:create",), "may add treatments"),
+        ("devicestatus-upload", ("api:devicestatus:create",), "may add device status"),
+        ("activity", ("api:activity:create",), "may add activity"),
+    )
+)
+"""The roles of the wire contract, section 2. A stored role of the same name overrides the built-in one."""

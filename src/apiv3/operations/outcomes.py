@@ -1,0 +1,19 @@
+"""What an operation did, for whoever tells the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document was stored. `srv_modified`: ms.
+
+    `created`: it is new. `deduplicated`: it replaced one that was found to be the same; `former` is that one's identifier.
+    """
+
+    identifier: str
+    srv_modified: int
+    created: bool = False
+    deduplicated: bool = False
+    former: str | None = None

@@ -1,0 +1,59 @@
+"""READ, SEARCH, HISTORY, LASTMODIFIED and STATUS (wire contract, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apiv3.model.collections import Collection
+from apiv3.model.errors import Gone, NotFound
+from apiv3.model.queries import Query
+from apiv3.security.permissions import Demand
+from apiv3.security.principal import Principal
+from apiv3.storage.contracts import DocumentStore, Page, Stored
+
+_ACTIONS = ("create", "read", "update", "delete")
+
+
+class Reading:
+    """The operations that change nothing."""
+
+    def __init__(self, store: DocumentStore, collections: Mapping[str, Collection]) -> None:
+        self._store, self._collections = store, collections
+
+    async def read(self, who: Principal, collection: Collection, identifier: str) -> Stored:
+        """One document. Raises MissingPermission, NotFound, Gone."""
+        demand = Demand.of("api", collection.name, "read")
+        if not who.allows(demand):
+            who.demand(demand.on(identifier))
+        stored = await self._store.get(collection.name, identifier)
+        if stored is None:
+            raise NotFound
+        if not stored.valid:
+            raise Gone
+        return stored
+
+    async def search(self, who: Principal, collection: Collection, query: Query) -> Page:
+        """The documents that match, deleted ones left out. Raises MissingPermission."""
+        who.demand(Demand.of("api", collection.name, collection.list_action))
+        return await self._store.search(collection.name, query)
+
+    async def history(self, who: Principal, collection: Collection, since: int, limit: int) -> Page:
+        """What changed after `since` (ms, exclusive), deleted documents included. Raises MissingPermission."""
+        who.demand(Demand.of("api", collection.name, collection.list_action))
+        return await self._store.history(collection.name, since, limit)
+
+    async def last_modified(self, who: Principal) -> Mapping[str, int]:
+        """Collection -> ms, for those that the caller may read and that hold something."""
+        fields = {
+            name: collection.clock_field
+            for name, collection in self._collections.items()
+            if who.allows(Demand.of("api", name, "read"))
+        }
+        return await self._store.last_modified(fields)
+
+    def rights(self, who: Principal) -> Mapping[str, str]:
+        """Collection -> the first letters of what the caller may do there, out of `crud`."""
+        return {
+            name: "".join(action[0] for action in _ACTIONS if who.allows(Demand.of("api", name, action)))
+            for name in self._collections
+        }

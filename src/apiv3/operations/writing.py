@@ -1,0 +1,192 @@
+"""CREATE, UPDATE, PATCH and DELETE (wire contract, section 4).
+
+Each is one transaction that first takes the collection's clock; from then on nobody else writes to the collection. So what
+is looked up stays true, and eight concurrent CREATEs of one document make one document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apiv3.model import documents
+from apiv3.model.collections import Collection
+from apiv3.model.documents import Document
+from apiv3.model.errors import Gone, NotFound, PreconditionFailed, ReadOnly
+from apiv3.operations.outcomes import Written
+from apiv3.security.permissions import Demand
+from apiv3.security.principal import Principal
+from apiv3.storage.contracts import DocumentStore, DocumentWriter, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Switches of the installation. `dedup_fallback`: API3_DEDUP_FALLBACK_ENABLED; `created_at_fallback`: likewise."""
+
+    dedup_fallback: bool = True
+    created_at_fallback: bool = True
+
+
+class Writing:
+    """The operations that change documents."""
+
+    def __init__(self, store: DocumentStore, rules: Rules) -> None:
+        self._store, self._rules = store, rules
+
+    async def create(self, who: Principal, collection: Collection, sent: Mapping[str, Any]) -> Written:
+        """Insert a document, or replace the one that is the same, also a deleted one.
+
+        Raises MissingPermission, ReadOnly, BadRequest.
+        """
+        new = self._normalise(sent)
+        async with self._store.writing(collection.name) as writer:
+            stored = await self._duplicate(writer, collection, new)
+            if stored is None:
+                return await _insert(writer, who, _demand(collection, "create"), new)
+            who.demand(_demand(collection, "update"))
+            await _replace(writer, who, stored, new, sent, free=_free_in_duplicate(stored, new))
+        former = stored.identifier if stored.identifier != new["identifier"] else None
+        return Written(new["identifier"], new["srvModified"], deduplicated=True, former=former)
+
+    async def update(
+        self,
+        who: Principal,
+        collection: Collection,
+        identifier: str,
+        sent: Mapping[str, Any],
+        unmodified_since: int | None = None,
+    ) -> Written:
+        """Replace the document at `identifier`, or insert one there. `unmodified_since`: seconds.
+
+        Raises MissingPermission, Gone, PreconditionFailed, ReadOnly, BadRequest.
+        """
+        new = self._normalise({**sent, "identifier": identifier})
+        async with self._store.writing(collection.name) as writer:
+            stored = await writer.find(identifier)
+            if stored is None:
+                return await _insert(writer, who, _demand(collection, "create").on(identifier), new)
+            who.demand(_demand(collection, "update").on(identifier))
+            _check_state(stored, unmodified_since)
+            await _replace(writer, who, stored, new, sent)
+        return Written(identifier, new["srvModified"])
+
+    async def patch(
+        self,
+        who: Principal,
+        collection: Collection,
+        identifier: str,
+        sent: Mapping[str, Any],
+        unmodified_since: int | None = None,
+    ) -> Written:
+        """Set some fields of a document. Raises NotFound and whatever `update` raises."""
+        patch = self._normalise(sent, partial=True)
+        async with self._store.writing(collection.name) as writer:
+            stored = await _find(writer, identifier)
+            who.demand(_demand(collection, "update").on(identifier))
+            _check_state(stored, unmodified_since)
+            old = stored.document
+            documents.check_change(patch, old)
+            documents.validate(patch, partial=True)
+            documents.resolve_duration(patch, old, patch=True)
+            new = old | patch | {"srvModified": writer.tick()}
+            _sign(new, "modifiedBy", who)
+            await writer.replace(stored, new)
+        return Written(identifier, new["srvModified"])
+
+    async def delete(self, who: Principal, collection: Collection, identifier: str, *, permanent: bool = False) -> None:
+        """Mark a document as deleted, or remove it for good. Raises MissingPermission, NotFound, ReadOnly."""
+        async with self._store.writing(collection.name) as writer:
+            stored = await _find(writer, identifier)
+            who.demand(_demand(collection, "delete").on(identifier))
+            old = stored.document
+            if documents.is_read_only(old):
+                raise ReadOnly
+            if permanent:
+                await writer.remove(stored)
+                return
+            new = old | {"isValid": False, "srvModified": writer.tick()}
+            _sign(new, "modifiedBy", who)
+            await writer.replace(stored, new)
+
+    def _normalise(self, sent: Mapping[str, Any], *, partial: bool = False) -> Document:
+        return documents.normalise(sent, created_at_fallback=self._rules.created_at_fallback, partial=partial)
+
+    async def _duplicate(self, writer: DocumentWriter, collection: Collection, new: Document) -> Stored | None:
+        """The stored document that a new one is the same as: by identifier, else by the collection's fallback fields."""
+        if isinstance(new["identifier"], str) and (stored := await writer.find(new["identifier"])):
+            return stored
+        if not self._rules.dedup_fallback or not collection.fallback or not all(name in new for name in collection.fallback):
+            return None
+        first, *others = collection.fallback
+        if not isinstance(new[first], int if first == "date" else str):
+            return None
+        for stored in await writer.find_unidentified(first, new[first]):
+            old = stored.document
+            if all(documents.same(new[name], old.get(name)) for name in others):
+                return stored
+        return None
+
+
+def _demand(collection: Collection, action: str) -> Demand:
+    return Demand.of("api", collection.name, action)
+
+
+async def _find(writer: DocumentWriter, identifier: str) -> Stored:
+    stored = await writer.find(identifier)
+    if stored is None:
+        raise NotFound
+    return stored
+
+
+def _check_state(stored: Stored, unmodified_since: int | None) -> None:
+    """Raises Gone for a deleted document, PreconditionFailed for one that changed after `unmodified_since` (seconds)."""
+    if not stored.valid:
+        raise Gone
+    if unmodified_since is not None and stored.srv_modified // 1000 > unmodified_since:
+        raise PreconditionFailed
+
+
+def _free_in_duplicate(stored: Stored, new: Document) -> set[str]:
+    """What a duplicate may change: the identifier; and what a document from elsewhere never had, such as `app`."""
+    if stored.identified:
+        return {"identifier"}
+    return {"identifier"} | (new.keys() - stored.document.keys())
+
+
+async def _insert(writer: DocumentWriter, who: Principal, demand: Demand, new: Document) -> Written:
+    who.demand(demand)
+    documents.validate(new)
+    for field in documents.SERVER_OWNED:
+        new.pop(field, None)
+    new["srvModified"] = new["srvCreated"] = writer.tick()
+    _sign(new, "subject", who)
+    await writer.insert(new)
+    return Written(new["identifier"], new["srvModified"], created=True)
+
+
+async def _replace(
+    writer: DocumentWriter,
+    who: Principal,
+    stored: Stored,
+    new: Document,
+    sent: Mapping[str, Any],
+    free: set[str] | frozenset[str] = frozenset(),
+) -> None:
+    """Put `new` in the place of a stored document; `new` gets the fields that the server owns."""
+    old = stored.document
+    documents.inherit(new, old, sent)
+    documents.check_change(new, old, free=free)
+    documents.validate(new)
+    documents.resolve_duration(new, old, patch=False)
+    for field in documents.SERVER_OWNED:
+        new.pop(field, None)
+    new["srvModified"] = writer.tick()
+    new["srvCreated"] = old["srvCreated"]
+    _sign(new, "subject", who)
+    await writer.replace(stored, new)
+
+
+def _sign(document: Document, field: str, who: Principal) -> None:
+    if who.name is not None:
+        document[field] = who.name

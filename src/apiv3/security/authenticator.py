@@ -1,0 +1,126 @@
+"""From a credential to a principal: the first verifier that knows its shape decides; failures are slowed down."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from apiv3.model.errors import BadToken, MissingToken, Unauthorized
+from apiv3.security import secrets
+from apiv3.security.policy import Policies
+from apiv3.security.principal import ADMINISTRATOR, Principal
+from apiv3.security.throttle import Throttle
+from apiv3.security.tokens import Expired, Tokens
+
+Source = Literal["query", "header", "api-secret"]
+_MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret, where in the request it stood, and the address that sent it."""
+
+    secret: str = field(repr=False)
+    source: Source
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A good credential: whose it is, until when (seconds since the epoch; None: for as long as the subject has it)."""
+
+    principal: Principal
+    access_token: str = field(repr=False)
+    expires: float | None = None
+
+
+class Verifier(Protocol):
+    """One kind of credential."""
+
+    def verify(self, credential: Credential) -> Identity | None:
+        """None: not of my kind. Raises ValueError: of my kind, but bad; nobody else is asked then."""
+
+
+class JwtVerifier:
+    """Three parts with dots between them: a JSON Web Token. Whose access token it carries must still be known."""
+
+    def __init__(self, tokens: Tokens, policies: Policies) -> None:
+        self._tokens, self._policies = tokens, policies
+
+    def verify(self, credential: Credential) -> Identity | None:
+        if credential.secret.count(".") != 2:
+            return None
+        claims = self._tokens.verify(credential.secret)
+        principal = self._policies.current.find(claims.access_token)
+        if principal is None:
+            raise ValueError("the subject is gone, or has a new token")
+        return Identity(principal, claims.access_token, claims.expires)
+
+
+class AccessTokenVerifier:
+    """Everything else: the access token of a subject."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def verify(self, credential: Credential) -> Identity | None:
+        principal = self._policies.current.find(credential.secret)
+        if principal is None:
+            raise ValueError("unknown")
+        return Identity(principal, credential.secret)
+
+
+class ApiSecretVerifier:
+    """The hex SHA-1 of API_SECRET in its own header, where the route takes it."""
+
+    def __init__(self, api_secret: str) -> None:
+        self._digest = secrets.sha1(api_secret)
+
+    def verify(self, credential: Credential) -> Identity | None:
+        if credential.source != "api-secret":
+            return None
+        if not secrets.same(credential.secret.lower(), self._digest):
+            raise ValueError("not the secret")
+        return Identity(ADMINISTRATOR, "")
+
+
+class Authenticator:
+    """Who presents this credential? What was found good is remembered until it expires or the policy changes."""
+
+    def __init__(self, verifiers: tuple[Verifier, ...], throttle: Throttle, policies: Policies) -> None:
+        self._verifiers, self._throttle = verifiers, throttle
+        self._known: dict[tuple[str, Source], Identity] = {}
+        policies.on_change.append(self._known.clear)
+
+    async def identify(self, credential: Credential) -> Identity:
+        """Raises MissingToken or BadToken, by where the credential stood; TooManyRequests."""
+        known = self._known.get((credential.secret, credential.source))
+        if known is not None and (known.expires is None or time.time() < known.expires):
+            return known
+        try:
+            identity = self._verify(credential)
+        except Expired as error:
+            raise _refusal(credential) from error
+        except ValueError as error:
+            await self._throttle.fail(credential.address, credential.secret)
+            raise _refusal(credential) from error
+        self._throttle.clear(credential.secret)
+        self._remember(credential, identity)
+        return identity
+
+    def _verify(self, credential: Credential) -> Identity:
+        for verifier in self._verifiers:
+            identity = verifier.verify(credential)
+            if identity is not None:
+                return identity
+        raise ValueError("nobody knows this kind of credential")
+
+    def _remember(self, credential: Credential, identity: Identity) -> None:
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        self._known[credential.secret, credential.source] = identity
+
+
+def _refusal(credential: Credential) -> Unauthorized:
+    return MissingToken() if credential.source == "query" else BadToken()

@@ -1,0 +1,150 @@
+"""The gate round every route. The order of its checks is the wire contract's, section 1:
+
+    security switched off? -> HTTPS -> timestamp -> credential -> permission
+
+Whatever it refuses, it refuses before the body is read or anything is looked up.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote
+
+from apiv3.model import timestamps
+from apiv3.model.errors import (
+    AdministrationRefused,
+    BadRequest,
+    MissingPermission,
+    MissingToken,
+    NotSecure,
+    Unauthorized,
+)
+from apiv3.security.authenticator import Authenticator, Credential, Source
+from apiv3.security.calls import Call
+from apiv3.security.permissions import Demand
+from apiv3.security.principal import ANYBODY, STRANGER, Principal
+from apiv3.security.proxies import Proxies
+
+TimestampRule = Literal["required", "optional", "off"]
+_BEARER = "bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may come in by a route.
+
+    `demands`: it takes one of them; the first one is named in a refusal. None at all: whoever is known.
+    `public`: nobody is asked who they are. `instance`: the route's last parameter is the document that is demanded.
+    `administration`: a route of /api/v2/authorization: no timestamp, API_SECRET will do, one refusal for everything.
+    """
+
+    demands: tuple[Demand, ...] = ()
+    public: bool = False
+    instance: bool = False
+    administration: bool = False
+
+    def check(self, principal: Principal, params: tuple[bytes, ...]) -> None:
+        """Raises MissingPermission when the principal holds none of what the route could need."""
+        if not self.demands:
+            return
+        for demand in self.demands:
+            if principal.allows(demand):
+                return
+        if self.instance:
+            document = unquote(params[-1])
+            if any(principal.allows(demand.on(document)) for demand in self.demands):
+                return
+        raise MissingPermission(self.demands[0].name)
+
+
+class Gate:
+    """Admits calls. `tolerance`: minutes that a client's clock may be off, either way, bounds included."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        proxies: Proxies,
+        *,
+        enabled: bool = True,
+        require_https: bool = True,
+        timestamp_rule: TimestampRule = "required",
+        tolerance: float = 5,
+        api_secret_enabled: bool = True,
+    ) -> None:
+        self._authenticator, self._proxies = authenticator, proxies
+        self._enabled, self._require_https = enabled, require_https
+        self._timestamp_rule, self._tolerance = timestamp_rule, tolerance * 60_000
+        self._api_secret_enabled = api_secret_enabled
+
+    def locate(self, call: Call) -> None:
+        """Find out where the call comes from and whether nobody could listen in."""
+        peer = call.address
+        call.secure = self._proxies.is_secure(call.scope["scheme"], peer, call.headers)
+        call.address = self._proxies.address(peer, call.headers)
+
+    async def admit(self, call: Call, access: Access) -> Principal:
+        """Who is calling, once everything that the route demands is checked. Raises Unauthorized, Forbidden, BadRequest."""
+        if not self._enabled:
+            return ANYBODY
+        if self._require_https and not call.secure:
+            raise NotSecure
+        if access.public:
+            return STRANGER
+        if access.administration:
+            return await self._admit_administrator(call, access)
+        self._check_timestamp(call)
+        principal = await self._authenticate(call)
+        access.check(principal, call.params)
+        return principal
+
+    async def _admit_administrator(self, call: Call, access: Access) -> Principal:
+        try:
+            principal = await self._authenticate(call, api_secret=self._api_secret_enabled)
+            access.check(principal, call.params)
+        except (Unauthorized, MissingPermission) as error:
+            raise AdministrationRefused from error
+        return principal
+
+    def _check_timestamp(self, call: Call) -> None:
+        if self._timestamp_rule == "off":
+            return
+        sent = call.header(b"date") or call.one("now")
+        if not sent:
+            if self._timestamp_rule == "optional":
+                return
+            raise Unauthorized("Missing Date header")
+        try:
+            moment = timestamps.parse(sent).ms
+        except ValueError as error:
+            raise Unauthorized("Bad Date header") from error
+        if abs(time.time_ns() // 1_000_000 - moment) > self._tolerance:
+            raise Unauthorized("Date header out of tolerance")
+
+    async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Principal:
+        credential = find_credential(call, api_secret=api_secret)
+        if credential is None:
+            raise MissingToken
+        return (await self._authenticator.identify(credential)).principal
+
+
+def find_credential(call: Call, *, api_secret: bool = False) -> Credential | None:
+    """The one credential of a call; an empty one is none. Raises BadRequest when there is more than one."""
+    found: list[tuple[str, Source]] = []
+    bearer = _bearer(call.header(b"authorization"))
+    if bearer:
+        found.append((bearer, "header"))
+    found += [(token, "query") for token in call.query.get("token", ()) if token]
+    if api_secret and (digest := call.header(b"api-secret")):
+        found.append((digest, "api-secret"))
+    if len(found) > 1:
+        raise BadRequest("More than one credential")
+    return Credential(*found[0], call.address) if found else None
+
+
+def _bearer(header: str | None) -> str | None:
+    if not header:
+        return None
+    scheme, _, secret = header.partition(" ")
+    return secret.strip() if scheme.lower() == _BEARER else None

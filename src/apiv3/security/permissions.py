@@ -1,0 +1,109 @@
+"""Apache Shiro's wildcard permissions: parse a text, and tell whether one permission implies another.
+
+Parts are split by `:`, alternatives within a part by `,`; `*` matches a whole part; parts that a grant leaves out at its end
+are implied; letters' case does not matter (https://shiro.apache.org/permissions.html, seed "APIv3: Security").
+
+A request's demand is a value of its own, built from parts and never parsed: so an identifier with colons, commas or capitals
+in it is one literal part, and cannot be mistaken for anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_BLANKS = "".join(map(chr, range(0x21)))
+LONGEST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What an operation asks for: three parts or so, and maybe the one document that it is about."""
+
+    parts: tuple[str, ...]
+    instance: str | None = None
+
+    @classmethod
+    def of(cls, *parts: str) -> Demand:
+        return cls(parts)
+
+    def on(self, instance: str) -> Demand:
+        """The same demand for one document only."""
+        return Demand(self.parts, instance)
+
+    @property
+    def name(self) -> str:
+        """The permission as a refusal names it: without the document."""
+        return ":".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A wildcard permission: for each part its alternatives, in lower case; `exact` keeps the case as written."""
+
+    parts: tuple[frozenset[str], ...]
+    exact: tuple[frozenset[str], ...] = field(compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Permission:
+        """Raises ValueError when there is nothing in the text, or a part of nothing but commas, or it is over-long."""
+        text = text.strip(_BLANKS)
+        if not text or len(text) > LONGEST:
+            raise ValueError("a permission must not be empty" if not text else f"a permission has at most {LONGEST} letters")
+        exact = tuple(_alternatives(part, text) for part in _split(text, ":"))
+        if not exact:
+            raise ValueError(f"the permission {text!r} has only dividers")
+        return cls(tuple(frozenset(word.lower() for word in part) for part in exact), exact)
+
+    def implies(self, other: Permission) -> bool:
+        """Whether who holds this one holds the other one too."""
+        return self._covers(other.parts)
+
+    def satisfies(self, demand: Demand) -> bool:
+        """Whether who holds this one may do what is demanded."""
+        wanted = tuple(frozenset((part,)) for part in demand.parts)
+        if demand.instance is None:
+            return self._covers(wanted)
+        place = len(wanted)
+        if place < len(self.exact) and not {"*", demand.instance} & self.exact[place]:
+            return False
+        return self._covers(wanted + self.parts[place : place + 1])
+
+    def _covers(self, wanted: tuple[frozenset[str], ...]) -> bool:
+        for own, other in zip(self.parts, wanted, strict=False):
+            if "*" not in own and not own >= other:
+                return False
+        return all("*" in own for own in self.parts[len(wanted) :])
+
+
+def _split(text: str, divider: str) -> list[str]:
+    """The pieces between dividers, without the empty ones at the end: as the reference implementation splits."""
+    pieces = text.split(divider)
+    while len(pieces) > 1 and not pieces[-1]:
+        pieces.pop()
+    return pieces if pieces != [""] or not text else []
+
+
+def _alternatives(part: str, text: str) -> frozenset[str]:
+    words = _split(part, ",")
+    if not words:
+        raise ValueError(f"the permission {text!r} has a part of only dividers")
+    return frozenset(words)
+
+
+class PermissionSet:
+    """All that a principal was granted. Answers to demands without a document are remembered: there are few of them."""
+
+    def __init__(self, permissions: Iterable[Permission]) -> None:
+        self.permissions = tuple(permissions)
+        self._known: dict[tuple[str, ...], bool] = {}
+
+    def satisfies(self, demand: Demand) -> bool:
+        """Whether one of the permissions satisfies the demand. A right to all documents is one to each of them."""
+        answer = self._known.get(demand.parts)
+        if answer is None:
+            base = Demand(demand.parts)
+            answer = self._known[demand.parts] = any(p.satisfies(base) for p in self.permissions)
+        if answer or demand.instance is None:
+            return answer
+        return any(p.satisfies(demand) for p in self.permissions)

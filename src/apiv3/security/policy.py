@@ -1,0 +1,94 @@
+"""Subjects, roles and compiled permissions in memory: one snapshot, swapped whole when something changes.
+
+Every process looks for a new revision twice a second, so a change bites everywhere within a second; in the process that made
+it, at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from apiv3.model.errors import StorageUnavailable
+from apiv3.model.identity import BUILT_IN_ROLES, Role, Subject
+from apiv3.security import secrets
+from apiv3.security.permissions import Permission, PermissionSet
+from apiv3.security.principal import Principal
+from apiv3.storage.contracts import Policy, PolicyStore
+
+INTERVAL = 0.5
+"""Seconds between two looks for a new revision."""
+
+_log = logging.getLogger(__name__)
+
+
+class Snapshot:
+    """Who is who and may do what, at one revision."""
+
+    def __init__(self, policy: Policy, api_secret: str, default_roles: Iterable[str] = ()) -> None:
+        self.revision = policy.revision
+        self.subjects = policy.subjects
+        self.roles = {role.name: role for role in (*BUILT_IN_ROLES, *policy.roles)}
+        self._secret, self._default_roles = api_secret, tuple(default_roles)
+        self._compiled = {name: compile_role(role) for name, role in self.roles.items()}
+        self._by_token = {secrets.digest(secrets.token_digits(self.token(s))): self.principal(s) for s in self.subjects}
+
+    def token(self, subject: Subject) -> str:
+        """The subject's access token."""
+        return secrets.access_token(self._secret, subject.name, subject.id, subject.nonce)
+
+    def principal(self, subject: Subject) -> Principal:
+        roles = tuple(dict.fromkeys((*subject.roles, *self._default_roles)))
+        granted = (permission for role in roles for permission in self._compiled.get(role, ()))
+        return Principal(subject.name, PermissionSet(granted), roles)
+
+    def find(self, token: str) -> Principal | None:
+        """Whose access token this is. Its last 16 characters decide, looked up by a keyed digest: nothing to time."""
+        return self._by_token.get(secrets.digest(secrets.token_digits(token)))
+
+
+def compile_role(role: Role) -> tuple[Permission, ...]:
+    """The permissions of a role; one that is malformed, which only another program can have stored, grants nothing."""
+    compiled = []
+    for text in role.permissions:
+        try:
+            compiled.append(Permission.parse(text))
+        except ValueError as error:
+            _log.warning("role %s: %s; it grants nothing", role.name, error)
+    return tuple(compiled)
+
+
+class Policies:
+    """The snapshot of this process, and how it keeps up with the others."""
+
+    def __init__(self, store: PolicyStore, api_secret: str, default_roles: Iterable[str] = ()) -> None:
+        self._store = store
+        self._compile: Callable[[Policy], Snapshot] = lambda policy: Snapshot(policy, api_secret, default_roles)
+        self.current = self._compile(Policy(0, (), ()))
+        self.on_change: list[Callable[[], None]] = []
+
+    async def refresh(self) -> Snapshot:
+        """Take over the newest revision. Raises StorageUnavailable."""
+        policy = await self._store.load()
+        if policy.revision != self.current.revision:
+            self.current = self._compile(policy)
+            for tell in self.on_change:
+                tell()
+        return self.current
+
+    async def follow(self) -> None:
+        """Keep up until cancelled; while the database is away, the last snapshot stays in force."""
+        away = False
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                if await self._store.revision() != self.current.revision:
+                    await self.refresh()
+                away = False
+            except StorageUnavailable:
+                if not away:
+                    _log.warning("the database is unavailable; subjects and roles stay as they are until it is back")
+                away = True
+            except Exception:
+                _log.exception("cannot take over a change of subjects and roles")

@@ -1,0 +1,40 @@
+"""Who is calling, as far as permissions are concerned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apiv3.model.errors import MissingPermission
+from apiv3.security.permissions import Demand, Permission, PermissionSet
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller whose credential was good. `name`: the subject's, None where security is switched off.
+
+    `granted`: what the subject's roles allow. `ceilings`: what the credential narrows that to, each one on its own.
+    """
+
+    name: str | None
+    granted: PermissionSet
+    roles: tuple[str, ...] = ()
+    ceilings: tuple[PermissionSet, ...] = ()
+
+    def allows(self, demand: Demand) -> bool:
+        """Whether the subject may, and the credential does not forbid it."""
+        return self.granted.satisfies(demand) and all(ceiling.satisfies(demand) for ceiling in self.ceilings)
+
+    def demand(self, demand: Demand) -> None:
+        """Raises MissingPermission, which names the permission demanded."""
+        if not self.allows(demand):
+            raise MissingPermission(demand.name)
+
+
+_ALL = PermissionSet([Permission.parse("*")])
+
+ANYBODY = Principal(None, _ALL)
+"""Whoever calls while API3_SECURITY_ENABLE is false."""
+ADMINISTRATOR = Principal("api-secret", _ALL)
+"""Who knows API_SECRET, on the administration endpoints only."""
+STRANGER = Principal(None, PermissionSet([]))
+"""Whoever calls a public endpoint: nobody asked who it is."""

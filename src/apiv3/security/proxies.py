@@ -1,0 +1,66 @@
+"""Where a request really comes from, and whether it came encrypted: only proxies that are trusted are believed."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
+
+_FORWARDED = (
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-real-ip",
+)
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Proxies:
+    """The addresses and networks of TRUSTED_PROXIES."""
+
+    def __init__(self, networks: tuple[Network, ...] = ()) -> None:
+        self._networks = networks
+        self.trusts = lru_cache(maxsize=4096)(self._trusts)
+
+    def _trusts(self, address: str) -> bool:
+        ip = _ip(address)
+        return ip is not None and any(ip in network for network in self._networks)
+
+    def address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
+        """The client's address: the last one of X-Forwarded-For that is not itself a trusted proxy."""
+        if not self._networks or not self.trusts(peer):
+            return peer
+        hops = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+        for hop in reversed([hop.strip() for hop in hops]):
+            if _ip(hop) is None:
+                break
+            peer = hop
+            if not self.trusts(hop):
+                break
+        return peer
+
+    def is_secure(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> bool:
+        """TLS here, TLS at a trusted proxy, or plain HTTP that never left this machine."""
+        if scheme in ("https", "wss"):
+            return True
+        if not any(name in headers for name in _FORWARDED):
+            return is_loopback(peer)
+        proto = headers.get(b"x-forwarded-proto", b"").rpartition(b",")[2]
+        return self.trusts(peer) and proto.strip().lower() == b"https"
+
+
+@lru_cache(maxsize=4096)
+def is_loopback(address: str) -> bool:
+    ip = _ip(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return ip is not None and ip.is_loopback
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None

@@ -1,0 +1,147 @@
+"""Managing subjects and roles: what the administration endpoints and the command line both do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TypeVar
+
+from apiv3.model import timestamps
+from apiv3.model.errors import BadRequest, Conflict, NotFound
+from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
+from apiv3.security import secrets
+from apiv3.security.permissions import Permission
+from apiv3.security.policy import Policies
+from apiv3.storage.contracts import Policy, PolicyStore
+
+Entry = TypeVar("Entry", Subject, Role)
+
+LONGEST_NOTES = 10_000
+
+
+class Administration:
+    """Adds, changes and removes subjects and roles; every change takes effect in this process before it returns."""
+
+    def __init__(self, store: PolicyStore, policies: Policies) -> None:
+        self._store, self._policies = store, policies
+
+    async def add_subject(self, subject: Subject) -> Subject:
+        """`subject.id` may be empty, or one to keep (24 hex digits). Raises BadRequest, Conflict."""
+        async with self._store.changing() as writer:
+            if any(other.id == subject.id for other in writer.policy.subjects):
+                raise Conflict(f"There is a subject with the _id {subject.id} already")
+            added = replace(subject, id=subject.id or secrets.object_id(), created_at=subject.created_at or _now())
+            _check_subject(added, writer.policy)
+            await writer.put_subject(added)
+        await self._policies.refresh()
+        return added
+
+    async def change_subject(self, subject: Subject) -> Subject:
+        """Name, roles and notes; the rest stays. Raises BadRequest, Conflict, NotFound."""
+        async with self._store.changing() as writer:
+            stored = _find(writer.policy.subjects, subject.id)
+            changed = replace(stored, name=subject.name, roles=subject.roles, notes=subject.notes)
+            _check_subject(changed, writer.policy)
+            await writer.put_subject(changed)
+        await self._policies.refresh()
+        return changed
+
+    async def rotate(self, id: str) -> Subject:
+        """A new access token for a subject, at once; the old one and every JWT made from it are dead. Raises NotFound."""
+        async with self._store.changing() as writer:
+            rotated = replace(_find(writer.policy.subjects, id), nonce=secrets.mint())
+            await writer.put_subject(rotated)
+        await self._policies.refresh()
+        return rotated
+
+    async def remove_subject(self, id: str) -> None:
+        """Raises NotFound."""
+        async with self._store.changing() as writer:
+            await writer.remove_subject(_find(writer.policy.subjects, id).id)
+        await self._policies.refresh()
+
+    async def add_role(self, role: Role) -> Role:
+        """Raises BadRequest, Conflict."""
+        async with self._store.changing() as writer:
+            if role.id and any(other.id == role.id for other in writer.policy.roles):
+                raise Conflict(f"There is a role with the _id {role.id} already")
+            added = replace(role, id=role.id or secrets.object_id(), created_at=role.created_at or _now())
+            _check_role(added, writer.policy)
+            await writer.put_role(added)
+        await self._policies.refresh()
+        return added
+
+    async def change_role(self, role: Role) -> Role:
+        """Raises BadRequest, Conflict, NotFound."""
+        async with self._store.changing() as writer:
+            stored = _find(writer.policy.roles, role.id)
+            changed = replace(stored, name=role.name, permissions=role.permissions, notes=role.notes)
+            _check_role(changed, writer.policy)
+            if changed.name != stored.name:
+                _check_unused(stored, writer.policy)
+            await writer.put_role(changed)
+        await self._policies.refresh()
+        return changed
+
+    async def remove_role(self, id: str) -> None:
+        """Raises NotFound, Conflict while subjects have the role."""
+        async with self._store.changing() as writer:
+            role = _find(writer.policy.roles, id)
+            _check_unused(role, writer.policy)
+            await writer.remove_role(id)
+        await self._policies.refresh()
+
+
+def _now() -> str:
+    return timestamps.iso(time.time_ns() // 1_000_000)
+
+
+def _find(entries: tuple[Entry, ...], id: str | None) -> Entry:
+    for entry in entries:
+        if entry.id == id:
+            return entry
+    raise NotFound(f"There is no {id!r}; list what there is to see the ids")
+
+
+def _check_subject(subject: Subject, policy: Policy) -> None:
+    _check_id(subject.id)
+    _check_name(subject.name, subject.notes)
+    known = {role.name for role in (*BUILT_IN_ROLES, *policy.roles)}
+    unknown = [role for role in subject.roles if role not in known]
+    if unknown:
+        raise BadRequest(f"Unknown role {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+    if any(other.name == subject.name and other.id != subject.id for other in policy.subjects):
+        raise Conflict(f"There is a subject named {subject.name!r} already")
+
+
+def _check_role(role: Role, policy: Policy) -> None:
+    _check_id(role.id)
+    _check_name(role.name, role.notes)
+    for text in role.permissions:
+        try:
+            Permission.parse(text)
+        except ValueError as error:
+            raise BadRequest(f"Malformed permission {text!r}: {error}") from error
+    if any(other.name == role.name and other.id != role.id for other in policy.roles):
+        raise Conflict(f"There is a role named {role.name!r} already")
+
+
+def _check_unused(role: Role, policy: Policy) -> None:
+    """A role that somebody has may go only when a built-in one of the same name takes its place."""
+    if any(built_in.name == role.name for built_in in BUILT_IN_ROLES):
+        return
+    users = [subject.name for subject in policy.subjects if role.name in subject.roles]
+    if users:
+        raise Conflict(f"The role {role.name!r} is in use by: {', '.join(users)}")
+
+
+def _check_id(id: str | None) -> None:
+    if not is_object_id(id):
+        raise BadRequest("Bad _id: it must be 24 lower-case hex digits")
+
+
+def _check_name(name: str, notes: str) -> None:
+    if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise BadRequest(f"Bad or missing name: 1 to {LONGEST_NAME} printable characters, no blanks around them")
+    if len(notes) > LONGEST_NOTES or "\0" in notes:
+        raise BadRequest(f"Bad notes: at most {LONGEST_NOTES} characters")

@@ -1,0 +1,256 @@
+"""Every setting in one table: name, type, default, what it does. The environment goes before `.env`."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from apiv3.model import collections
+from apiv3.security.proxies import Network
+from apiv3.security.secrets import SHORTEST_SECRET, keep
+
+_PRUNE = "API3_AUTOPRUNE_"
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it can't have; the message is one sentence for whoever set it."""
+
+
+def _words(value: object) -> object:
+    """`a,b c:d` as a list: separated by comma, space or colon."""
+    return tuple(re.findall(r"[^\s,:]+", value)) if isinstance(value, str) else value
+
+
+def _comma_list(value: object) -> object:
+    return tuple(part for part in re.split(r"[\s,]+", value) if part) if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = [name for name in re.split(r"[\s,]+", value) if name]
+    return tuple(ipaddress.ip_network(name, strict=False) for name in names)
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+
+
+class Settings(BaseSettings):
+    """The table. Each description says what is allowed; it is what the documentation and the error messages show."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535 (0: any free one)")
+    workers: int = Field(1, ge=1, le=64, description="number of processes, 1 to 64")
+    apiv3_data: Path = Field(Path("data"), description="directory for the database file and the minted secrets")
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="sqlite:///path/to/file or postgresql://user:password@host/name; empty: SQLite in APIV3_DATA",
+    )
+    api_secret: SecretStr | None = Field(
+        None,
+        description=f"secret behind the access tokens, at least {SHORTEST_SECRET} characters; unset: minted into APIV3_DATA",
+    )
+    jwt_key: SecretStr | None = Field(
+        None, description="key that signs JWTs, at least 32 characters; unset: minted into APIV3_DATA"
+    )
+    api_secret_enable: bool = Field(
+        True, description="whether the api-secret header opens the administration endpoints: true, false, on or off"
+    )
+    tls_cert: Path | None = Field(None, description="file with the TLS certificate chain (PEM); TLS_KEY goes with it")
+    tls_key: Path | None = Field(None, description="file with the TLS private key (PEM)")
+    http_port: int | None = Field(
+        None, ge=0, le=65535, description="beside TLS: a port that sends plain HTTP to HTTPS, 0 to 65535"
+    )
+    api3_security_enable: bool = Field(
+        True, description="false switches every check off, for debugging only: true, false, on or off"
+    )
+    api3_security_disabled_on_network: bool = Field(
+        False, description="the second word for running without security on other than loopback: true, false, on or off"
+    )
+    api3_time_skew_tolerance: float = Field(
+        5, ge=0, le=1_000_000, description="minutes that a client's clock may be off, either way: 0 to 1000000"
+    )
+    api3_client_timestamp: Literal["required", "optional", "off"] = Field(
+        "required", description="client timestamps: required, optional (checked when present) or off"
+    )
+    api3_require_https: bool = Field(True, description="whether plain HTTP is refused: true, false, on or off")
+    trusted_proxies: Networks = Field(
+        (), description="addresses or networks of proxies whose X-Forwarded-* headers are believed, separated by commas"
+    )
+    api3_jwt_lifetime: int = Field(3600, ge=1, le=31_536_000, description="seconds that a JWT is good for, 1 to 31536000")
+    api3_max_limit: int = Field(1000, ge=1, le=100_000, description="most documents in one answer, 1 to 100000")
+    api3_max_body: int = Field(
+        1_048_576, ge=1024, le=1_073_741_824, description="most bytes in a request body, 1024 to 1073741824"
+    )
+    api3_max_headers: int = Field(
+        16_384, ge=1024, le=1_048_576, description="most bytes in a request's line and headers, 1024 to 1048576"
+    )
+    api3_request_timeout: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="seconds that a client may take to send the headers, the body, or its next request: up to 3600",
+    )
+    api3_max_in_flight: int = Field(
+        100, ge=1, le=100_000, description="most requests under way for one address, and for one subject: 1 to 100000"
+    )
+    api3_dedup_fallback_enabled: bool = Field(
+        True, description="whether documents without an identifier are found by other fields: true, false, on or off"
+    )
+    api3_created_at_fallback_enabled: bool = Field(
+        True, description="whether created_at is kept, and stands in for a missing date: true, false, on or off"
+    )
+    api3_autoprune: dict[str, int] = Field(
+        default_factory=dict,
+        description="API3_AUTOPRUNE_<COLLECTION>: days to keep its documents, 0 to 36500 (0 or unset: for ever)",
+    )
+    api3_extra_collections: CommaList = Field((), description="further collections, separated by commas: lower-case names")
+    auth_default_roles: Words = Field((), description="roles that every subject has, separated by comma, space or colon")
+    auth_fail_delay: int = Field(
+        5000,
+        ge=0,
+        le=60_000,
+        description="ms that each failed authentication adds to the answer of the next one, 0 to 60000",
+    )
+    cors_origins: CommaList = Field(
+        (), description="origins whose pages may call the API, separated by commas, or *; empty: none"
+    )
+    access_log: bool = Field(True, description="whether each request is logged as a JSON line: true, false, on or off")
+
+    @field_validator("api_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError("too short")
+        return value
+
+    @field_validator("jwt_key")
+    @classmethod
+    def _strong_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("too short")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and not re.fullmatch(r"sqlite:///.+|postgres(ql)?://.+", url):
+            raise ValueError("unknown kind of database")
+        return SecretStr(re.sub("^postgres:", "postgresql:", url))
+
+    @field_validator("api3_extra_collections")
+    @classmethod
+    def _good_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        collections.table(value)
+        return value
+
+    @field_validator("api3_autoprune")
+    @classmethod
+    def _good_days(cls, value: dict[str, int]) -> dict[str, int]:
+        if not all(0 <= days <= 36_500 for days in value.values()):
+            raise ValueError("out of range")
+        return {name: days for name, days in value.items() if days}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _AutopruneSource(settings_cls), env_settings, dotenv_settings
+
+    @property
+    def database(self) -> str:
+        """The URL of the database, password included."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.apiv3_data / 'apiv3.sqlite'}"
+
+
+class _AutopruneSource(PydanticBaseSettingsSource):
+    """Gathers API3_AUTOPRUNE_<COLLECTION>, whose names depend on the installation, into one setting."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            name[len(_PRUNE) :].lower(): value
+            for source in (_dotenv(), os.environ)
+            for name, value in source.items()
+            if name.upper().startswith(_PRUNE) and value
+        }
+        return {"api3_autoprune": found} if found else {}
+
+
+def _dotenv() -> Mapping[str, str | None]:
+    return dotenv_values(".env", encoding="utf-8")
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` (from the command line) go before the environment. Raises SettingsError."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"The file .env cannot be read: {error}") from None
+    return _checked(settings)
+
+
+def provision(settings: Settings) -> Settings:
+    """Settings whose secrets are all there: those that nobody set are read from APIV3_DATA, and minted at the first start.
+
+    Raises SettingsError when the directory or a file in it cannot be used.
+    """
+    try:
+        settings.apiv3_data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [name for name in ("api_secret", "jwt_key") if getattr(settings, name) is None]
+        return settings.model_copy(update={name: SecretStr(keep(settings.apiv3_data / name)) for name in missing})
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"APIV3_DATA is {str(settings.apiv3_data)!r}, which cannot be used: {error}.") from None
+
+
+def _checked(settings: Settings) -> Settings:
+    known = collections.table(settings.api3_extra_collections)
+    for name in settings.api3_autoprune:
+        if name not in known:
+            raise SettingsError(f"{_PRUNE}{name.upper()} names no collection; there are: {', '.join(known)}.")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        missing = "TLS_KEY" if settings.tls_key is None else "TLS_CERT"
+        raise SettingsError(f"{missing} is not set; TLS_CERT and TLS_KEY go together.")
+    if settings.http_port is not None and settings.tls_cert is None:
+        raise SettingsError("HTTP_PORT is only for a server with TLS; set TLS_CERT and TLS_KEY too, or leave it out.")
+    return settings
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong: the setting, its value (no secrets), and what is allowed."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    field = Settings.model_fields[name]
+    deeper = "_".join(str(part) for part in first["loc"][1:2]).upper() if name == "api3_autoprune" else ""
+    shown = "" if "Secret" in str(field.annotation) else f" is {first['input']!r}, which"
+    return f"{name.upper()}{'_' + deeper if deeper else ''}{shown or ' has a value that'} is not allowed: {field.description}."
+
+
+def without_password(url: str) -> str:
+    """A database URL, to show."""
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":***@") if parts.password else url

@@ -1,0 +1,118 @@
+"""What the rest of the server may ask of storage, whichever database is behind it.
+
+Every method raises `StorageUnavailable` when the database is down, locked or full; then nothing was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from apiv3.model.documents import Document
+from apiv3.model.identity import Role, Subject
+from apiv3.model.queries import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document as it stands in the table.
+
+    `key`: its row. `body`: JSON text, ready to be sent. `srv_modified`: ms. `identified`: whether the identifier is its own;
+    if not, it is the `_id` that an import kept.
+    """
+
+    key: int
+    identifier: str
+    body: str
+    srv_modified: int
+    valid: bool
+    identified: bool
+
+    @property
+    def document(self) -> Document:
+        """The document itself, parsed anew at each call."""
+        document: Document = orjson.loads(self.body)
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Documents as JSON texts, in order, and the greatest `srvModified` (ms) among them; 0 when there are none."""
+
+    bodies: Sequence[str]
+    srv_modified: int = 0
+
+
+class DocumentWriter(Protocol):
+    """One collection inside a writing transaction: nobody else writes to it until the transaction ends."""
+
+    def tick(self) -> int:
+        """The next `srvModified` of the collection, in ms: greater than every one before it."""
+
+    async def find(self, identifier: str) -> Stored | None: ...
+
+    async def find_unidentified(self, field: str, value: object) -> Sequence[Stored]:
+        """Documents without an identifier of their own whose `date` or `created_at` is `value`."""
+
+    async def insert(self, document: Mapping[str, Any], *, identified: bool = True) -> None: ...
+
+    async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None: ...
+
+    async def remove(self, stored: Stored) -> None: ...
+
+
+class DocumentStore(Protocol):
+    async def get(self, collection: str, identifier: str) -> Stored | None: ...
+
+    async def search(self, collection: str, query: Query) -> Page: ...
+
+    async def history(self, collection: str, since: int, limit: int) -> Page:
+        """What changed after `since` (ms, exclusive), deleted documents included, oldest change first."""
+
+    async def last_modified(self, fields: Mapping[str, str | None]) -> Mapping[str, int]:
+        """Collection -> ms, for those that are not empty; `fields` names the field that counts beside srvModified."""
+
+    def writing(self, collection: str) -> AbstractAsyncContextManager[DocumentWriter]:
+        """A transaction on one collection; committed at the end, rolled back when anything is raised."""
+
+    async def prune(self, collection: str, before: int, limit: int) -> int:
+        """Remove up to `limit` documents older than `before` (ms); returns how many were removed."""
+
+    async def version(self) -> tuple[str, str]:
+        """The database's name and version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All subjects and all stored roles at one moment. `revision` grows with every change of either."""
+
+    revision: int
+    subjects: tuple[Subject, ...]
+    roles: tuple[Role, ...]
+
+
+class PolicyWriter(Protocol):
+    """Subjects and roles inside a writing transaction; `policy` is what they were at its beginning."""
+
+    policy: Policy
+
+    async def put_subject(self, subject: Subject) -> None: ...
+
+    async def put_role(self, role: Role) -> None: ...
+
+    async def remove_subject(self, id: str) -> None: ...
+
+    async def remove_role(self, id: str) -> None: ...
+
+
+class PolicyStore(Protocol):
+    async def revision(self) -> int: ...
+
+    async def load(self) -> Policy: ...
+
+    def changing(self) -> AbstractAsyncContextManager[PolicyWriter]:
+        """A transaction over subjects and roles, one at a time over all processes; its end makes a new revision."""

@@ -1,0 +1,134 @@
+"""Connections and transactions of one database, of either kind, and the one place where its errors are translated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
+
+from databases.interfaces import ConnectionBackend, DatabaseBackend
+
+from apiv3.model.errors import StorageUnavailable
+from apiv3.storage.dialects import Dialect
+
+Row = Sequence[Any]
+PATIENCE = 20.0
+"""Seconds that a writer waits for those before it, before it is told to come back later."""
+
+
+class Connection(Protocol):
+    """What both kinds of raw connection can do. Parameters stand as `?` in SQLite and as `$1` in PostgreSQL."""
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]: ...
+
+    async def execute(self, sql: str, *args: Any) -> Any: ...
+
+    def transaction(self) -> Any: ...
+
+
+class Driver(Protocol):
+    """What `storage.sqlite` and `storage.postgresql` have in common; only the one in use is loaded."""
+
+    DIALECT: Dialect
+
+    def backend(self, url: str) -> DatabaseBackend: ...
+
+    def stream(self, connection: Any, sql: str, *args: Any) -> AsyncIterator[Sequence[Row]]: ...
+
+    def is_unavailable(self, error: BaseException) -> bool: ...
+
+
+class Database:
+    """One database: `async with database.connection() as c` to read, `database.transaction()` to write.
+
+    Every failure that comes from the database's state rather than from the statement leaves as StorageUnavailable.
+    """
+
+    def __init__(self, url: str) -> None:
+        kind = "sqlite" if urlsplit(url).scheme == "sqlite" else "postgresql"
+        self._driver = cast("Driver", import_module(f"apiv3.storage.{kind}"))
+        self._backend = self._driver.backend(url)
+        self.dialect = self._driver.DIALECT
+        self._lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def connect(self) -> None:
+        try:
+            await self._backend.connect()
+        except Exception as error:
+            raise _translated(error, self._driver) from error
+
+    async def disconnect(self) -> None:
+        await self._backend.disconnect()
+
+    def connection(self) -> Borrowed:
+        """A connection for reading; given back at the end of the block."""
+        return Borrowed(self._backend.connection(), self._driver)
+
+    @asynccontextmanager
+    async def transaction(self, lane: str) -> AsyncIterator[Connection]:
+        """A connection with a writing transaction: committed at the end of the block, rolled back when anything is raised.
+
+        Transactions of one `lane` would wait for each other in the database; they wait here instead, where they take no
+        connection away from readers and come in their order.
+        """
+        async with self._lane(lane), self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def _lane(self, name: str) -> AsyncIterator[None]:
+        lock = self._lanes["" if self.dialect.one_writer else name]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await lock.acquire()
+        except TimeoutError as error:
+            raise StorageUnavailable from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    async def stream(self, sql: str, *args: Any) -> AsyncIterator[Sequence[Row]]:
+        """The rows of a query of any size, a chunk at a time, in constant memory."""
+        async with self.connection() as connection:
+            async for rows in self._driver.stream(connection, self.dialect.sql(sql), *args):
+                yield rows
+
+
+class Borrowed:
+    """A raw connection of the pool for the length of a block.
+
+    The loans of `databases` are taken from its backends directly: its own `Database` binds a connection to a task and guards
+    it with three locks, which costs more than reading a document.
+    """
+
+    __slots__ = ("_driver", "_loan")
+
+    def __init__(self, loan: ConnectionBackend, driver: Driver) -> None:
+        self._loan, self._driver = loan, driver
+
+    async def __aenter__(self) -> Any:
+        try:
+            await self._loan.acquire()
+        except Exception as error:
+            raise _translated(error, self._driver) from error
+        return self._loan.raw_connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._loan.release()
+        except Exception as failure:
+            error = error or failure
+        if isinstance(error, Exception):
+            raise _translated(error, self._driver) from error
+
+
+def _translated(error: Exception, driver: Driver) -> Exception:
+    """The same error, or StorageUnavailable when the database's state is to blame."""
+    return StorageUnavailable() if driver.is_unavailable(error) else error

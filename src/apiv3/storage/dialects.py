@@ -1,0 +1,73 @@
+"""What SQLite and PostgreSQL do differently, apart from how they are connected to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from apiv3.model.queries import Path
+
+
+@lru_cache(maxsize=512)
+def _numbered(sql: str) -> str:
+    """`?` after `?` as `$1`, `$2` ...; no statement of ours has a question mark inside a literal."""
+    numbers = iter(range(1, sql.count("?") + 1))
+    return re.sub(r"\?", lambda _: f"${next(numbers)}", sql)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """SQL that one of the databases understands."""
+
+    name: str
+    version_query: str
+    greatest: str
+    """The function for the greater of two numbers."""
+    one_writer: bool
+    """Whether a writing transaction locks the whole database, not just the rows that it touches."""
+
+    def sql(self, text: str) -> str:
+        """A statement written with `?` for its parameters, as this database takes it."""
+        return text
+
+    def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
+        """Expressions that order documents by a field that has no column, each with its one parameter, if it has one.
+
+        By kind first (missing or null, number, text, object, list, boolean), then by value.
+        """
+        raise NotImplementedError
+
+
+class Sqlite(Dialect):
+    __slots__ = ()
+
+    def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
+        where = "$" + "".join('."' + name.replace('"', "") + '"' for name in path)
+        kinds = "WHEN 'integer' THEN 1 WHEN 'real' THEN 1 WHEN 'text' THEN 2 WHEN 'object' THEN 3 WHEN 'array' THEN 4"
+        return (
+            (f"CASE json_type(body, ?) {kinds} WHEN 'true' THEN 5 WHEN 'false' THEN 5 ELSE 0 END", where),
+            ("json_extract(body, ?)", where),
+        )
+
+
+class Postgresql(Dialect):
+    __slots__ = ()
+
+    def sql(self, text: str) -> str:
+        return _numbered(text)
+
+    def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
+        where = "{" + ",".join('"' + re.sub(r'([\\"])', r"\\\1", name) + '"' for name in path) + "}"
+        value = "body::jsonb #> ?::text::text[]"
+        kinds = "WHEN 'number' THEN 1 WHEN 'string' THEN 2 WHEN 'object' THEN 3 WHEN 'array' THEN 4 WHEN 'boolean' THEN 5"
+        return (
+            (f"CASE jsonb_typeof({value}) {kinds} ELSE 0 END", where),
+            (f"CASE jsonb_typeof({value}) WHEN 'number' THEN (body::jsonb #>> ?::text::text[])::numeric END", where),
+            ('(body::jsonb #>> ?::text::text[]) COLLATE "C"', where),
+        )
+
+
+SQLITE = Sqlite("sqlite", "SELECT sqlite_version()", "max", one_writer=True)
+POSTGRESQL = Postgresql("postgresql", "SELECT current_setting('server_version')", "greatest", one_writer=False)

@@ -1,0 +1,88 @@
+"""Subjects and roles in the database, and the revision that tells every process when they have changed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
+from apiv3.model.identity import Role, Subject
+from apiv3.storage.contracts import Policy
+from apiv3.storage.database import Connection, Database
+from apiv3.storage.dialects import Dialect
+
+_REVISION = "SELECT last FROM clocks WHERE name = 'policy'"
+_NEXT = "UPDATE clocks SET last = last + 1 WHERE name = 'policy' RETURNING last"
+_SUBJECTS = "SELECT id, name, roles, notes, created_at, nonce FROM subjects ORDER BY name"
+_ROLES = "SELECT name, permissions, notes, id, created_at FROM roles ORDER BY name"
+_PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, notes = excluded.notes,
+    created_at = excluded.created_at, nonce = excluded.nonce"""
+_PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,
+    created_at = excluded.created_at"""
+
+
+class PolicyTable:
+    """The PolicyStore of both databases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def revision(self) -> int:
+        async with self._database.connection() as connection:
+            ((revision,),) = await connection.fetch(_REVISION)
+        return int(revision)
+
+    async def load(self) -> Policy:
+        """The revision is read first: what changes meanwhile is seen once more, never missed."""
+        async with self._database.connection() as connection:
+            return await _load(connection)
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[Writer]:
+        async with self._database.transaction("policy") as connection:
+            await connection.fetch(_NEXT)
+            yield Writer(connection, self._database.dialect, await _load(connection))
+
+
+async def _load(connection: Connection) -> Policy:
+    ((revision,),) = await connection.fetch(_REVISION)
+    subjects = [_subject(*row) for row in await connection.fetch(_SUBJECTS)]
+    roles = [_role(*row) for row in await connection.fetch(_ROLES)]
+    return Policy(int(revision), tuple(subjects), tuple(roles))
+
+
+def _subject(id: str, name: str, roles: str, notes: str, created_at: str, nonce: str) -> Subject:
+    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce)
+
+
+def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> Role:
+    return Role(name, tuple(orjson.loads(permissions)), notes, id, created_at)
+
+
+class Writer:
+    """The PolicyWriter, inside the transaction that holds the row of the revision."""
+
+    def __init__(self, connection: Connection, dialect: Dialect, policy: Policy) -> None:
+        self._connection, self._dialect, self.policy = connection, dialect, policy
+
+    async def put_subject(self, subject: Subject) -> None:
+        roles = orjson.dumps(subject.roles).decode()
+        row = (subject.id, subject.name, roles, subject.notes, subject.created_at, subject.nonce)
+        await self._execute(_PUT_SUBJECT, *row)
+
+    async def put_role(self, role: Role) -> None:
+        permissions = orjson.dumps(role.permissions).decode()
+        await self._execute(_PUT_ROLE, role.id, role.name, permissions, role.notes, role.created_at)
+
+    async def remove_subject(self, id: str) -> None:
+        await self._execute("DELETE FROM subjects WHERE id = ?", id)
+
+    async def remove_role(self, id: str) -> None:
+        await self._execute("DELETE FROM roles WHERE id = ?", id)
+
+    async def _execute(self, sql: str, *args: Any) -> None:
+        await self._connection.execute(self._dialect.sql(sql), *args)

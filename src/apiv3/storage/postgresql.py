@@ -1,0 +1,74 @@
+"""PostgreSQL behind `databases`: its pool, what its errors mean, rows in a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+from databases.backends.postgres import PostgresBackend, PostgresConnection
+
+from apiv3.storage.dialects import POSTGRESQL
+
+DIALECT = POSTGRESQL
+PATIENCE = 10.0
+"""Seconds that a request waits for a connection before it is told to come back later."""
+CHUNK = 500
+"""Rows that a stream hands over at a time."""
+
+
+async def _keep(_connection: object) -> None:
+    """Instead of asyncpg's reset, a round trip for each loan: no statement of ours changes a connection's state."""
+
+
+_OPTIONS: dict[str, Any] = {
+    "min_size": 1,
+    "max_size": 10,
+    "timeout": PATIENCE,
+    "command_timeout": 30,
+    "reset": _keep,
+    "server_settings": {"application_name": "apiv3"},
+}
+
+
+class PatientConnection(PostgresConnection):
+    """A connection on loan from the pool, for which nobody waits for ever."""
+
+    async def acquire(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await super().acquire()
+
+
+class PostgresqlBackend(PostgresBackend):
+    """The backend of `databases`, with our options."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, **_OPTIONS)
+
+    def connection(self) -> PatientConnection:
+        return PatientConnection(self, self._dialect)
+
+
+def backend(url: str) -> PostgresqlBackend:
+    return PostgresqlBackend(url)
+
+
+async def stream(connection: Any, sql: str, *args: Any) -> AsyncIterator[Sequence[Sequence[Any]]]:
+    """The rows of a query of any size, a chunk at a time."""
+    async with connection.transaction(readonly=True):
+        cursor = await connection.cursor(sql, *args)
+        while rows := await cursor.fetch(CHUNK):
+            yield rows
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database's state is to blame, so that the same request can succeed later."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate)[:2] in _STATES
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+_STATES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX"})
+"""Classes of SQLSTATE: connection, read-only transaction, credentials, no such database, serialisation, resources, not ready,
+operator, system, internal (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""

@@ -1,0 +1,69 @@
+"""Bring a database's tables to what this version of the server needs.
+
+Any number of processes may do so at once: SQLite's lock and PostgreSQL's advisory lock let one at a time in, and the next
+one finds nothing left to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.pool import NullPool
+
+_LOCK = 0x61706976  # "apiv": any number will do that no other program locks in this database
+
+
+def head() -> str:
+    """The revision that this version of the server needs."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Migrate to the newest revision; returns the revisions before and after. The database's own errors pass through."""
+    if urlsplit(url).scheme == "sqlite":
+        return _upgrade_sqlite(url)
+    return asyncio.run(_upgrade_postgresql(url))
+
+
+def _upgrade_sqlite(url: str) -> tuple[str | None, str]:
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 60})
+    event.listen(engine, "connect", _let_us_begin)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    with engine.begin() as connection:
+        return _migrate(connection)
+
+
+def _let_us_begin(connection: Any, _record: object) -> None:
+    """Python's driver would begin late and not at all before CREATE TABLE."""
+    connection.isolation_level = None
+
+
+async def _upgrade_postgresql(url: str) -> tuple[str | None, str]:
+    from sqlalchemy.ext.asyncio import create_async_engine  # brings greenlet, which SQLite can do without
+
+    engine = create_async_engine(f"postgresql+asyncpg://{url.partition('://')[2]}", poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        return await connection.run_sync(_migrate)
+
+
+def _migrate(connection: Connection) -> tuple[str | None, str]:
+    before = MigrationContext.configure(connection).get_current_revision()
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return before, head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config

@@ -1,0 +1,185 @@
+"""SQLite behind `databases`: a pool of connections that never block the event loop for long and never lose a write.
+
+The backend that comes with `databases` opens a connection and a thread for each query and begins transactions late, so that
+concurrent writers fail. This one keeps a few connections, begins writing transactions with BEGIN IMMEDIATE, and commits
+durably (WAL with synchronous=FULL: an acknowledged write survives a power cut).
+
+A short query runs where it is asked, on the event loop: the hop to a thread and back costs several times as much as reading
+a document. Each has a budget of virtual machine steps, about a millisecond; what exceeds it, or finds the database locked,
+is run again in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from databases import DatabaseURL
+from databases.interfaces import ConnectionBackend, DatabaseBackend
+
+from apiv3.storage.dialects import SQLITE
+
+DIALECT = SQLITE
+POOL_SIZE = 4
+BUDGET = 30_000
+"""Virtual machine steps that a query may take on the event loop: about a millisecond, or 1,000 rows by an index."""
+CHUNK = 500
+"""Rows that a stream hands over at a time."""
+BUSY_TIMEOUT = 10_000
+"""Milliseconds that a statement in a thread waits for another process's lock."""
+PATIENCE = 10.0
+"""Seconds that a request waits for a connection before it is told to come back later."""
+
+Row = Sequence[Any]
+T = TypeVar("T")
+
+
+class SqliteConnection:
+    """One connection, with the few methods of asyncpg's that storage uses."""
+
+    def __init__(self, path: str, threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        self._on_loop = False
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("PRAGMA busy_timeout=0")
+        self._connection.set_progress_handler(lambda: self._on_loop, BUDGET)
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """All rows of a query."""
+        try:
+            self._on_loop = True
+            return self._connection.execute(sql, args).fetchall()
+        except sqlite3.OperationalError as error:
+            if not _worth_waiting(error):
+                raise
+        finally:
+            self._on_loop = False
+        return await self.in_thread(lambda: self._connection.execute(sql, args).fetchall())
+
+    async def execute(self, sql: str, *args: Any) -> None:
+        """A small statement inside a transaction, whose lock is held already.
+
+        Without a budget: SQLite rolls the whole transaction back when it interrupts a statement that writes.
+        """
+        self._connection.execute(sql, args)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """A writing transaction: the lock first, then the work, then a durable commit."""
+        try:
+            await self.fetch("BEGIN IMMEDIATE")
+            yield
+            await self.in_thread(self._connection.commit)
+        finally:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+
+    def cursor(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        return self._connection.execute(sql, args)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run to the end in a thread even when the caller is cancelled: nobody may use the connection before that."""
+        task = asyncio.get_running_loop().run_in_executor(self._threads, self._patiently, work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT}")
+        try:
+            return work()
+        finally:
+            self._connection.execute("PRAGMA busy_timeout=0")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncIterator[Sequence[Row]]:
+    """The rows of a query of any size, a chunk at a time."""
+    cursor = await connection.in_thread(partial(connection.cursor, sql, *args))
+    try:
+        while rows := await connection.in_thread(partial(cursor.fetchmany, CHUNK)):
+            yield rows
+    finally:
+        cursor.close()
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database's state is to blame, so that the same request can succeed later."""
+    if isinstance(error, sqlite3.Error):
+        return not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError)
+    return isinstance(error, OSError | TimeoutError)
+
+
+def _worth_waiting(error: sqlite3.OperationalError) -> bool:
+    """Whether the same statement can succeed in a thread: it ran out of its budget, or somebody holds a lock."""
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY)
+
+
+class SqliteBackend(DatabaseBackend):
+    """A pool of connections to one file, opened as they are needed."""
+
+    def __init__(self, url: str) -> None:
+        self._path = DatabaseURL(url).database
+        self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="sqlite")
+        self._idle: asyncio.LifoQueue[SqliteConnection | None] = asyncio.LifoQueue()
+
+    async def connect(self) -> None:
+        for _ in range(POOL_SIZE - 1):
+            self._idle.put_nowait(None)
+        self._idle.put_nowait(self.open())
+
+    async def disconnect(self) -> None:
+        for _ in range(POOL_SIZE):
+            connection = await self._idle.get()
+            if connection is not None:
+                connection.close()
+        self._threads.shutdown()
+
+    def open(self) -> SqliteConnection:
+        return SqliteConnection(self._path, self._threads)
+
+    def connection(self) -> SqliteLoan:
+        return SqliteLoan(self._idle, self.open)
+
+
+def backend(url: str) -> SqliteBackend:
+    return SqliteBackend(url)
+
+
+class SqliteLoan(ConnectionBackend):
+    """A connection on loan from the pool."""
+
+    def __init__(self, idle: asyncio.LifoQueue[SqliteConnection | None], open: Callable[[], SqliteConnection]) -> None:
+        self._idle, self._open = idle, open
+        self._connection: SqliteConnection | None = None
+
+    async def acquire(self) -> None:
+        if self._idle.empty():
+            async with asyncio.timeout(PATIENCE):
+                place = await self._idle.get()
+        else:
+            place = self._idle.get_nowait()
+        try:
+            self._connection = place or self._open()
+        except BaseException:
+            self._idle.put_nowait(None)
+            raise
+
+    async def release(self) -> None:
+        self._idle.put_nowait(self._connection)
+        self._connection = None
+
+    @property
+    def raw_connection(self) -> SqliteConnection | None:
+        return self._connection

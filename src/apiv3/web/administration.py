@@ -1,0 +1,167 @@
+"""The endpoints of /api/v2/authorization: the token exchange, subjects, roles, permissions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from apiv3.model.documents import Document
+from apiv3.model.errors import AdministrationRefused, BadRequest, Unauthorized
+from apiv3.model.identity import Role, Subject
+from apiv3.security.authenticator import Authenticator, Credential
+from apiv3.security.calls import Call
+from apiv3.security.permissions import Permission
+from apiv3.security.policy import Policies
+from apiv3.security.subjects import Administration
+from apiv3.security.tokens import Tokens
+from apiv3.web import requests
+from apiv3.web.requests import Limits
+from apiv3.web.responses import Answer, json_answer
+
+
+class Authorization:
+    """Trades access tokens for JWTs, and answers questions about permissions."""
+
+    def __init__(
+        self, authenticator: Authenticator, policies: Policies, tokens: Tokens, demanded: Callable[[], Sequence[str]]
+    ) -> None:
+        self._authenticator, self._policies, self._tokens = authenticator, policies, tokens
+        self._demanded = demanded
+
+    async def exchange(self, call: Call) -> Answer:
+        """A JWT for an access token, or for a JWT that is still good."""
+        secret = requests.identifier(call.params[-1])
+        try:
+            identity = await self._authenticator.identify(Credential(secret, "query", call.address))
+        except Unauthorized as error:
+            raise AdministrationRefused from error
+        token, claims = self._tokens.sign(identity.access_token, int(time.time()))
+        roles = self._policies.current.roles
+        groups = [list(roles[name].permissions) for name in identity.principal.roles if name in roles]
+        body = {"token": token, "sub": identity.principal.name, "permissionGroups": groups}
+        return json_answer(body | {"iat": claims.issued, "exp": claims.expires})
+
+    async def permissions(self, _call: Call) -> Answer:
+        """Every permission that the server demands anywhere."""
+        return json_answer(list(self._demanded()))
+
+    async def trie(self, _call: Call) -> Answer:
+        """The same as a tree of their parts."""
+        tree: dict[str, Any] = {}
+        for permission in self._demanded():
+            node = tree
+            for part in permission.split(":"):
+                node = node.setdefault(part, {})
+        return json_answer(tree)
+
+    async def check(self, call: Call) -> Answer:
+        """Whether the caller holds a permission."""
+        try:
+            wanted = Permission.parse(requests.identifier(call.params[-1]))
+        except ValueError as error:
+            raise BadRequest(f"Malformed permission: {error}") from error
+        principal = call.principal
+        held = [principal.granted, *principal.ceilings]
+        return json_answer({"check": all(any(p.implies(wanted) for p in group.permissions) for group in held)})
+
+
+class Subjects:
+    """Subjects with their access tokens."""
+
+    def __init__(self, administration: Administration, policies: Policies, limits: Limits) -> None:
+        self._administration, self._policies, self._limits = administration, policies, limits
+
+    async def all(self, _call: Call) -> Answer:
+        """All subjects, their access tokens included."""
+        snapshot = await self._policies.refresh()
+        return json_answer([self._shown(subject) for subject in snapshot.subjects])
+
+    async def add(self, call: Call) -> Answer:
+        """A new subject; its `_id`, where one is sent, is kept."""
+        subject = _subject(await requests.read_object(call, self._limits))
+        return json_answer(self._shown(await self._administration.add_subject(subject)))
+
+    async def change(self, call: Call) -> Answer:
+        """The subject with this `_id` gets this name, these roles and notes."""
+        subject = _subject(await requests.read_object(call, self._limits))
+        return json_answer(self._shown(await self._administration.change_subject(subject)))
+
+    async def rotate(self, call: Call) -> Answer:
+        """A new access token at once; the old one and its JWTs are dead."""
+        return json_answer(self._shown(await self._administration.rotate(requests.identifier(call.params[-1]))))
+
+    async def remove(self, call: Call) -> Answer:
+        """The subject is gone, and its tokens are dead."""
+        await self._administration.remove_subject(requests.identifier(call.params[-1]))
+        return json_answer({})
+
+    def _shown(self, subject: Subject) -> Document:
+        return {
+            "_id": subject.id,
+            "name": subject.name,
+            "roles": subject.roles,
+            "notes": subject.notes,
+            "created_at": subject.created_at,
+            "accessToken": self._policies.current.token(subject),
+        }
+
+
+class Roles:
+    """Roles: the built-in ones and those of this installation."""
+
+    def __init__(self, administration: Administration, policies: Policies, limits: Limits) -> None:
+        self._administration, self._policies, self._limits = administration, policies, limits
+
+    async def all(self, _call: Call) -> Answer:
+        """All roles. The built-in ones have no `_id`."""
+        snapshot = await self._policies.refresh()
+        return json_answer([_shown_role(role) for role in snapshot.roles.values()])
+
+    async def add(self, call: Call) -> Answer:
+        """A new role; with the name of a built-in one it takes that one's place."""
+        role = _role(await requests.read_object(call, self._limits))
+        return json_answer(_shown_role(await self._administration.add_role(role)))
+
+    async def change(self, call: Call) -> Answer:
+        """The role with this `_id` gets this name, these permissions and notes."""
+        role = _role(await requests.read_object(call, self._limits))
+        return json_answer(_shown_role(await self._administration.change_role(role)))
+
+    async def remove(self, call: Call) -> Answer:
+        """The role is gone; refused while subjects have it."""
+        await self._administration.remove_role(requests.identifier(call.params[-1]))
+        return json_answer({})
+
+
+def _shown_role(role: Role) -> Document:
+    shown = {"name": role.name, "permissions": role.permissions, "notes": role.notes}
+    return shown if role.id is None else {"_id": role.id, **shown, "created_at": role.created_at}
+
+
+def _subject(body: Document) -> Subject:
+    texts = {field: _text(body, field) for field in ("_id", "name", "notes", "created_at")}
+    return Subject(texts["_id"], texts["name"], _texts(body, "roles"), texts["notes"], texts["created_at"])
+
+
+def _role(body: Document) -> Role:
+    texts = {field: _text(body, field) for field in ("_id", "name", "notes", "created_at")}
+    return Role(texts["name"], _texts(body, "permissions"), texts["notes"], texts["_id"], texts["created_at"])
+
+
+def _text(body: Document, field: str) -> str:
+    value = body.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadRequest(f"Bad {field}: it must be a text")
+    return value
+
+
+def _texts(body: Document, field: str) -> tuple[str, ...]:
+    value = body.get(field, [])
+    if isinstance(value, str):  # the admin tools of the field send one text with blanks or commas in it
+        return tuple(value.replace(",", " ").split())
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise BadRequest(f"Bad {field}: it must be a list of texts")
+    return tuple(value)

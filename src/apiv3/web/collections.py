@@ -1,0 +1,178 @@
+"""The endpoints of /api/v3/{collection}: each turns a call into values, runs one operation, and renders what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import orjson
+
+from apiv3.model import timestamps
+from apiv3.model.collections import Collection
+from apiv3.model.errors import BadRequest, NotAcceptable, NotFound
+from apiv3.model.queries import Fields
+from apiv3.operations.outcomes import Written
+from apiv3.operations.reading import Reading
+from apiv3.operations.writing import Writing
+from apiv3.security.calls import Call
+from apiv3.storage.contracts import Page, Stored
+from apiv3.web import formats, requests
+from apiv3.web.formats import Format
+from apiv3.web.requests import Limits
+from apiv3.web.responses import Answer, Headers, enveloped, result
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The endpoints of one collection. `extension`: the format that the path asks for, as in `/entries.csv`."""
+
+    collection: Collection
+    reading: Reading
+    writing: Writing
+    limits: Limits
+
+    async def search(self, call: Call, extension: Format | None = None) -> Answer:
+        """Documents that match the filters, deleted ones left out."""
+        form = _format(call, extension)
+        fields = requests.fields(call)
+        query = requests.search_query(call, self.limits.documents)
+        page = await self.reading.search(call.principal, self.collection, query)
+        return _many(page.bodies, fields, form)
+
+    async def create(self, call: Call) -> Answer:
+        """A new document; or, where it is there already, a new version of it."""
+        document = await requests.read_object(call, self.limits)
+        written = await self.writing.create(call.principal, self.collection, document)
+        return self._written(written)
+
+    async def read(self, call: Call) -> Answer:
+        """One document. `.csv`, `.xml` and `.json` are formats only where no document has that very identifier."""
+        stored, extension = await self._find(call)
+        since = requests.seconds_header(call, b"if-modified-since")
+        headers = _last_modified(stored.srv_modified)
+        if since is not None and stored.srv_modified // 1000 <= since:
+            return Answer(304, headers=headers)
+        return _one(stored.body, requests.fields(call), _format(call, extension), headers)
+
+    async def update(self, call: Call) -> Answer:
+        """A new version of a document, or a document at a chosen identifier."""
+        identifier = requests.identifier(call.params[-1])
+        unmodified_since = requests.seconds_header(call, b"if-unmodified-since")
+        document = await requests.read_object(call, self.limits)
+        written = await self.writing.update(call.principal, self.collection, identifier, document, unmodified_since)
+        if written.created:
+            return self._written(written)
+        return enveloped({"lastModified": written.srv_modified}, headers=_last_modified(written.srv_modified))
+
+    async def patch(self, call: Call) -> Answer:
+        """Some fields of a document."""
+        identifier = requests.identifier(call.params[-1])
+        unmodified_since = requests.seconds_header(call, b"if-unmodified-since")
+        document = await requests.read_object(call, self.limits)
+        written = await self.writing.patch(call.principal, self.collection, identifier, document, unmodified_since)
+        return enveloped({}, headers=_last_modified(written.srv_modified))
+
+    async def delete(self, call: Call) -> Answer:
+        """Mark a document as deleted; with `permanent=true` remove it for good."""
+        permanent = (call.one("permanent") or "false").lower()
+        if permanent not in ("true", "false"):
+            raise BadRequest("Parameter permanent must be true or false")
+        identifier = requests.identifier(call.params[-1])
+        await self.writing.delete(call.principal, self.collection, identifier, permanent=permanent == "true")
+        return enveloped({})
+
+    async def history(self, call: Call, extension: Format | None = None) -> Answer:
+        """What changed since the `Last-Modified` request header: whole seconds, inclusive."""
+        since = requests.since(call.header(b"last-modified"))
+        return await self._history(call, since // 1000 * 1000 - 1, extension)
+
+    async def history_since(self, call: Call) -> Answer:
+        """What changed after a point in time, exclusive: the `lastModified` or ETag of the client's last look."""
+        text = requests.identifier(call.params[-1])
+        stem, extension = _split(text)
+        return await self._history(call, requests.since(stem if extension else text), extension)
+
+    async def _history(self, call: Call, since: int, extension: Format | None) -> Answer:
+        form = _format(call, extension)
+        fields = requests.fields(call)
+        limit = requests.limit(call, self.limits.documents)
+        page = await self.reading.history(call.principal, self.collection, since, limit)
+        return _many(page.bodies, fields, form, _page_headers(page))
+
+    async def _find(self, call: Call) -> tuple[Stored, Format | None]:
+        text = requests.identifier(call.params[-1])
+        stem, extension = _split(text)
+        try:
+            return await self.reading.read(call.principal, self.collection, text), None
+        except NotFound:
+            if extension is None:
+                raise
+        return await self.reading.read(call.principal, self.collection, stem), extension
+
+    def _written(self, written: Written) -> Answer:
+        fields: dict[str, object] = {"identifier": written.identifier}
+        if written.deduplicated:
+            fields["isDeduplication"] = True
+        if written.former is not None:
+            fields["deduplicatedIdentifier"] = written.former
+        fields["lastModified"] = written.srv_modified
+        location = f"/api/v3/{self.collection.name}/{_segment(written.identifier)}"
+        headers = ((b"location", location.encode()), *_last_modified(written.srv_modified))
+        return enveloped(fields, 201 if written.created else 200, headers)
+
+
+def _segment(identifier: str) -> str:
+    """An identifier as one segment of a path, which no route and no client takes for something else."""
+    if identifier in ("history", ".", ".."):
+        return "".join(f"%{ord(letter):02X}" for letter in identifier)
+    return quote(identifier, safe="")
+
+
+def _split(text: str) -> tuple[str, Format | None]:
+    """`abc.csv` -> `abc` and the format; no format where the ending is none."""
+    stem, dot, ending = text.rpartition(".")
+    if dot and stem and ending in ("csv", "xml", "json"):
+        return stem, Format(ending)
+    return text, None
+
+
+def _format(call: Call, extension: Format | None) -> Format:
+    """The path's extension before the Accept header. Raises NotAcceptable."""
+    form = extension or formats.negotiate(call.header(b"accept"))
+    if form is None:
+        raise NotAcceptable
+    return form
+
+
+def _many(bodies: Sequence[str], fields: Fields, form: Format, headers: Headers = ()) -> Answer:
+    if form is Format.JSON and not fields:
+        return result(f"[{','.join(bodies)}]", headers)
+    documents = [fields.project(orjson.loads(body)) if fields else orjson.loads(body) for body in bodies]
+    if form is Format.JSON:
+        return enveloped({"result": documents}, headers=headers)
+    render = formats.csv_documents if form is Format.CSV else formats.xml_documents
+    return Answer(200, render(documents), form.media_type.encode(), headers)
+
+
+def _one(body: str, fields: Fields, form: Format, headers: Headers) -> Answer:
+    if form is Format.JSON and not fields:
+        return result(body, headers)
+    document = fields.project(orjson.loads(body)) if fields else orjson.loads(body)
+    if form is Format.JSON:
+        return enveloped({"result": document}, headers=headers)
+    data = formats.csv_documents([document]) if form is Format.CSV else formats.xml_document(document)
+    return Answer(200, data, form.media_type.encode(), headers)
+
+
+def _last_modified(srv_modified: int) -> Headers:
+    """The header, in whole seconds; never later than `Date`, though the clock may run ahead in a burst of writes."""
+    seconds = min(srv_modified // 1000, int(time.time()))
+    return ((b"last-modified", timestamps.http_date(seconds).encode()),)
+
+
+def _page_headers(page: Page) -> Headers:
+    if not page.bodies:
+        return ()
+    return (*_last_modified(page.srv_modified), (b"etag", b'W/"%d"' % page.srv_modified))

@@ -1,0 +1,33 @@
+"""What listens on the plain HTTP port beside TLS: it sends pages to HTTPS, and tells API clients that they are wrong here."""
+
+from __future__ import annotations
+
+import re
+
+from apiv3.model.errors import NotSecure
+from apiv3.security.calls import Receive, Scope, Send
+from apiv3.web.responses import Answer, failure, send_answer
+
+_HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
+
+
+class Redirect:
+    """ASGI app. `port`: of the server that speaks TLS.
+
+    An API client has sent its token in clear by now; sending it on quietly would hide that (so 403). A page loses nothing.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = b"" if port == 443 else b":%d" % port
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send_answer(send, self._answer(scope), (), bodiless=scope["method"] == "HEAD")
+
+    def _answer(self, scope: Scope) -> Answer:
+        host = _HOST.fullmatch(dict(scope["headers"]).get(b"host", b""))
+        if scope["raw_path"].startswith(b"/api/") or host is None:
+            return failure(NotSecure())
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        location = b"https://" + host[1] + self._port + scope["raw_path"] + query
+        return Answer(308, headers=((b"location", location),))

@@ -1,0 +1,142 @@
+"""Every URL of the server on one page, each with the permission that it demands.
+
+Segments in braces are parameters. They are taken from the path as it was sent, so that an identifier may hold
+percent-encoded slashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from apiv3.model.collections import Collection
+from apiv3.security.calls import Call
+from apiv3.security.gate import Access
+from apiv3.security.permissions import Demand
+from apiv3.web.administration import Authorization, Roles, Subjects
+from apiv3.web.collections import Documents
+from apiv3.web.formats import Format
+from apiv3.web.pages import Pages
+from apiv3.web.responses import Answer
+from apiv3.web.service import Service
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+PUBLIC = Access(public=True)
+KNOWN = Access()
+V2 = "/api/v2/authorization"
+V3 = "/api/v3"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one URL."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+
+    @property
+    def summary(self) -> str:
+        """What it does: the first line of the handler's docstring."""
+        function = self.handler.func if isinstance(self.handler, partial) else self.handler
+        return (function.__doc__ or "").partition("\n")[0]
+
+
+def routes(
+    service: Service,
+    documents: Mapping[str, Documents],
+    authorization: Authorization,
+    subjects: Subjects,
+    roles: Roles,
+    pages: Pages,
+) -> Iterator[Route]:
+    """All of them."""
+    yield Route("GET", f"{V3}/version", service.version, PUBLIC)
+    yield Route("GET", f"{V3}/status", service.status, KNOWN)
+    yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN)
+    for endpoints in documents.values():
+        yield from _collection(endpoints)
+
+    yield Route("GET", f"{V2}/request/{{accessToken}}", authorization.exchange, PUBLIC)
+    yield Route("GET", f"{V2}/permissions", authorization.permissions, _admin("permissions", "read"))
+    yield Route("GET", f"{V2}/permissions/trie", authorization.trie, _admin("permissions", "read"))
+    yield Route("GET", f"{V2}/debug/check/{{permission}}", authorization.check, Access(administration=True))
+    yield Route("GET", f"{V2}/subjects", subjects.all, _admin("subjects", "read"))
+    yield Route("POST", f"{V2}/subjects", subjects.add, _admin("subjects", "create"))
+    yield Route("PUT", f"{V2}/subjects", subjects.change, _admin("subjects", "update"))
+    yield Route("DELETE", f"{V2}/subjects/{{_id}}", subjects.remove, _admin("subjects", "delete"))
+    yield Route("POST", f"{V2}/subjects/{{_id}}/rotate", subjects.rotate, _admin("subjects", "update"))
+    yield Route("GET", f"{V2}/roles", roles.all, _admin("roles", "list"))
+    yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"))
+    yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"))
+    yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"))
+
+    yield Route("GET", "/", pages.welcome, PUBLIC)
+
+
+def _collection(endpoints: Documents) -> Iterator[Route]:
+    collection = endpoints.collection
+    base = f"{V3}/{collection.name}"
+    listing, reading = _api(collection, collection.list_action), _api(collection, "read", instance=True)
+    yield Route("GET", base, endpoints.search, listing)
+    yield Route("POST", base, endpoints.create, _api(collection, "create", "update"))
+    yield Route("GET", f"{base}/history", endpoints.history, listing)
+    yield Route("GET", f"{base}/history/{{lastModified}}", endpoints.history_since, listing)
+    yield Route("GET", f"{base}/{{identifier}}", endpoints.read, reading)
+    yield Route("PUT", f"{base}/{{identifier}}", endpoints.update, _api(collection, "update", "create", instance=True))
+    yield Route("PATCH", f"{base}/{{identifier}}", endpoints.patch, _api(collection, "update", instance=True))
+    yield Route("DELETE", f"{base}/{{identifier}}", endpoints.delete, _api(collection, "delete", instance=True))
+    for form in Format:
+        yield Route("GET", f"{base}.{form.extension}", partial(endpoints.search, extension=form), listing)
+        yield Route("GET", f"{base}/history.{form.extension}", partial(endpoints.history, extension=form), listing)
+
+
+def _api(collection: Collection, *actions: str, instance: bool = False) -> Access:
+    return Access(tuple(Demand.of("api", collection.name, action) for action in actions), instance=instance)
+
+
+def _admin(kind: str, action: str) -> Access:
+    return Access((Demand.of("admin", "api", kind, action),), administration=True)
+
+
+def demanded(table: Sequence[Route]) -> list[str]:
+    """Every permission that is demanded anywhere, sorted."""
+    return sorted({demand.name for route in table for demand in route.access.demands})
+
+
+class Table:
+    """Finds the methods of a path: whole paths first, then those with a parameter, by what stands before it.
+
+    Two look-ups in dictionaries, however many routes there are.
+    """
+
+    def __init__(self, table: Sequence[Route]) -> None:
+        self._whole: dict[bytes, dict[str, Route]] = {}
+        self._with_parameter: dict[tuple[bytes, bytes], dict[str, Route]] = {}
+        for route in table:
+            before, brace, rest = route.path.encode().partition(b"{")
+            after = rest.partition(b"}")[2]
+            methods = self._with_parameter.setdefault((before, after), {}) if brace else self._whole.setdefault(before, {})
+            methods[route.method] = route
+            if route.method == "GET":
+                methods["HEAD"] = route
+        self._endings = {after for _, after in self._with_parameter if after}
+
+    def find(self, path: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]]:
+        """Method -> route, and the path's parameters; no routes for a path that is not there."""
+        whole = self._whole.get(path)
+        if whole is not None:
+            return whole, ()
+        ending = next((ending for ending in self._endings if path.endswith(ending)), b"")
+        if ending and (found := self._find(path[: -len(ending)], ending)):
+            return found
+        return self._find(path, b"") or ({}, ())
+
+    def _find(self, path: bytes, ending: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]] | None:
+        cut = path.rfind(b"/") + 1
+        methods = self._with_parameter.get((path[:cut], ending))
+        parameter = path[cut:]
+        return (methods, (parameter,)) if methods and parameter else None

@@ -1,0 +1,43 @@
+"""The endpoints about the server as a whole: VERSION, STATUS, LASTMODIFIED."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from apiv3 import API_VERSION, __version__
+from apiv3.operations.reading import Reading
+from apiv3.security.calls import Call
+from apiv3.storage.contracts import DocumentStore
+from apiv3.web.responses import Answer, enveloped
+
+
+class Service:
+    """What is running here."""
+
+    def __init__(self, reading: Reading, store: DocumentStore) -> None:
+        self._reading, self._store = reading, store
+        self._storage: dict[str, str] | None = None
+
+    async def version(self, _call: Call) -> Answer:
+        """The server's and the API's version, the time, the database."""
+        return enveloped({"result": await self._version()})
+
+    async def status(self, call: Call) -> Answer:
+        """The same, and what the caller may do with each collection."""
+        return enveloped({"result": {**await self._version(), "apiPermissions": self._reading.rights(call.principal)}})
+
+    async def last_modified(self, call: Call) -> Answer:
+        """When each collection that the caller may read changed last."""
+        collections = await self._reading.last_modified(call.principal)
+        return enveloped({"result": {"srvDate": _now(), "collections": collections}})
+
+    async def _version(self) -> dict[str, Any]:
+        if self._storage is None:
+            name, version = await self._store.version()
+            self._storage = {"storage": name, "version": version}
+        return {"version": __version__, "apiVersion": API_VERSION, "srvDate": _now(), "storage": self._storage}
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

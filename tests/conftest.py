@@ -1,0 +1,106 @@
+"""Fixtures for every test: both databases, and real servers on them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache, partial
+from typing import Any, NoReturn
+
+import pytest
+
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.factories import (  # noqa: E402  (after the registration)
+    FreshServer,
+    NewDatabase,
+    database_maker,
+    running_server,
+)
+from tests.support.postgres import Postgres, postgres_server  # noqa: E402
+from tests.support.server import LiveServer  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def start_postgres() -> Iterator[Callable[[], Postgres]]:
+    """Starts a PostgreSQL for this worker when first asked, so that tests without one do not wait for it.
+
+    Where there is none to be had, the test that asked is skipped, or fails if REQUIRE names postgres.
+    """
+    with ExitStack() as cleanup:
+
+        @cache
+        def start() -> Postgres | Exception:
+            try:
+                return cleanup.enter_context(postgres_server())
+            except Exception as error:  # a machine may lack it for many reasons
+                return error
+
+        def demand() -> Postgres:
+            found = start()
+            if isinstance(found, Exception):
+                _do_without(f"no PostgreSQL: {found!r}")
+            return found
+
+        yield demand
+
+
+def _do_without(reason: str) -> NoReturn:
+    required = "postgres" in re.split(r"[\s,]+", os.environ.get("REQUIRE", ""))
+    if required or "TEST_DATABASE_URL" in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postgres(start_postgres: Callable[[], Postgres]) -> Postgres:
+    return start_postgres()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, start_postgres: Callable[[], Postgres]) -> str:
+    """The kind of database: a test that asks for it, or for a fixture that builds on it, runs with each."""
+    if request.param == "postgres":
+        start_postgres()
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def new_database(start_postgres: Callable[[], Postgres], tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+    """Makes empty databases of either kind: `with new_database("postgres") as url`."""
+    return database_maker(tmp_path_factory.mktemp, start_postgres)
+
+
+@pytest.fixture
+def database_url(database: str, new_database: NewDatabase) -> Iterator[str]:
+    """An empty database of each kind, without tables."""
+    with new_database(database) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_server(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshServer]:
+    """Starts servers of the test's own, with the settings that it wants: `fresh_server("postgres", workers=2)`."""
+    with ExitStack() as running:
+
+        def start(*arguments: Any, **options: Any) -> LiveServer:
+            context = running_server(tmp_path_factory.mktemp, new_database, *arguments, **options)
+            return running.enter_context(context)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def shared_servers(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], LiveServer]]:
+    """One server for each kind of database and worker, started when first asked for."""
+    start = partial(running_server, tmp_path_factory.mktemp, new_database)
+    with ExitStack() as running:
+        yield cache(lambda database: running.enter_context(start(database)))
+
+
+@pytest.fixture(scope="session")
+def server(database: str, shared_servers: Callable[[str], LiveServer]) -> LiveServer:
+    """A server that many tests share, so each uses devices, identifiers and subjects of its own."""
+    return shared_servers(database)

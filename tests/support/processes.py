@@ -1,0 +1,48 @@
+"""Starting processes from tests: a clean environment, a free port, and nothing left behind."""
+
+import os
+import random
+import socket
+import subprocess
+from pathlib import Path
+
+INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
+
+
+def clean_environment() -> dict[str, str]:
+    """What a process needs of this machine, and none of the settings that the one who runs the tests has set."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class Guardian:
+    """Ends a process group, and removes its folder, when this process dies without dismissing the guardian.
+
+    A test run that is killed runs no clean-up of its own. The end of the pipe tells the guardian, whatever the cause.
+    """
+
+    SCRIPT = 'read -r dismissal || { kill -s KILL -- "-$1"; rm -rf "$2"; }'
+
+    def __init__(self, group: int, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", self.SCRIPT, "guardian", str(group), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        self._process.communicate(b"dismissed\n")

@@ -1,0 +1,91 @@
+"""What the other tests stand on holds."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.factories import FreshServer
+from tests.support.installation import Installation
+from tests.support.postgres import Postgres
+from tests.support.processes import clean_environment
+from tests.support.server import LiveServer
+
+DIES_WITHOUT_CLEANING_UP = """
+import os, subprocess, sys
+from pathlib import Path
+from tests.support.processes import Guardian
+child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, start_new_session=True)
+Guardian(child.pid, Path(sys.argv[1]))
+print(child.pid, flush=True)
+os._exit(1)
+"""
+
+
+def test_a_database_is_made_and_dropped(postgres: Postgres) -> None:
+    with postgres.database() as url:
+        Postgres(url).execute("CREATE TABLE t (n int)")
+    with pytest.raises(Exception, match="does not exist"):
+        Postgres(url).execute("SELECT 1")
+
+
+async def test_a_database_can_be_made_inside_an_event_loop(postgres: Postgres) -> None:
+    with postgres.database() as url:
+        assert url.startswith("postgresql://")
+
+
+def test_an_empty_database_of_each_kind(database: str, database_url: str) -> None:
+    assert database_url.startswith({"sqlite": "sqlite:////", "postgres": "postgresql://"}[database])
+
+
+def test_a_run_that_dies_leaves_neither_processes_nor_files(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    died = subprocess.run(
+        [sys.executable, "-c", DIES_WITHOUT_CLEANING_UP, folder], stdout=subprocess.PIPE, text=True, check=False
+    )
+    deadline = time.monotonic() + 10
+    while folder.exists() or _runs(int(died.stdout)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(status.strip()) and not status.startswith("Z")
+
+
+def test_a_server_gets_no_setting_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("API3_SECURITY_ENABLE", "false")
+    monkeypatch.setenv("JWT_SECRET", "ours")
+    environment = Installation(tmp_path, "sqlite:///x", {"API_SECRET": None, "API3_MAX_LIMIT": "7"}).environment()
+    assert environment.keys() - clean_environment().keys() == {
+        "API3_MAX_LIMIT",
+        "API3_REQUIRE_HTTPS",
+        "APIV3_DATA",
+        "AUTH_FAIL_DELAY",
+        "DATABASE_URL",
+    }
+
+
+def test_a_server_is_a_process_with_data(fresh_server: FreshServer, database: str) -> None:
+    server = fresh_server(database, workers=2)
+    token = server.subject("keeper", "api:entries:read")
+    assert server.client(token).get("/api/v3/entries").status_code == 200
+    server.kill()
+    server.start()
+    assert server.client(token).get("/api/v3/entries").status_code == 200
+
+
+def test_a_server_that_does_not_start_says_why(fresh_server: FreshServer) -> None:
+    with pytest.raises(AssertionError, match="--no-such-option"):
+        fresh_server(arguments=["--no-such-option"])
+
+
+def test_a_subject_may_do_what_it_was_given(server: LiveServer) -> None:
+    client = server.client(server.subject("reader", "api:entries:read"))
+    assert client.get("/api/v3/entries").status_code == 200
+    assert client.get("/api/v3/treatments").status_code == 403
+    assert server.client().get("/api/v3/entries").status_code == 401
