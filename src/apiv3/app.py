@@ -27,7 +27,7 @@ from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.policy import PolicyTable
 from apiv3.web.administration import Authorization, Roles, Subjects
-from apiv3.web.api import Api, ASGIApp, asgi_app
+from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.collections import Documents
 from apiv3.web.pages import Pages
 from apiv3.web.requests import Limits
@@ -112,9 +112,9 @@ def _text(secret: SecretStr | None) -> str:
 def build(installation: Installation) -> ASGIApp:
     """The ASGI app of an installation."""
     settings = installation.settings
-    in_flight = InFlight(settings.api3_max_in_flight)
-    api = Api(installation.routes(), installation.gate(), in_flight, installation.access_log)
-    return asgi_app(api, installation.running, settings.cors_origins)
+    in_flight, others = InFlight(settings.api3_max_in_flight), lifespan(installation.running)
+    api = Api(installation.routes(), installation.gate(), in_flight, installation.access_log, others)
+    return with_cors(api, settings.cors_origins)
 
 
 def configure_logging() -> None:

@@ -19,6 +19,7 @@ from apiv3.security.proxies import Network
 from apiv3.security.secrets import SHORTEST_SECRET, keep
 
 _PRUNE = "API3_AUTOPRUNE_"
+_SHORTEST = {"api_secret": SHORTEST_SECRET, "jwt_key": 32}
 
 
 class SettingsError(ValueError):
@@ -113,7 +114,7 @@ class Settings(BaseSettings):
     api3_created_at_fallback_enabled: bool = Field(
         True, description="whether created_at is kept, and stands in for a missing date: true, false, on or off"
     )
-    api3_autoprune: dict[str, int] = Field(
+    api3_autoprune: dict[str, Annotated[int, Field(ge=0, le=36_500)]] = Field(
         default_factory=dict,
         description="API3_AUTOPRUNE_<COLLECTION>: days to keep its documents, 0 to 36500 (0 or unset: for ever)",
     )
@@ -160,9 +161,7 @@ class Settings(BaseSettings):
 
     @field_validator("api3_autoprune")
     @classmethod
-    def _good_days(cls, value: dict[str, int]) -> dict[str, int]:
-        if not all(0 <= days <= 36_500 for days in value.values()):
-            raise ValueError("out of range")
+    def _not_for_ever(cls, value: dict[str, int]) -> dict[str, int]:
         return {name: days for name, days in value.items() if days}
 
     @classmethod
@@ -222,7 +221,11 @@ def provision(settings: Settings) -> Settings:
     try:
         settings.apiv3_data.mkdir(mode=0o700, parents=True, exist_ok=True)
         missing = [name for name in ("api_secret", "jwt_key") if getattr(settings, name) is None]
-        return settings.model_copy(update={name: SecretStr(keep(settings.apiv3_data / name)) for name in missing})
+        kept = {name: keep(settings.apiv3_data / name) for name in missing}
+        for name, secret in kept.items():
+            if len(secret) < _SHORTEST[name]:
+                raise ValueError(f"its file {name} holds less than {_SHORTEST[name]} characters")
+        return settings.model_copy(update={name: SecretStr(secret) for name, secret in kept.items()})
     except (OSError, ValueError) as error:
         raise SettingsError(f"APIV3_DATA is {str(settings.apiv3_data)!r}, which cannot be used: {error}.") from None
 

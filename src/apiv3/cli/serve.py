@@ -55,7 +55,7 @@ def serve(**options: str | int | None) -> None:
     settings = provision(load())
     check_exposure(settings)
     _check_tls(settings)
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     token = run(_first_start)
     _announce(settings, listener.getsockname()[1], token)
     if settings.http_port is not None:
@@ -86,12 +86,12 @@ def _check_tls(settings: Settings) -> None:
         raise SettingsError(f"{files}, which cannot be used: {error}.") from error
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, setting: str = "PORT") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        raise SettingsError(f"HOST is {host!r} and PORT is {port}, where nothing can listen: {error}.") from error
+        raise SettingsError(f"HOST is {host!r} and {setting} is {port}, where nothing can listen: {error}.") from error
     listener.set_inheritable(True)
     return listener
 
@@ -145,12 +145,12 @@ _POST = " ".join(
 
 def _redirect(settings: Settings, port: int, tls_port: int) -> None:
     """Listen for plain HTTP in a thread of its own, whatever the number of worker processes."""
-    listener = _listen(settings.host, port)
-    config = _config(settings, Redirect(tls_port), lifespan="off")
+    listener = listen(settings.host, port, "HTTP_PORT")
+    config = uvicorn_config(settings, Redirect(tls_port), lifespan="off")
     threading.Thread(target=uvicorn.Server(config).run, args=([listener],), daemon=True, name="http-port").start()
 
 
-def _config(settings: Settings, app: Any, **options: Any) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, app: Any, **options: Any) -> uvicorn.Config:
     """uvicorn as we want it: nothing trusted that a client sends, nothing said about itself, everything bounded."""
     return uvicorn.Config(
         app,
@@ -168,7 +168,7 @@ def _config(settings: Settings, app: Any, **options: Any) -> uvicorn.Config:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    config = _config(
+    config = uvicorn_config(
         settings,
         "apiv3.app:create",
         factory=True,

@@ -194,7 +194,7 @@ def _length(document: Mapping[str, Any]) -> float | None:
     if exact is not None and exact > 0:
         return exact
     minutes = _number(document.get("duration"))
-    return None if minutes is None else minutes * MINUTE
+    return None if minutes is None else _number(minutes * MINUTE)
 
 
 def _moment(value: object) -> float | None:

@@ -2,8 +2,8 @@
 
     ApiError
     ├── BadRequest 400            ├── NotAcceptable 406        ├── TooManyRequests 429
-    ├── Unauthorized 401          ├── RequestTimeout 408       └── StorageUnavailable 503
-    │   ├── MissingToken          ├── Conflict 409
+    ├── Unauthorized 401          ├── RequestTimeout 408       ├── StorageUnavailable 503
+    │   ├── MissingToken          ├── Conflict 409             └── HeadersTooLarge 431
     │   ├── BadToken              ├── Gone 410
     │   └── AdministrationRefused ├── PreconditionFailed 412
     ├── Forbidden 403             ├── TooLarge 413
@@ -124,6 +124,11 @@ class TooManyRequests(ApiError):
 
     def __init__(self, message: str | None = None, *, retry_after: int = 1) -> None:
         super().__init__(message, headers=(("Retry-After", str(retry_after)),))
+
+
+class HeadersTooLarge(ApiError):
+    status = 431
+    message = "Request headers too large"
 
 
 class StorageUnavailable(ApiError):

@@ -45,7 +45,7 @@ class Sort:
     descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Query:
     """A SEARCH: all `filters` hold, in the order of `sort` (None: by identifier), `limit` documents after `skip` ones."""
 

@@ -69,13 +69,16 @@ def _from_number(value: float) -> int:
 
 @lru_cache(maxsize=1024)
 def _parse_text(text: str) -> Moment:
-    text = text[: _LONGEST + 1].strip()
     if len(text) > _LONGEST:
         raise ValueError("too long")
+    text = text.strip()
     if _NUMBER.fullmatch(text):
         return Moment(_from_number(float(text) if "." in text else int(text)), None)
     match = _ISO.fullmatch(text)
-    moment = _from_iso(*match.groups()) if match else parsedate_to_datetime(text)
+    try:
+        moment = _from_iso(*match.groups()) if match else parsedate_to_datetime(text)
+    except OverflowError as error:  # past the year 9999, or an offset beyond all bounds
+        raise ValueError("out of range") from error
     if moment.tzinfo is None:
         return _checked(moment.replace(tzinfo=UTC), None)
     offset = moment.utcoffset() or timedelta()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 from typing import TextIO
@@ -13,26 +14,36 @@ import orjson
 from apiv3.security.calls import Call
 
 DELAY = 0.25
-"""Seconds that lines of good requests are gathered before they are written together."""
+"""Seconds that good requests are gathered before they are written together."""
+MOST_GATHERED = 200
+"""Requests that are gathered at the most."""
 
 _SECRETS = ("token", "secret", "password", "code", "key")
+_ADMINISTRATION = b"/api/v2/"
 _EXCHANGE = b"/api/v2/authorization/request/"
+_MISPLACED = re.compile(r"\b\w*-[0-9a-f]{16}\b|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+"""What looks like an access token or a JWT, where none should stand."""
+
+Entry = tuple[float, str, str, str | None, str, bytes, bytes, int, float]
 
 
 class AccessLog:
-    """Writes to `stream` (None: nowhere). Lines of refused requests go out at once, the others a moment later."""
+    """Writes to `stream` (None: nowhere). Refused requests are written at once, the others a moment later, together."""
 
     def __init__(self, stream: TextIO | None = sys.stderr) -> None:
         self._stream = stream
-        self._lines: list[bytes] = []
+        self._entries: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, call: Call, status: int, seconds: float) -> None:
         """One line for a request that was answered with `status` after `seconds`."""
         if self._stream is None:
             return
-        self._lines.append(_line(call, status, seconds))
-        if status >= 400:
+        query = call.scope["query_string"]
+        self._entries.append(
+            (time.time(), call.id, call.address, call.principal.name, call.method, call.path, query, status, seconds)
+        )
+        if status >= 400 or len(self._entries) >= MOST_GATHERED:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY, self.flush)
@@ -42,34 +53,47 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._lines and self._stream is not None:
-            self._stream.write(b"".join(self._lines).decode())
+        if self._entries and self._stream is not None:
+            entries, self._entries = self._entries, []
+            self._stream.write(b"".join([_line(*entry) for entry in entries]).decode())
             self._stream.flush()
-            self._lines.clear()
 
 
-def _line(call: Call, status: int, seconds: float) -> bytes:
+def _line(
+    moment: float,
+    id: str,
+    address: str,
+    subject: str | None,
+    method: str,
+    path: bytes,
+    query: bytes,
+    status: int,
+    seconds: float,
+) -> bytes:
     entry = {
-        "time": time.time(),
-        "request": call.id,
-        "address": call.address,
-        "subject": call.principal.name,
-        "method": call.method,
-        "path": redacted(call),
+        "time": moment,
+        "request": id,
+        "address": address,
+        "subject": subject,
+        "method": method,
+        "path": redacted(path, query),
         "status": status,
         "ms": round(seconds * 1000, 2),
     }
     return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def redacted(call: Call) -> str:
-    """Path and query as they were sent, without secrets; however their names are spelled."""
-    path, query = call.path, call.scope["query_string"]
-    if _EXCHANGE in unquote_to_bytes(path):
-        path = _EXCHANGE + b"***"
+def redacted(path: bytes, query: bytes) -> str:
+    """Path and query as they were sent, without secrets: wherever they stand, and however their names are spelled."""
+    if path.startswith(_ADMINISTRATION) or b"%" in path:
+        path = _redacted_path(path)
     if query:
         path += b"?" + b"&".join(map(_redacted_parameter, query.split(b"&")))
-    return path.decode("latin-1")
+    return _MISPLACED.sub("***", path.decode("latin-1"))
+
+
+def _redacted_path(path: bytes) -> bytes:
+    return _EXCHANGE + b"***" if _EXCHANGE in unquote_to_bytes(path) else path
 
 
 def _redacted_parameter(parameter: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from apiv3.model.errors import BadToken, MissingToken, Unauthorized
 from apiv3.security import secrets
@@ -17,13 +17,15 @@ Source = Literal["query", "header", "api-secret"]
 _MOST_REMEMBERED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """A secret, where in the request it stood, and the address that sent it."""
 
-    secret: str = field(repr=False)
+    secret: str
     source: Source
     address: str
+
+    def __repr__(self) -> str:
+        return f"Credential({self.source} from {self.address})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +88,26 @@ class ApiSecretVerifier:
 
 
 class Authenticator:
-    """Who presents this credential? What was found good is remembered until it expires or the policy changes."""
+    """Who presents this credential? A header that was found good is remembered until it expires or the policy changes."""
 
     def __init__(self, verifiers: tuple[Verifier, ...], throttle: Throttle, policies: Policies) -> None:
         self._verifiers, self._throttle = verifiers, throttle
-        self._known: dict[tuple[str, Source], Identity] = {}
+        self._known: dict[bytes, Identity] = {}
         policies.on_change.append(self._known.clear)
+
+    def recall(self, header: bytes) -> Identity | None:
+        """Whose Authorization header this is, if it was found good before and still is."""
+        known = self._known.get(header)
+        return known if known is not None and (known.expires is None or time.time() < known.expires) else None
+
+    def remember(self, header: bytes, identity: Identity) -> None:
+        """For `recall`."""
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        self._known[header] = identity
 
     async def identify(self, credential: Credential) -> Identity:
         """Raises MissingToken or BadToken, by where the credential stood; TooManyRequests."""
-        known = self._known.get((credential.secret, credential.source))
-        if known is not None and (known.expires is None or time.time() < known.expires):
-            return known
         try:
             identity = self._verify(credential)
         except Expired as error:
@@ -106,7 +116,6 @@ class Authenticator:
             await self._throttle.fail(credential.address, credential.secret)
             raise _refusal(credential) from error
         self._throttle.clear(credential.secret)
-        self._remember(credential, identity)
         return identity
 
     def _verify(self, credential: Credential) -> Identity:
@@ -115,11 +124,6 @@ class Authenticator:
             if identity is not None:
                 return identity
         raise ValueError("nobody knows this kind of credential")
-
-    def _remember(self, credential: Credential, identity: Identity) -> None:
-        if len(self._known) >= _MOST_REMEMBERED:
-            self._known.clear()
-        self._known[credential.secret, credential.source] = identity
 
 
 def _refusal(credential: Credential) -> Unauthorized:

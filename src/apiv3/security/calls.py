@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from apiv3.model.errors import BadRequest
@@ -13,10 +13,79 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-Query = Mapping[str, Sequence[str]]
+T = TypeVar("T")
 
 MOST_PARAMETERS = 100
+LONGEST_REMEMBERED = 300
+MOST_REMEMBERED = 512
 _SINGLE = (b"authorization", b"date", b"api-secret", b"content-length", b"host")
+
+
+class Parameters:
+    """The parameters of a query string: name -> values, in their order. Calls that send the same one share it."""
+
+    __slots__ = ("_derived", "_values")
+
+    def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
+        self._values = values
+        self._derived: dict[Callable[[Parameters], Any], Any] = {}
+
+    def items(self) -> Iterable[tuple[str, Sequence[str]]]:
+        return self._values.items()
+
+    def all(self, name: str) -> Sequence[str]:
+        return self._values.get(name, ())
+
+    def one(self, name: str) -> str | None:
+        """The value of a parameter, None where there is none. Raises BadRequest when it is repeated."""
+        values = self._values.get(name)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise BadRequest(f"Parameter {name} is repeated")
+        return values[0]
+
+    def derive(self, make: Callable[[Parameters], T]) -> T:
+        """What `make` makes of the parameters; made once, however many calls send them."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        made: T = self._derived[make]
+        return made
+
+
+def parameters(query: bytes) -> Parameters:
+    """Parse a query string. Apps poll with the same few, so those are remembered, unless there is a secret in them.
+
+    Raises BadRequest.
+    """
+    known = _remembered.get(query)
+    if known is not None:
+        return known
+    parsed = _parse(query)
+    if len(query) <= LONGEST_REMEMBERED and not any(parsed.all(name) for name in _UNIQUE):
+        if len(_remembered) >= MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[query] = parsed
+    return parsed
+
+
+def _parse(query: bytes) -> Parameters:
+    try:
+        text = query.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
+    except ValueError as error:
+        raise BadRequest("Bad query parameters") from error
+    if "%00" in text:
+        raise BadRequest("Bad query parameters")
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return Parameters(values)
+
+
+_UNIQUE = ("token", "now")
+"""What makes a query not worth remembering: a secret, or the time."""
+_remembered: dict[bytes, Parameters] = {}
 
 
 class Call:
@@ -48,7 +117,7 @@ class Call:
         self.principal: Principal = STRANGER
         self.address: str = scope["client"][0] if scope.get("client") else ""
         self.secure = False
-        self._query: Query | None = None
+        self._query: Parameters | None = None
 
     def check_headers(self) -> None:
         """Raises BadRequest when a header that may stand once stands twice."""
@@ -61,37 +130,12 @@ class Call:
                 raise BadRequest(f"Header {name.decode()} is repeated")
 
     @property
-    def query(self) -> Query:
-        """Parameter -> its values, in their order. Raises BadRequest when they are malformed, or more than 100."""
+    def query(self) -> Parameters:
+        """The query parameters. Raises BadRequest when they are malformed, or more than 100."""
         if self._query is None:
-            self._query = _parse(self.scope["query_string"])
+            self._query = parameters(self.scope["query_string"])
         return self._query
-
-    def one(self, name: str) -> str | None:
-        """The value of a parameter, None where there is none. Raises BadRequest when it is repeated."""
-        values = self.query.get(name)
-        if values is None:
-            return None
-        if len(values) > 1:
-            raise BadRequest(f"Parameter {name} is repeated")
-        return values[0]
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
-
-
-def _parse(query: bytes) -> Query:
-    parsed: dict[str, list[str]] = {}
-    if not query:
-        return parsed
-    try:
-        text = query.decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
-    except ValueError as error:
-        raise BadRequest("Bad query parameters") from error
-    if "%00" in text:
-        raise BadRequest("Bad query parameters")
-    for name, value in pairs:
-        parsed.setdefault(name, []).append(value)
-    return parsed

@@ -24,7 +24,7 @@ from apiv3.model.errors import (
 from apiv3.security.authenticator import Authenticator, Credential, Source
 from apiv3.security.calls import Call
 from apiv3.security.permissions import Demand
-from apiv3.security.principal import ANYBODY, STRANGER, Principal
+from apiv3.security.principal import ANYBODY, Principal
 from apiv3.security.proxies import Proxies
 
 TimestampRule = Literal["required", "optional", "off"]
@@ -37,12 +37,14 @@ class Access:
 
     `demands`: it takes one of them; the first one is named in a refusal. None at all: whoever is known.
     `public`: nobody is asked who they are. `instance`: the route's last parameter is the document that is demanded.
+    `endings`: what may follow the document's name in the path, such as `.csv`.
     `administration`: a route of /api/v2/authorization: no timestamp, API_SECRET will do, one refusal for everything.
     """
 
     demands: tuple[Demand, ...] = ()
     public: bool = False
     instance: bool = False
+    endings: tuple[str, ...] = ()
     administration: bool = False
 
     def check(self, principal: Principal, params: tuple[bytes, ...]) -> None:
@@ -54,7 +56,8 @@ class Access:
                 return
         if self.instance:
             document = unquote(params[-1])
-            if any(principal.allows(demand.on(document)) for demand in self.demands):
+            names = [document, *(document.removesuffix(ending) for ending in self.endings if document.endswith(ending))]
+            if any(principal.allows(demand.on(name)) for demand in self.demands for name in names):
                 return
         raise MissingPermission(self.demands[0].name)
 
@@ -84,33 +87,33 @@ class Gate:
         call.secure = self._proxies.is_secure(call.scope["scheme"], peer, call.headers)
         call.address = self._proxies.address(peer, call.headers)
 
-    async def admit(self, call: Call, access: Access) -> Principal:
-        """Who is calling, once everything that the route demands is checked. Raises Unauthorized, Forbidden, BadRequest."""
+    async def admit(self, call: Call, access: Access) -> None:
+        """Check everything that the route demands, and note who is calling. Raises Unauthorized, Forbidden, BadRequest."""
         if not self._enabled:
-            return ANYBODY
+            call.principal = ANYBODY
+            return
         if self._require_https and not call.secure:
             raise NotSecure
         if access.public:
-            return STRANGER
+            return
         if access.administration:
-            return await self._admit_administrator(call, access)
+            await self._admit_administrator(call, access)
+            return
         self._check_timestamp(call)
-        principal = await self._authenticate(call)
-        access.check(principal, call.params)
-        return principal
+        call.principal = await self._authenticate(call)
+        access.check(call.principal, call.params)
 
-    async def _admit_administrator(self, call: Call, access: Access) -> Principal:
+    async def _admit_administrator(self, call: Call, access: Access) -> None:
         try:
-            principal = await self._authenticate(call, api_secret=self._api_secret_enabled)
-            access.check(principal, call.params)
+            call.principal = await self._authenticate(call, api_secret=self._api_secret_enabled)
+            access.check(call.principal, call.params)
         except (Unauthorized, MissingPermission) as error:
             raise AdministrationRefused from error
-        return principal
 
     def _check_timestamp(self, call: Call) -> None:
         if self._timestamp_rule == "off":
             return
-        sent = call.header(b"date") or call.one("now")
+        sent = call.header(b"date") or call.query.one("now")
         if not sent:
             if self._timestamp_rule == "optional":
                 return
@@ -123,10 +126,17 @@ class Gate:
             raise Unauthorized("Date header out of tolerance")
 
     async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Principal:
+        header = call.headers.get(b"authorization", b"")
+        alone = header and not api_secret and not call.query.all("token")
+        if alone and (known := self._authenticator.recall(header)):
+            return known.principal
         credential = find_credential(call, api_secret=api_secret)
         if credential is None:
             raise MissingToken
-        return (await self._authenticator.identify(credential)).principal
+        identity = await self._authenticator.identify(credential)
+        if credential.source == "header":
+            self._authenticator.remember(header, identity)
+        return identity.principal
 
 
 def find_credential(call: Call, *, api_secret: bool = False) -> Credential | None:
@@ -135,7 +145,7 @@ def find_credential(call: Call, *, api_secret: bool = False) -> Credential | Non
     bearer = _bearer(call.header(b"authorization"))
     if bearer:
         found.append((bearer, "header"))
-    found += [(token, "query") for token in call.query.get("token", ()) if token]
+    found += [(token, "query") for token in call.query.all("token") if token]
     if api_secret and (digest := call.header(b"api-secret")):
         found.append((digest, "api-secret"))
     if len(found) > 1:

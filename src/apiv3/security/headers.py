@@ -20,7 +20,7 @@ POLICY = (
 )
 """Cross-site scripting, clickjacking: a page runs no script and stands in no frame."""
 
-_API: Headers = (NO_STORE, NOSNIFF, NO_REFERRER)
+_API: Headers = (NO_STORE, NOSNIFF)
 _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 _BLANKS = "".join(map(chr, range(0x21)))
 LONGEST = 1000
@@ -23,9 +24,11 @@ class Demand:
     parts: tuple[str, ...]
     instance: str | None = None
 
-    @classmethod
-    def of(cls, *parts: str) -> Demand:
-        return cls(parts)
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(*parts: str) -> Demand:
+        """The demand with these parts; there are few, so each is made once."""
+        return Demand(parts)
 
     def on(self, instance: str) -> Demand:
         """The same demand for one document only."""

@@ -22,7 +22,9 @@ class Principal:
 
     def allows(self, demand: Demand) -> bool:
         """Whether the subject may, and the credential does not forbid it."""
-        return self.granted.satisfies(demand) and all(ceiling.satisfies(demand) for ceiling in self.ceilings)
+        if not self.granted.satisfies(demand):
+            return False
+        return not self.ceilings or all(ceiling.satisfies(demand) for ceiling in self.ceilings)
 
     def demand(self, demand: Demand) -> None:
         """Raises MissingPermission, which names the permission demanded."""

@@ -6,14 +6,6 @@ import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
 
-_FORWARDED = (
-    b"forwarded",
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-real-ip",
-)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -45,7 +37,8 @@ class Proxies:
         """TLS here, TLS at a trusted proxy, or plain HTTP that never left this machine."""
         if scheme in ("https", "wss"):
             return True
-        if not any(name in headers for name in _FORWARDED):
+        names = b" ".join(headers)
+        if b"forwarded" not in names and b"x-real-ip" not in names:
             return is_loopback(peer)
         proto = headers.get(b"x-forwarded-proto", b"").rpartition(b",")[2]
         return self.trusts(peer) and proto.strip().lower() == b"https"

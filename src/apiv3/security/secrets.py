@@ -24,7 +24,7 @@ def access_token(api_secret: str, name: str, id: str, nonce: str = "") -> str:
 
     `nonce` is empty until the token is rotated; then it makes another one.
     """
-    abbreviation = _NOT_A_WORD.sub("", name.lower()[:10])
+    abbreviation = _NOT_A_WORD.sub("", name.lower())[:10]
     return f"{abbreviation}-{sha1(sha1(api_secret) + id + nonce)[:_TOKEN_DIGITS]}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -17,8 +17,7 @@ from apiv3.model.identity import Role, Subject
 from apiv3.model.queries import Query
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A document as it stands in the table.
 
     `key`: its row. `body`: JSON text, ready to be sent. `srv_modified`: ms. `identified`: whether the identifier is its own;
@@ -39,8 +38,7 @@ class Stored:
         return document
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Documents as JSON texts, in order, and the greatest `srvModified` (ms) among them; 0 when there are none."""
 
     bodies: Sequence[str]

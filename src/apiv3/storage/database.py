@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 from urllib.parse import urlsplit
 
 from databases.interfaces import ConnectionBackend, DatabaseBackend
@@ -19,6 +19,8 @@ from apiv3.storage.dialects import Dialect
 Row = Sequence[Any]
 PATIENCE = 20.0
 """Seconds that a writer waits for those before it, before it is told to come back later."""
+MOST_SCANS = 2
+"""Streams at a time; a pool has several times as many connections."""
 
 
 class Connection(Protocol):
@@ -38,7 +40,7 @@ class Driver(Protocol):
 
     def backend(self, url: str) -> DatabaseBackend: ...
 
-    def stream(self, connection: Any, sql: str, *args: Any) -> AsyncIterator[Sequence[Row]]: ...
+    def stream(self, connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]: ...
 
     def is_unavailable(self, error: BaseException) -> bool: ...
 
@@ -54,13 +56,14 @@ class Database:
         self._driver = cast("Driver", import_module(f"apiv3.storage.{kind}"))
         self._backend = self._driver.backend(url)
         self.dialect = self._driver.DIALECT
+        self._scans = asyncio.Semaphore(MOST_SCANS)
         self._lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def connect(self) -> None:
         try:
             await self._backend.connect()
         except Exception as error:
-            raise _translated(error, self._driver) from error
+            _raise(error, self._driver)
 
     async def disconnect(self) -> None:
         await self._backend.disconnect()
@@ -92,10 +95,18 @@ class Database:
         finally:
             lock.release()
 
-    async def stream(self, sql: str, *args: Any) -> AsyncIterator[Sequence[Row]]:
-        """The rows of a query of any size, a chunk at a time, in constant memory."""
-        async with self.connection() as connection:
-            async for rows in self._driver.stream(connection, self.dialect.sql(sql), *args):
+    async def stream(self, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
+        """The rows of a query of any size or cost, a chunk at a time, in constant memory.
+
+        Few at a time, so that there are always connections left for those who want little.
+        """
+        async with (
+            self._scans,
+            self.connection() as connection,
+            # It ends a transaction: left to the garbage collector, it would do so after the connection was given back.
+            aclosing(self._driver.stream(connection, sql, *args)) as chunks,
+        ):
+            async for rows in chunks:
                 yield rows
 
 
@@ -115,7 +126,7 @@ class Borrowed:
         try:
             await self._loan.acquire()
         except Exception as error:
-            raise _translated(error, self._driver) from error
+            _raise(error, self._driver)
         return self._loan.raw_connection
 
     async def __aexit__(
@@ -126,9 +137,11 @@ class Borrowed:
         except Exception as failure:
             error = error or failure
         if isinstance(error, Exception):
-            raise _translated(error, self._driver) from error
+            _raise(error, self._driver)
 
 
-def _translated(error: Exception, driver: Driver) -> Exception:
+def _raise(error: Exception, driver: Driver) -> NoReturn:
     """The same error, or StorageUnavailable when the database's state is to blame."""
-    return StorageUnavailable() if driver.is_unavailable(error) else error
+    if driver.is_unavailable(error):
+        raise StorageUnavailable from error
+    raise error

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import orjson
+
 from apiv3.model.queries import Path
 
 
@@ -17,7 +19,7 @@ def _numbered(sql: str) -> str:
     return re.sub(r"\?", lambda _: f"${next(numbers)}", sql)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
     """SQL that one of the databases understands."""
 
@@ -41,10 +43,9 @@ class Dialect:
 
 
 class Sqlite(Dialect):
-    __slots__ = ()
-
     def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
-        where = "$" + "".join('."' + name.replace('"', "") + '"' for name in path)
+        # As the name stands in the JSON text; one with a quotation mark in it cannot be written in a path.
+        where = "$" + "".join(f".{orjson.dumps(name.replace(chr(34), '')).decode()}" for name in path)
         kinds = "WHEN 'integer' THEN 1 WHEN 'real' THEN 1 WHEN 'text' THEN 2 WHEN 'object' THEN 3 WHEN 'array' THEN 4"
         return (
             (f"CASE json_type(body, ?) {kinds} WHEN 'true' THEN 5 WHEN 'false' THEN 5 ELSE 0 END", where),
@@ -53,8 +54,6 @@ class Sqlite(Dialect):
 
 
 class Postgresql(Dialect):
-    __slots__ = ()
-
     def sql(self, text: str) -> str:
         return _numbered(text)
 
@@ -65,7 +64,10 @@ class Postgresql(Dialect):
         return (
             (f"CASE jsonb_typeof({value}) {kinds} ELSE 0 END", where),
             (f"CASE jsonb_typeof({value}) WHEN 'number' THEN (body::jsonb #>> ?::text::text[])::numeric END", where),
-            ('(body::jsonb #>> ?::text::text[]) COLLATE "C"', where),
+            (
+                f"CASE jsonb_typeof({value}) WHEN 'number' THEN NULL ELSE body::jsonb #>> ?::text::text[] END COLLATE \"C\"",
+                where,
+            ),
         )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import aclosing, asynccontextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -45,6 +46,7 @@ _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)
 _NUMBERS = {"date": "date", "srvModified": "srv_modified", "srvCreated": "srv_created"}
 _TEXTS = {"identifier": "identifier", "created_at": "created_at", "type": "type", "eventType": "event_type"}
 _SORTABLE = _NUMBERS | {"identifier": "identifier", "created_at": "created_at"}
+_UNIQUE = {("identifier",): "identifier", ("srvModified",): "srv_modified"}  # nothing to say about nulls and ties
 _COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _INT64 = 2**63
 
@@ -74,23 +76,26 @@ class DocumentTable:
         return Page([row[0] for row in rows], rows[-1][1] if rows else 0)
 
     async def search(self, collection: str, query: Query) -> Page:
-        sql, args, rest = _select(collection, query, self._dialect)
-        if rest:
-            return Page(await self._scan(sql, args, rest, query))
+        select = _select(collection, query, self._dialect)
+        if select.rest:
+            return Page(await self._scan(select, query))
+        if select.thorough:
+            return Page([body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows])
         async with self._database.connection() as connection:
-            rows = await connection.fetch(self._dialect.sql(f"{sql} LIMIT ? OFFSET ?"), *args, query.limit, query.skip)
+            rows = await connection.fetch(select.sql, *select.args)
         return Page([row[0] for row in rows])
 
-    async def _scan(self, sql: str, args: list[Any], rest: Sequence[Filter], query: Query) -> list[str]:
+    async def _scan(self, select: Select, query: Query) -> list[str]:
         """Look for documents by what has no column, one chunk of rows after the other until there are enough."""
         found: list[str] = []
         skip = query.skip
-        async for rows in self._database.stream(sql, *args):
-            matching = [body for (body,) in rows if _matches(body, rest)]
-            found += matching[skip:]
-            skip = max(0, skip - len(matching))
-            if len(found) >= query.limit:
-                break
+        async with aclosing(self._database.stream(select.sql, *select.args)) as chunks:
+            async for rows in chunks:
+                matching = [body for (body,) in rows if _matches(body, select.rest)]
+                found += matching[skip:]
+                skip = max(0, skip - len(matching))
+                if len(found) >= query.limit:
+                    break
         return found[: query.limit]
 
     async def last_modified(self, fields: Mapping[str, str | None]) -> Mapping[str, int]:
@@ -167,7 +172,9 @@ class Writer:
         age = {"date": before, "created_at": timestamps.iso(before), "srv_created": before}
         unknown, keys = "", list[int]()
         for column, bound in age.items():
-            sql = f"SELECT id FROM documents WHERE collection = ?{unknown} AND {column} < ? ORDER BY {column} LIMIT ?"
+            sql = (
+                f"SELECT id FROM documents WHERE collection = ?{unknown} AND {column} < ? ORDER BY {column} NULLS FIRST LIMIT ?"
+            )
             rows = await self._connection.fetch(self._sql(sql), self._collection, bound, limit - len(keys))
             keys += [key for (key,) in rows]
             unknown += f" AND {column} IS NULL"
@@ -206,9 +213,22 @@ def _matches(body: str, filters: Sequence[Filter]) -> bool:
     return all(condition.matches(document) for condition in filters)
 
 
-def _select(collection: str, query: Query, dialect: Dialect) -> tuple[str, list[Any], list[Filter]]:
-    """The statement for a query without its window, its parameters, and the filters that it leaves to `matches`."""
-    conditions, args, rest = ["collection = ?", "valid"], [collection], list[Filter]()
+class Select(NamedTuple):
+    """A query as a statement. `rest`: the filters that no column can decide; then the statement is without the window.
+
+    `thorough`: every document of the collection is looked at.
+    """
+
+    sql: str
+    args: tuple[Any, ...]
+    rest: tuple[Filter, ...]
+    thorough: bool
+
+
+@lru_cache(maxsize=512)
+def _select(collection: str, query: Query, dialect: Dialect) -> Select:
+    """Compile a query; once for each Query object, and apps that poll share theirs."""
+    conditions, args, rest = ["collection = ?", "valid"], list[Any]((collection,)), list[Filter]()
     for condition in query.filters:
         sql = _condition(condition, args)
         if sql:
@@ -216,7 +236,15 @@ def _select(collection: str, query: Query, dialect: Dialect) -> tuple[str, list[
         else:
             rest.append(condition)
     order = _order(query.sort, dialect, args)
-    return f"SELECT body FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}", args, rest
+    sql = f"SELECT body FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    if not rest:
+        sql += " LIMIT ? OFFSET ?"
+        args += [query.limit, query.skip]
+    return Select(dialect.sql(sql), tuple(args), tuple(rest), query.sort is not None and not _has_column(query.sort))
+
+
+def _has_column(sort: Sort) -> bool:
+    return len(sort.path) == 1 and sort.path[0] in _SORTABLE
 
 
 def _condition(condition: Filter, args: list[Any]) -> str | None:
@@ -228,7 +256,7 @@ def _condition(condition: Filter, args: list[Any]) -> str | None:
     if condition.operator in _COMPARISONS and is_kind(value):
         args.append(value)
         return f"{column} {_COMPARISONS[condition.operator]} ?"
-    if condition.operator == "in" and all(map(is_kind, value)):
+    if condition.operator == "in" and value and all(map(is_kind, value)):
         args.extend(value)
         return f"{column} IN ({', '.join('?' * len(value))})"
     return None
@@ -247,7 +275,9 @@ def _order(sort: Sort | None, dialect: Dialect, args: list[Any]) -> str:
     direction = "DESC NULLS LAST" if sort and sort.descending else "ASC NULLS FIRST"
     plain = direction.split(maxsplit=1)[0]
     keys: list[str] = []
-    if sort and len(sort.path) == 1 and sort.path[0] in _SORTABLE:
+    if sort and sort.path in _UNIQUE:
+        return f"{_UNIQUE[sort.path]} {plain}"
+    if sort and _has_column(sort):
         keys = [f"{_SORTABLE[sort.path[0]]} {direction}"]
     elif sort:
         for expression, parameter in dialect.sort_keys(sort.path):

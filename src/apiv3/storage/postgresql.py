@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import asyncpg
@@ -23,7 +23,7 @@ async def _keep(_connection: object) -> None:
 
 
 _OPTIONS: dict[str, Any] = {
-    "min_size": 1,
+    "min_size": 0,  # else the pool keeps on logging tracebacks while the database is away
     "max_size": 10,
     "timeout": PATIENCE,
     "command_timeout": 30,
@@ -36,6 +36,10 @@ class PatientConnection(PostgresConnection):
     """A connection on loan from the pool, for which nobody waits for ever."""
 
     async def acquire(self) -> None:
+        pool: asyncpg.Pool | None = self._database._pool
+        if pool is not None and pool.get_idle_size():
+            await super().acquire()
+            return
         async with asyncio.timeout(PATIENCE):
             await super().acquire()
 
@@ -54,7 +58,7 @@ def backend(url: str) -> PostgresqlBackend:
     return PostgresqlBackend(url)
 
 
-async def stream(connection: Any, sql: str, *args: Any) -> AsyncIterator[Sequence[Sequence[Any]]]:
+async def stream(connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Sequence[Any]], None]:
     """The rows of a query of any size, a chunk at a time."""
     async with connection.transaction(readonly=True):
         cursor = await connection.cursor(sql, *args)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,9 +25,9 @@ from databases.interfaces import ConnectionBackend, DatabaseBackend
 from apiv3.storage.dialects import SQLITE
 
 DIALECT = SQLITE
-POOL_SIZE = 4
-BUDGET = 30_000
-"""Virtual machine steps that a query may take on the event loop: about a millisecond, or 1,000 rows by an index."""
+POOL_SIZE = 6
+BUDGET = 15_000
+"""Virtual machine steps: a query on the event loop may take between one and two budgets, half a millisecond or so each."""
 CHUNK = 500
 """Rows that a stream hands over at a time."""
 BUSY_TIMEOUT = 10_000
@@ -44,24 +44,31 @@ class SqliteConnection:
 
     def __init__(self, path: str, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
-        self._on_loop = False
+        self._on_loop, self._budgets = False, 0
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA busy_timeout=0")
-        self._connection.set_progress_handler(lambda: self._on_loop, BUDGET)
+        self._connection.set_progress_handler(self._is_over, BUDGET)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        """All rows of a query."""
+        """All rows of a query. Inside a transaction without a budget: what is done there is small, and must not be cut off."""
         try:
-            self._on_loop = True
+            self._on_loop, self._budgets = not self._connection.in_transaction, 0
             return self._connection.execute(sql, args).fetchall()
         except sqlite3.OperationalError as error:
             if not _worth_waiting(error):
                 raise
         finally:
             self._on_loop = False
-        return await self.in_thread(lambda: self._connection.execute(sql, args).fetchall())
+        return await self.in_thread(lambda: self._patiently(lambda: self._connection.execute(sql, args).fetchall()))
+
+    def _is_over(self) -> bool:
+        """Called whenever a statement has used up a budget. SQLite counts on from the last run of a statement that it has
+        prepared, so the first call comes too early.
+        """
+        self._budgets += 1
+        return self._on_loop and self._budgets > 1
 
     async def execute(self, sql: str, *args: Any) -> None:
         """A small statement inside a transaction, whose lock is held already.
@@ -82,18 +89,22 @@ class SqliteConnection:
                 self._connection.rollback()
 
     def cursor(self, sql: str, *args: Any) -> sqlite3.Cursor:
-        return self._connection.execute(sql, args)
+        """For use in a thread."""
+        return self._patiently(lambda: self._connection.execute(sql, args))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run to the end in a thread even when the caller is cancelled: nobody may use the connection before that."""
-        task = asyncio.get_running_loop().run_in_executor(self._threads, self._patiently, work)
+        """Run to the end in a thread however often the caller is cancelled: nobody may use the connection before that."""
+        task = asyncio.get_running_loop().run_in_executor(self._threads, work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([task])
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
             raise
 
     def _patiently(self, work: Callable[[], T]) -> T:
+        """Wait for locks, as only a thread may."""
         self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT}")
         try:
             return work()
@@ -104,7 +115,7 @@ class SqliteConnection:
         self._connection.close()
 
 
-async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncIterator[Sequence[Row]]:
+async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
     """The rows of a query of any size, a chunk at a time."""
     cursor = await connection.in_thread(partial(connection.cursor, sql, *args))
     try:
@@ -140,11 +151,14 @@ class SqliteBackend(DatabaseBackend):
         self._idle.put_nowait(self.open())
 
     async def disconnect(self) -> None:
-        for _ in range(POOL_SIZE):
-            connection = await self._idle.get()
-            if connection is not None:
-                connection.close()
-        self._threads.shutdown()
+        """Close what is in the pool, and what comes back to it in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                for _ in range(POOL_SIZE):
+                    connection = await self._idle.get()
+                    if connection is not None:
+                        connection.close()
+        self._threads.shutdown(wait=False)
 
     def open(self) -> SqliteConnection:
         return SqliteConnection(self._path, self._threads)

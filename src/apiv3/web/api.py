@@ -1,6 +1,6 @@
 """The one way through the server: every request of every route, from the first byte to the access log.
 
-A pure ASGI route for Starlette's router. Endpoints return an Answer or raise; this is the only place that sends.
+Pure ASGI. Endpoints return an Answer or raise; this is the only place that sends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Match, Router
+from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from apiv3.model.errors import ApiError, BadOperation
@@ -27,26 +27,26 @@ from apiv3.web.requests import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.routes import Route, Table
 
-__all__ = ["ASGIApp", "Api", "asgi_app"]
+__all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 
 _log = logging.getLogger(__name__)
+_NOBODY_THERE = Answer(499)
+"""For the log alone: the client went away."""
 
 
-class Api(BaseRoute):
-    """All routes of the table behind the gate."""
+class Api:
+    """ASGI app: all routes of the table behind the gate. Whatever is no HTTP request goes to `others`."""
 
-    def __init__(self, routes: Sequence[Route], gate: Gate, in_flight: InFlight, access_log: AccessLog) -> None:
-        self.routes = tuple(routes)
+    def __init__(
+        self, routes: Sequence[Route], gate: Gate, in_flight: InFlight, access_log: AccessLog, others: ASGIApp
+    ) -> None:
         self._table, self._gate, self._in_flight, self._access_log = Table(routes), gate, in_flight, access_log
+        self._others = others
         self._ids = (f"{prefix}{number:x}" for prefix in (token_hex(4),) for number in count(1))
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return (Match.FULL if scope["type"] == "http" else Match.NONE), {}
-
-    def url_path_for(self, name: str, /, **path_params: Any) -> Any:
-        raise NotImplementedError("routes have no names")
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._others(scope, receive, send)
         started = time.perf_counter()
         call = Call(scope, receive, next(self._ids))
         try:
@@ -54,13 +54,14 @@ class Api(BaseRoute):
         except ApiError as error:
             answer = failure(error)
         except Disconnected:
-            answer = Answer(499)
+            answer = _NOBODY_THERE
         except Exception:
             _log.exception("request %s failed", call.id)
             answer = json_answer({"status": 500, "message": f"Internal error, request {call.id}"}, 500)
         self._access_log.write(call, answer.status, time.perf_counter() - started)
-        if answer.status != 499:
+        if answer is not _NOBODY_THERE:
             await send_answer(send, answer, common_headers(call), bodiless=call.method == "HEAD")
+        return None
 
     async def _answer(self, call: Call) -> Answer:
         self._gate.locate(call)
@@ -69,12 +70,23 @@ class Api(BaseRoute):
         route = methods.get(call.method)
         if route is None:
             return _options(methods, call)
-        with self._in_flight.of(call.address):
-            call.principal = await self._gate.admit(call, route.access)
-            if call.principal.name is None:
-                return await route.handler(call)
-            with self._in_flight.of(("subject", call.principal.name)):
-                return await route.handler(call)
+        self._in_flight.enter(call.address)
+        try:
+            await self._gate.admit(call, route.access)
+            return await self._handle(call, route)
+        finally:
+            self._in_flight.leave(call.address)
+
+    async def _handle(self, call: Call, route: Route) -> Answer:
+        """Run the endpoint; one more request of the principal, if there is one by name, as long as that takes."""
+        if call.principal.name is None:
+            return await route.handler(call)
+        whom = ("subject", call.principal.name)
+        self._in_flight.enter(whom)
+        try:
+            return await route.handler(call)
+        finally:
+            self._in_flight.leave(whom)
 
 
 def _options(methods: Any, call: Call) -> Answer:
@@ -85,13 +97,17 @@ def _options(methods: Any, call: Call) -> Answer:
     return Answer(204, headers=((b"allow", allowed.encode()),))
 
 
-def asgi_app(api: Api, lifespan: Callable[[], AbstractAsyncContextManager[None]], origins: Sequence[str]) -> ASGIApp:
-    """The whole application. Pages of `origins` may call it: with tokens in a header or the query, never with cookies."""
-    router = Router(routes=[api], lifespan=lambda _app: lifespan())
+def lifespan(running: Callable[[], AbstractAsyncContextManager[None]]) -> ASGIApp:
+    """What is done from the server's start to its end, as an ASGI app."""
+    return Router(lifespan=lambda _app: running())
+
+
+def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of `origins` call the app: with tokens in a header or the query, never with cookies."""
     if not origins:
-        return router
+        return app
     return CORSMiddleware(
-        router,
+        app,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Date", "If-Modified-Since", "If-Unmodified-Since", "Last-Modified"],

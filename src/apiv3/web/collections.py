@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
 import orjson
 
 from apiv3.model import timestamps
 from apiv3.model.collections import Collection
-from apiv3.model.errors import BadRequest, NotAcceptable, NotFound
+from apiv3.model.errors import BadRequest, MissingPermission, NotAcceptable, NotFound
 from apiv3.model.queries import Fields
 from apiv3.operations.outcomes import Written
 from apiv3.operations.reading import Reading
@@ -24,20 +24,18 @@ from apiv3.web.requests import Limits
 from apiv3.web.responses import Answer, Headers, enveloped, result
 
 
-@dataclass(frozen=True, slots=True)
 class Documents:
     """The endpoints of one collection. `extension`: the format that the path asks for, as in `/entries.csv`."""
 
-    collection: Collection
-    reading: Reading
-    writing: Writing
-    limits: Limits
+    def __init__(self, collection: Collection, reading: Reading, writing: Writing, limits: Limits) -> None:
+        self.collection, self.reading, self.writing, self.limits = collection, reading, writing, limits
+        self._search_query = partial(requests.search_query, most=limits.documents)
 
     async def search(self, call: Call, extension: Format | None = None) -> Answer:
         """Documents that match the filters, deleted ones left out."""
         form = _format(call, extension)
-        fields = requests.fields(call)
-        query = requests.search_query(call, self.limits.documents)
+        fields = call.query.derive(requests.fields)
+        query = call.query.derive(self._search_query)
         page = await self.reading.search(call.principal, self.collection, query)
         return _many(page.bodies, fields, form)
 
@@ -54,7 +52,7 @@ class Documents:
         headers = _last_modified(stored.srv_modified)
         if since is not None and stored.srv_modified // 1000 <= since:
             return Answer(304, headers=headers)
-        return _one(stored.body, requests.fields(call), _format(call, extension), headers)
+        return _one(stored.body, call.query.derive(requests.fields), _format(call, extension), headers)
 
     async def update(self, call: Call) -> Answer:
         """A new version of a document, or a document at a chosen identifier."""
@@ -76,7 +74,7 @@ class Documents:
 
     async def delete(self, call: Call) -> Answer:
         """Mark a document as deleted; with `permanent=true` remove it for good."""
-        permanent = (call.one("permanent") or "false").lower()
+        permanent = (call.query.one("permanent") or "false").lower()
         if permanent not in ("true", "false"):
             raise BadRequest("Parameter permanent must be true or false")
         identifier = requests.identifier(call.params[-1])
@@ -96,8 +94,8 @@ class Documents:
 
     async def _history(self, call: Call, since: int, extension: Format | None) -> Answer:
         form = _format(call, extension)
-        fields = requests.fields(call)
-        limit = requests.limit(call, self.limits.documents)
+        fields = call.query.derive(requests.fields)
+        limit = requests.limit(call.query, self.limits.documents)
         page = await self.reading.history(call.principal, self.collection, since, limit)
         return _many(page.bodies, fields, form, _page_headers(page))
 
@@ -106,7 +104,7 @@ class Documents:
         stem, extension = _split(text)
         try:
             return await self.reading.read(call.principal, self.collection, text), None
-        except NotFound:
+        except (NotFound, MissingPermission):
             if extension is None:
                 raise
         return await self.reading.read(call.principal, self.collection, stem), extension
@@ -125,7 +123,7 @@ class Documents:
 
 def _segment(identifier: str) -> str:
     """An identifier as one segment of a path, which no route and no client takes for something else."""
-    if identifier in ("history", ".", ".."):
+    if identifier in (".", "..") or _split(identifier)[0] == "history":
         return "".join(f"%{ord(letter):02X}" for letter in identifier)
     return quote(identifier, safe="")
 

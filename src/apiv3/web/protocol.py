@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+from apiv3.model.errors import HeadersTooLarge
+from apiv3.web.responses import failure, send_answer
+
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ndate: %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+async def too_large(_scope: Any, _receive: Any, send: Any) -> None:
+    """ASGI app for a request whose headers are all there, but too long."""
+    await send_answer(send, failure(HeadersTooLarge()), ((b"connection", b"close"),), bodiless=False)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -18,32 +27,47 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     _received = 0
+    _in_headers = True
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._expect_headers()
+        self._expect_request()
 
     def data_received(self, data: bytes) -> None:
         if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
-            self._expect_headers()
-        if self._deadline is not None:
+            self._expect_request()
+        if self._in_headers:
             self._received += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._received > (self.config.h11_max_incomplete_event_size or 0):
-            self.transport.write(_TOO_LARGE)
+        if self._in_headers and self._received > self._largest:
+            self.transport.write(_TOO_LARGE % formatdate(usegmt=True).encode())
             self._close()
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
+        self._in_headers = False
+        if self._received > self._largest and self._size() > self._largest:
+            self.app = too_large
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_headers, self._received = True, 0
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def _expect_headers(self) -> None:
-        self._received = 0
+    @property
+    def _largest(self) -> int:
+        return self.config.h11_max_incomplete_event_size or 0
+
+    def _size(self) -> int:
+        """Bytes of the request's target and headers; what was received may hold a part of the body too."""
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _expect_request(self) -> None:
         self._deadline = self.loop.call_later(self.config.timeout_keep_alive, self._close)
 
     def _stop_waiting(self) -> None:

@@ -17,7 +17,7 @@ from apiv3.model import timestamps
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType
 from apiv3.model.queries import OPERATORS, Fields, Filter, Path, Query, Scalar, Sort
-from apiv3.security.calls import Call
+from apiv3.security.calls import Call, Parameters
 
 DEEPEST = 100
 """Levels of nesting in a document: orjson writes 254, SQLite reads 1,000; no app comes near."""
@@ -167,23 +167,23 @@ def _depth(value: Any) -> int:
 # Queries ------------------------------------------------------------------------------------------------------------------
 
 
-def search_query(call: Call, most: int) -> Query:
+def search_query(parameters: Parameters, most: int) -> Query:
     """The filters, order and window of a SEARCH. Raises BadRequest."""
-    given = ((name, value) for name, values in call.query.items() if name not in RESERVED for value in values)
+    given = ((name, value) for name, values in parameters.items() if name not in RESERVED for value in values)
     filters = tuple(_filter(name, value) for name, value in given)
-    return Query(filters, _sort(call), limit(call, most), _skip(call))
+    return Query(filters, _sort(parameters), limit(parameters, most), _skip(parameters))
 
 
-def limit(call: Call, most: int) -> int:
+def limit(parameters: Parameters, most: int) -> int:
     """The parameter `limit`: 1 to `most`; 1000 where there is none. Raises BadRequest."""
-    value = _whole(call.one("limit"), min(DEFAULT_LIMIT, most))
+    value = _whole(parameters.one("limit"), min(DEFAULT_LIMIT, most))
     if value is None or not 1 <= value <= most:
         raise BadRequest("Parameter limit out of tolerance")
     return value
 
 
-def _skip(call: Call) -> int:
-    value = _whole(call.one("skip"), 0)
+def _skip(parameters: Parameters) -> int:
+    value = _whole(parameters.one("skip"), 0)
     if value is None:
         raise BadRequest("Parameter skip out of tolerance")
     return value
@@ -196,18 +196,24 @@ def _whole(text: str | None, default: int) -> int | None:
     return int(text) if _DIGITS.fullmatch(text) else None
 
 
-def _sort(call: Call) -> Sort | None:
-    ascending, descending = call.one("sort"), call.one("sort$desc")
+def _sort(parameters: Parameters) -> Sort | None:
+    ascending, descending = parameters.one("sort"), parameters.one("sort$desc")
     if ascending is not None and descending is not None:
         raise BadRequest("Parameters sort and sort_desc cannot be combined")
     name = ascending or descending
     return Sort(_path(name), bool(descending)) if name else None
 
 
-def fields(call: Call) -> Fields:
+def fields(parameters: Parameters) -> Fields:
     """The fields to show: a comma list, all of them for `_all` or nothing. Raises BadRequest when repeated."""
-    names = [name for name in (call.one("fields") or "_all").split(",") if name]
-    return Fields(() if "_all" in names else tuple(map(_path, names)))
+    names = parameters.one("fields")
+    if not names:
+        return _ALL_FIELDS
+    paths = [_path(name) for name in names.split(",") if name]
+    return _ALL_FIELDS if ("_all",) in paths else Fields(tuple(paths))
+
+
+_ALL_FIELDS = Fields()
 
 
 def _path(name: str) -> Path:

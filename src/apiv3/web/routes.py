@@ -7,7 +7,7 @@ percent-encoded slashes.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from apiv3.model.collections import Collection
@@ -81,6 +81,7 @@ def _collection(endpoints: Documents) -> Iterator[Route]:
     collection = endpoints.collection
     base = f"{V3}/{collection.name}"
     listing, reading = _api(collection, collection.list_action), _api(collection, "read", instance=True)
+    reading = replace(reading, endings=tuple(f".{form.extension}" for form in Format))
     yield Route("GET", base, endpoints.search, listing)
     yield Route("POST", base, endpoints.create, _api(collection, "create", "update"))
     yield Route("GET", f"{base}/history", endpoints.history, listing)
@@ -123,16 +124,22 @@ class Table:
             methods[route.method] = route
             if route.method == "GET":
                 methods["HEAD"] = route
-        self._endings = {after for _, after in self._with_parameter if after}
+        self._endings = tuple({after for _, after in self._with_parameter if after})
 
     def find(self, path: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]]:
-        """Method -> route, and the path's parameters; no routes for a path that is not there."""
+        """Method -> route, and the path's parameters; no routes for a path that is not there.
+
+        A slash at the end changes nothing: that is how the field's servers take it.
+        """
+        if len(path) > 1 and path.endswith(b"/"):
+            path = path[:-1]
         whole = self._whole.get(path)
         if whole is not None:
             return whole, ()
-        ending = next((ending for ending in self._endings if path.endswith(ending)), b"")
-        if ending and (found := self._find(path[: -len(ending)], ending)):
-            return found
+        if path.endswith(self._endings):
+            ending = next(ending for ending in self._endings if path.endswith(ending))
+            if found := self._find(path[: -len(ending)], ending):
+                return found
         return self._find(path, b"") or ({}, ())
 
     def _find(self, path: bytes, ending: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]] | None:
