@@ -28,10 +28,11 @@ from apiv3.storage.documents import DocumentTable
 from apiv3.storage.policy import PolicyTable
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
+from apiv3.web.bodies import Limits
 from apiv3.web.collections import Documents
 from apiv3.web.pages import Pages
-from apiv3.web.requests import Limits
-from apiv3.web.routes import Route, demanded, routes
+from apiv3.web.routes import routes
+from apiv3.web.routing import Route, demanded
 from apiv3.web.service import Service
 
 
@@ -41,7 +42,7 @@ class Installation:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.collections = collections.table(settings.api3_extra_collections)
-        self.limits = Limits(settings.api3_max_body, settings.api3_request_timeout, settings.api3_max_limit)
+        self.limits = Limits(settings.api3_max_body, settings.api3_request_timeout)
         self.database = Database(settings.database)
         self.documents = DocumentTable(self.database)
         policy_table = PolicyTable(self.database)
@@ -74,10 +75,11 @@ class Installation:
         reading = Reading(self.documents, self.collections)
         rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)
         writing = Writing(self.documents, rules)
+        most = settings.api3_max_limit
         table: list[Route] = []
         table += routes(
             Service(reading, self.documents),
-            {name: Documents(each, reading, writing, self.limits) for name, each in self.collections.items()},
+            {name: Documents(each, reading, writing, self.limits, most) for name, each in self.collections.items()},
             Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),

@@ -16,7 +16,7 @@ from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
 from apiv3.security.tokens import Tokens
 from apiv3.web import requests
-from apiv3.web.requests import Limits
+from apiv3.web.bodies import Limits, read_object
 from apiv3.web.responses import Answer, json_answer
 
 
@@ -79,12 +79,12 @@ class Subjects:
 
     async def add(self, call: Call) -> Answer:
         """A new subject; its `_id`, where one is sent, is kept."""
-        subject = _subject(await requests.read_object(call, self._limits))
+        subject = _subject(await read_object(call, self._limits))
         return json_answer(self._shown(await self._administration.add_subject(subject)))
 
     async def change(self, call: Call) -> Answer:
         """The subject with this `_id` gets this name, these roles and notes."""
-        subject = _subject(await requests.read_object(call, self._limits))
+        subject = _subject(await read_object(call, self._limits))
         return json_answer(self._shown(await self._administration.change_subject(subject)))
 
     async def rotate(self, call: Call) -> Answer:
@@ -120,12 +120,12 @@ class Roles:
 
     async def add(self, call: Call) -> Answer:
         """A new role; with the name of a built-in one it takes that one's place."""
-        role = _role(await requests.read_object(call, self._limits))
+        role = _role(await read_object(call, self._limits))
         return json_answer(_shown_role(await self._administration.add_role(role)))
 
     async def change(self, call: Call) -> Answer:
         """The role with this `_id` gets this name, these permissions and notes."""
-        role = _role(await requests.read_object(call, self._limits))
+        role = _role(await read_object(call, self._limits))
         return json_answer(_shown_role(await self._administration.change_role(role)))
 
     async def remove(self, call: Call) -> Answer:

@@ -23,9 +23,9 @@ from apiv3.security.calls import Call, Receive, Scope, Send
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
 from apiv3.security.headers import common_headers
-from apiv3.web.requests import Disconnected
+from apiv3.web.bodies import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
-from apiv3.web.routes import Route, Table
+from apiv3.web.routing import Route, Table
 
 __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 

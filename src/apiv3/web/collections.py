@@ -18,30 +18,34 @@ from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing
 from apiv3.security.calls import Call
 from apiv3.storage.contracts import Page, Stored
-from apiv3.web import formats, requests
+from apiv3.web import formats, queries, requests
+from apiv3.web.bodies import Limits, read_object
 from apiv3.web.formats import Format
-from apiv3.web.requests import Limits
 from apiv3.web.responses import Answer, Headers, enveloped, result
 
 
 class Documents:
-    """The endpoints of one collection. `extension`: the format that the path asks for, as in `/entries.csv`."""
+    """The endpoints of one collection. `most`: the most documents in one answer.
 
-    def __init__(self, collection: Collection, reading: Reading, writing: Writing, limits: Limits) -> None:
+    `extension`, in some of them: the format that the path asks for, as in `/entries.csv`.
+    """
+
+    def __init__(self, collection: Collection, reading: Reading, writing: Writing, limits: Limits, most: int) -> None:
         self.collection, self.reading, self.writing, self.limits = collection, reading, writing, limits
-        self._search_query = partial(requests.search_query, most=limits.documents)
+        self._search_query = partial(queries.search_query, most=most)
+        self._limit = partial(queries.limit, most=most)
 
     async def search(self, call: Call, extension: Format | None = None) -> Answer:
         """Documents that match the filters, deleted ones left out."""
         form = _format(call, extension)
-        fields = call.query.derive(requests.fields)
+        fields = call.query.derive(queries.fields)
         query = call.query.derive(self._search_query)
         page = await self.reading.search(call.principal, self.collection, query)
         return _many(page.bodies, fields, form)
 
     async def create(self, call: Call) -> Answer:
         """A new document; or, where it is there already, a new version of it."""
-        document = await requests.read_object(call, self.limits)
+        document = await read_object(call, self.limits)
         written = await self.writing.create(call.principal, self.collection, document)
         return self._written(written)
 
@@ -52,13 +56,13 @@ class Documents:
         headers = _last_modified(stored.srv_modified)
         if since is not None and stored.srv_modified // 1000 <= since:
             return Answer(304, headers=headers)
-        return _one(stored.body, call.query.derive(requests.fields), _format(call, extension), headers)
+        return _one(stored.body, call.query.derive(queries.fields), _format(call, extension), headers)
 
     async def update(self, call: Call) -> Answer:
         """A new version of a document, or a document at a chosen identifier."""
         identifier = requests.identifier(call.params[-1])
         unmodified_since = requests.seconds_header(call, b"if-unmodified-since")
-        document = await requests.read_object(call, self.limits)
+        document = await read_object(call, self.limits)
         written = await self.writing.update(call.principal, self.collection, identifier, document, unmodified_since)
         if written.created:
             return self._written(written)
@@ -68,7 +72,7 @@ class Documents:
         """Some fields of a document."""
         identifier = requests.identifier(call.params[-1])
         unmodified_since = requests.seconds_header(call, b"if-unmodified-since")
-        document = await requests.read_object(call, self.limits)
+        document = await read_object(call, self.limits)
         written = await self.writing.patch(call.principal, self.collection, identifier, document, unmodified_since)
         return enveloped({}, headers=_last_modified(written.srv_modified))
 
@@ -94,8 +98,8 @@ class Documents:
 
     async def _history(self, call: Call, since: int, extension: Format | None) -> Answer:
         form = _format(call, extension)
-        fields = call.query.derive(requests.fields)
-        limit = requests.limit(call.query, self.limits.documents)
+        fields = call.query.derive(queries.fields)
+        limit = call.query.derive(self._limit)
         page = await self.reading.history(call.principal, self.collection, since, limit)
         return _many(page.bodies, fields, form, _page_headers(page))
 

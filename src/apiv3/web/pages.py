@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from apiv3 import __version__
 from apiv3.security.calls import Call
 from apiv3.web.responses import Answer
-
-if TYPE_CHECKING:
-    from apiv3.web.routes import Route
+from apiv3.web.routing import Route
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -59,14 +56,7 @@ class Pages:
         """This page: what runs here, and every route with the permission that it demands."""
         rows = "\n".join(
             f"<tr><td>{route.method}</td><td><code>{escape(route.path)}</code></td>"
-            f"<td><code>{escape(permission(route))}</code></td><td>{escape(route.summary)}</td></tr>"
+            f"<td><code>{escape(route.permission)}</code></td><td>{escape(route.summary)}</td></tr>"
             for route in self._table()
         )
         return Answer(200, _PAGE.format(version=escape(__version__), rows=rows).encode(), HTML)
-
-
-def permission(route: Route) -> str:
-    """What a route demands, for people."""
-    if route.access.public:
-        return "none"
-    return " or ".join(demand.name for demand in route.access.demands) or "any subject"

@@ -6,43 +6,24 @@ percent-encoded slashes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from apiv3.model.collections import Collection
-from apiv3.security.calls import Call
 from apiv3.security.gate import Access
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.collections import Documents
 from apiv3.web.formats import Format
 from apiv3.web.pages import Pages
-from apiv3.web.responses import Answer
+from apiv3.web.routing import Route
 from apiv3.web.service import Service
-
-Handler = Callable[[Call], Awaitable[Answer]]
 
 PUBLIC = Access(public=True)
 KNOWN = Access()
 V2 = "/api/v2/authorization"
 V3 = "/api/v3"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of one URL."""
-
-    method: str
-    path: str
-    handler: Handler
-    access: Access
-
-    @property
-    def summary(self) -> str:
-        """What it does: the first line of the handler's docstring."""
-        function = self.handler.func if isinstance(self.handler, partial) else self.handler
-        return (function.__doc__ or "").partition("\n")[0]
 
 
 def routes(
@@ -101,49 +82,3 @@ def _api(collection: Collection, *actions: str, instance: bool = False) -> Acces
 
 def _admin(kind: str, action: str) -> Access:
     return Access((Demand.of("admin", "api", kind, action),), administration=True)
-
-
-def demanded(table: Sequence[Route]) -> list[str]:
-    """Every permission that is demanded anywhere, sorted."""
-    return sorted({demand.name for route in table for demand in route.access.demands})
-
-
-class Table:
-    """Finds the methods of a path: whole paths first, then those with a parameter, by what stands before it.
-
-    Two look-ups in dictionaries, however many routes there are.
-    """
-
-    def __init__(self, table: Sequence[Route]) -> None:
-        self._whole: dict[bytes, dict[str, Route]] = {}
-        self._with_parameter: dict[tuple[bytes, bytes], dict[str, Route]] = {}
-        for route in table:
-            before, brace, rest = route.path.encode().partition(b"{")
-            after = rest.partition(b"}")[2]
-            methods = self._with_parameter.setdefault((before, after), {}) if brace else self._whole.setdefault(before, {})
-            methods[route.method] = route
-            if route.method == "GET":
-                methods["HEAD"] = route
-        self._endings = tuple({after for _, after in self._with_parameter if after})
-
-    def find(self, path: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]]:
-        """Method -> route, and the path's parameters; no routes for a path that is not there.
-
-        A slash at the end changes nothing: that is how the field's servers take it.
-        """
-        if len(path) > 1 and path.endswith(b"/"):
-            path = path[:-1]
-        whole = self._whole.get(path)
-        if whole is not None:
-            return whole, ()
-        if path.endswith(self._endings):
-            ending = next(ending for ending in self._endings if path.endswith(ending))
-            if found := self._find(path[: -len(ending)], ending):
-                return found
-        return self._find(path, b"") or ({}, ())
-
-    def _find(self, path: bytes, ending: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]] | None:
-        cut = path.rfind(b"/") + 1
-        methods = self._with_parameter.get((path[:cut], ending))
-        parameter = path[cut:]
-        return (methods, (parameter,)) if methods and parameter else None

@@ -1,0 +1,142 @@
+"""Query parameters as values: filters, order, window and fields of a SEARCH or HISTORY. Malformed ones stop here with a 400."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import re2
+
+from apiv3.model import timestamps
+from apiv3.model.errors import BadRequest
+from apiv3.model.queries import OPERATORS, Fields, Filter, Path, Query, Scalar, Sort
+from apiv3.security.calls import Parameters
+
+LONGEST_PATTERN = 1000
+DEFAULT_LIMIT = 1000
+RESERVED = frozenset({"token", "now", "sort", "sort$desc", "limit", "skip", "fields"})
+TIMESTAMPS = frozenset({"date", "srvModified", "srvCreated"})
+
+_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
+_OPERATOR = re.compile(r"(.*)\$([A-Za-z]+)", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def search_query(parameters: Parameters, most: int) -> Query:
+    """The filters, order and window of a SEARCH. Raises BadRequest."""
+    given = ((name, value) for name, values in parameters.items() if name not in RESERVED for value in values)
+    filters = tuple(_filter(name, value) for name, value in given)
+    return Query(filters, _sort(parameters), limit(parameters, most), _skip(parameters))
+
+
+def limit(parameters: Parameters, most: int) -> int:
+    """The parameter `limit`: 1 to `most`; 1000 where there is none. Raises BadRequest."""
+    value = _whole(parameters.one("limit"), min(DEFAULT_LIMIT, most))
+    if value is None or not 1 <= value <= most:
+        raise BadRequest("Parameter limit out of tolerance")
+    return value
+
+
+def _skip(parameters: Parameters) -> int:
+    value = _whole(parameters.one("skip"), 0)
+    if value is None:
+        raise BadRequest("Parameter skip out of tolerance")
+    return value
+
+
+def _whole(text: str | None, default: int) -> int | None:
+    """A number of digits and nothing else: `1.9`, `0x10` and `1e2` are None."""
+    if text is None:
+        return default
+    return int(text) if _DIGITS.fullmatch(text) else None
+
+
+def _sort(parameters: Parameters) -> Sort | None:
+    ascending, descending = parameters.one("sort"), parameters.one("sort$desc")
+    if ascending is not None and descending is not None:
+        raise BadRequest("Parameters sort and sort_desc cannot be combined")
+    name = ascending or descending
+    return Sort(_path(name), bool(descending)) if name else None
+
+
+def fields(parameters: Parameters) -> Fields:
+    """The fields to show: a comma list, all of them for `_all` or nothing. Raises BadRequest when repeated."""
+    names = parameters.one("fields")
+    if not names:
+        return _ALL_FIELDS
+    paths = [_path(name) for name in names.split(",") if name]
+    return _ALL_FIELDS if ("_all",) in paths else Fields(tuple(paths))
+
+
+_ALL_FIELDS = Fields()
+
+
+def _path(name: str) -> Path:
+    return tuple(name.split("."))
+
+
+def _filter(parameter: str, text: str) -> Filter:
+    match = _OPERATOR.fullmatch(parameter)
+    name, operator = match.groups() if match else (parameter, "eq")
+    if operator not in OPERATORS:
+        raise BadRequest(f"Unsupported filter operator {operator}")
+    if operator == "re":
+        return Filter(_path(name), operator, _pattern(parameter, text))
+    if operator in ("in", "nin"):
+        choices = tuple(value for part in text.split("|") for value in _choices(name, parameter, part))
+        return Filter(_path(name), operator, choices)
+    return Filter(_path(name), operator, _value(name, parameter, text))
+
+
+def _pattern(parameter: str, text: str) -> Any:
+    """RE2: no pattern takes longer than the text is long."""
+    if len(text) > LONGEST_PATTERN:
+        raise BadRequest(f"Parameter {parameter} is longer than {LONGEST_PATTERN} characters")
+    try:
+        return re2.compile(text, _PATTERN_OPTIONS)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else error
+        raise BadRequest(f"Parameter {parameter} is no regular expression: {reason}") from error
+
+
+_PATTERN_OPTIONS = re2.Options()
+_PATTERN_OPTIONS.log_errors = False
+_PATTERN_OPTIONS.max_mem = 1 << 20
+
+
+def _value(name: str, parameter: str, text: str) -> Scalar:
+    """A filter's value: a quoted text, a timestamp where the field is one, a number, a boolean, else the text as it is."""
+    if len(text) >= 2 and text[0] == text[-1] == "'":
+        return text[1:-1]
+    if name in TIMESTAMPS or name == "created_at":
+        return _timestamp(name, parameter, text)
+    return _plain(text)
+
+
+def _choices(name: str, parameter: str, text: str) -> tuple[Scalar, ...]:
+    """One of the values of in and nin: what it looks like, and the text that it is written as."""
+    value = _value(name, parameter, text)
+    quoted = text[:1] == "'"
+    return (value,) if isinstance(value, str) or quoted or name in TIMESTAMPS else (value, text)
+
+
+def _timestamp(name: str, parameter: str, text: str) -> Scalar:
+    try:
+        ms = timestamps.parse(text).ms
+    except ValueError as error:
+        value = _plain(text)
+        if name in TIMESTAMPS and isinstance(value, str):
+            raise BadRequest(f"Bad timestamp in parameter {parameter}") from error
+        return text if name == "created_at" else value
+    return timestamps.iso(ms) if name == "created_at" else ms
+
+
+def _plain(text: str) -> Scalar:
+    if text in ("true", "false"):
+        return text == "true"
+    if not _NUMBER.fullmatch(text) or len(text) > 40:
+        return text
+    number = float(text)
+    if abs(number) == float("inf"):
+        return text
+    return number if any(letter in text for letter in ".eE") else int(text)
