@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ["scripts/install", "scripts/serve", "scripts/test", "scripts/check", "scripts/lock", ".ci/run"]
+SCRIPTS = ["scripts/install", "scripts/serve", "scripts/test", "scripts/check", "scripts/lock", "scripts/bench", ".ci/run"]
 PIN = re.compile(r"(?P<name>[a-z0-9-]+)==[0-9][0-9a-z.]*")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from apiv3.model import collections
@@ -24,6 +24,14 @@ _SHORTEST = {"api_secret": SHORTEST_SECRET, "jwt_key": 32}
 
 class SettingsError(ValueError):
     """A setting has a value that it can't have; the message is one sentence for whoever set it."""
+
+
+def check_secret(name: str, secret: str) -> None:
+    """Raises ValueError for a secret that is too short, and for a key of the other kind, which cannot sign as HS256."""
+    if len(secret) < _SHORTEST[name]:
+        raise ValueError(f"its file {name} holds less than {_SHORTEST[name]} characters")
+    if name == "jwt_key" and any(mark in secret for mark in ("-----BEGIN", "ssh-rsa")):
+        raise ValueError(f"its file {name} holds a PEM or SSH key")
 
 
 def _words(value: object) -> object:
@@ -65,7 +73,7 @@ class Settings(BaseSettings):
         description=f"secret behind the access tokens, at least {SHORTEST_SECRET} characters; unset: minted into APIV3_DATA",
     )
     jwt_key: SecretStr | None = Field(
-        None, description="key that signs JWTs, at least 32 characters; unset: minted into APIV3_DATA"
+        None, description="key that signs JWTs, at least 32 characters, no PEM or SSH key; unset: minted into APIV3_DATA"
     )
     api_secret_enable: bool = Field(
         True, description="whether the api-secret header opens the administration endpoints: true, false, on or off"
@@ -131,18 +139,11 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(True, description="whether each request is logged as a JSON line: true, false, on or off")
 
-    @field_validator("api_secret")
+    @field_validator("api_secret", "jwt_key")
     @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET:
-            raise ValueError("too short")
-        return value
-
-    @field_validator("jwt_key")
-    @classmethod
-    def _strong_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError("too short")
+    def _good_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            check_secret(str(info.field_name), value.get_secret_value())
         return value
 
     @field_validator("database_url")
@@ -151,7 +152,8 @@ class Settings(BaseSettings):
         url = value.get_secret_value()
         if url and not re.fullmatch(r"sqlite:///.+|postgres(ql)?://.+", url):
             raise ValueError("unknown kind of database")
-        return SecretStr(re.sub("^postgres:", "postgresql:", url))
+        url = re.sub("^postgres:", "postgresql:", url)
+        return SecretStr(re.sub(r"([?&])sslmode=", r"\1ssl=", url))  # libpq's name for what asyncpg calls ssl
 
     @field_validator("api3_extra_collections")
     @classmethod
@@ -223,8 +225,7 @@ def provision(settings: Settings) -> Settings:
         missing = [name for name in ("api_secret", "jwt_key") if getattr(settings, name) is None]
         kept = {name: keep(settings.apiv3_data / name) for name in missing}
         for name, secret in kept.items():
-            if len(secret) < _SHORTEST[name]:
-                raise ValueError(f"its file {name} holds less than {_SHORTEST[name]} characters")
+            check_secret(name, secret)
         return settings.model_copy(update={name: SecretStr(secret) for name, secret in kept.items()})
     except (OSError, ValueError) as error:
         raise SettingsError(f"APIV3_DATA is {str(settings.apiv3_data)!r}, which cannot be used: {error}.") from None

@@ -160,6 +160,7 @@ def uvicorn_config(settings: Settings, app: Any, **options: Any) -> uvicorn.Conf
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         h11_max_incomplete_event_size=settings.api3_max_headers,
         timeout_keep_alive=ceil(settings.api3_request_timeout),
         timeout_graceful_shutdown=10,

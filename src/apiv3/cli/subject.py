@@ -8,9 +8,11 @@ import click
 
 from apiv3.app import Installation
 from apiv3.cli.installation import as_json, run, show
+from apiv3.model.errors import ApiError
 from apiv3.model.identity import Subject
 from apiv3.security.permissions import Permission
 from apiv3.security.policy import compile_role
+from apiv3.settings import SettingsError
 
 
 @click.group()
@@ -103,27 +105,32 @@ def remove(name: str) -> None:
 @click.argument("permission")
 @click.pass_context
 def check(context: click.Context, subject: str, permission: str) -> None:
-    """Tell whether SUBJECT holds PERMISSION, and which role grants it. Exit status 0: it does; 1: it does not.
+    """Tell whether SUBJECT holds PERMISSION, and which role grants it. Exit status 0: it does; 1: it does not; 2: it
+    cannot be told.
 
     \b
     apiv3 check phone api:entries:read
     """
     try:
-        wanted = Permission.parse(permission)
-    except ValueError as error:
-        raise click.ClickException(f"{permission!r} is malformed: {error}.") from error
-
-    async def work(installation: Installation) -> list[str]:
-        snapshot = installation.policies.current
-        roles = snapshot.principal(_find(installation, subject)).roles
-        return [
-            name
-            for name in roles
-            if name in snapshot.roles and any(p.implies(wanted) for p in compile_role(snapshot.roles[name]))
-        ]
-
-    granting = run(work)
+        granting = run(lambda installation: _granting(installation, subject, permission))
+    except (ApiError, SettingsError, click.ClickException) as error:
+        raise _Unanswered(str(error)) from error
     if not granting:
         click.echo(f"no: none of the roles of {subject} grants {permission}")
         context.exit(1)
     click.echo(f"yes: {subject} holds {permission} by the role {', '.join(granting)}")
+
+
+class _Unanswered(click.ClickException):
+    exit_code = 2
+
+
+async def _granting(installation: Installation, subject: str, permission: str) -> list[str]:
+    """The subject's roles that grant the permission."""
+    try:
+        wanted = Permission.parse(permission)
+    except ValueError as error:
+        raise click.ClickException(f"{permission!r} is malformed: {error}.") from error
+    snapshot = installation.policies.current
+    roles = [snapshot.roles[name] for name in snapshot.principal(_find(installation, subject)).roles if name in snapshot.roles]
+    return [role.name for role in roles if any(own.implies(wanted) for own in compile_role(role))]

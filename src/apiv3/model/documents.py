@@ -35,6 +35,7 @@ SERVER_OWNED = ("srvCreated", "srvModified", "subject", "modifiedBy")
 READ_ONLY_MARKS = ("isReadOnly", "readOnly", "readonly")
 MINUTE = 60_000
 LONGEST_IDENTIFIER = 1024
+"""Bytes of UTF-8; a row of an index has to hold it on every database."""
 _DAY = 1440
 _SAFE_INTEGER = 2**53
 
@@ -113,7 +114,7 @@ def validate(document: Mapping[str, Any], *, partial: bool = False) -> None:
 
 
 def _is_identifier(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and len(value) <= LONGEST_IDENTIFIER
+    return isinstance(value, str) and bool(value.strip()) and len(value.encode()) <= LONGEST_IDENTIFIER
 
 
 def _is_date(value: object) -> bool:

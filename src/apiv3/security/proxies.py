@@ -45,6 +45,19 @@ class Proxies:
 
 
 @lru_cache(maxsize=4096)
+def network(address: str) -> str:
+    """What counts as one place: an IPv4 address, or the /64 that one IPv6 host can choose its addresses from."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return address
+
+
+@lru_cache(maxsize=4096)
 def is_loopback(address: str) -> bool:
     ip = _ip(address)
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from apiv3.model import timestamps
-from apiv3.model.errors import BadRequest, Conflict, NotFound
+from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
 from apiv3.security import secrets
 from apiv3.security.permissions import Permission
@@ -33,7 +34,7 @@ class Administration:
             added = replace(subject, id=subject.id or secrets.object_id(), created_at=subject.created_at or _now())
             _check_subject(added, writer.policy)
             await writer.put_subject(added)
-        await self._policies.refresh()
+        await self._take_effect()
         return added
 
     async def change_subject(self, subject: Subject) -> Subject:
@@ -43,7 +44,7 @@ class Administration:
             changed = replace(stored, name=subject.name, roles=subject.roles, notes=subject.notes)
             _check_subject(changed, writer.policy)
             await writer.put_subject(changed)
-        await self._policies.refresh()
+        await self._take_effect()
         return changed
 
     async def rotate(self, id: str) -> Subject:
@@ -51,14 +52,14 @@ class Administration:
         async with self._store.changing() as writer:
             rotated = replace(_find(writer.policy.subjects, id), nonce=secrets.mint())
             await writer.put_subject(rotated)
-        await self._policies.refresh()
+        await self._take_effect()
         return rotated
 
     async def remove_subject(self, id: str) -> None:
         """Raises NotFound."""
         async with self._store.changing() as writer:
             await writer.remove_subject(_find(writer.policy.subjects, id).id)
-        await self._policies.refresh()
+        await self._take_effect()
 
     async def add_role(self, role: Role) -> Role:
         """Raises BadRequest, Conflict."""
@@ -68,7 +69,7 @@ class Administration:
             added = replace(role, id=role.id or secrets.object_id(), created_at=role.created_at or _now())
             _check_role(added, writer.policy)
             await writer.put_role(added)
-        await self._policies.refresh()
+        await self._take_effect()
         return added
 
     async def change_role(self, role: Role) -> Role:
@@ -80,7 +81,7 @@ class Administration:
             if changed.name != stored.name:
                 _check_unused(stored, writer.policy)
             await writer.put_role(changed)
-        await self._policies.refresh()
+        await self._take_effect()
         return changed
 
     async def remove_role(self, id: str) -> None:
@@ -89,7 +90,12 @@ class Administration:
             role = _find(writer.policy.roles, id)
             _check_unused(role, writer.policy)
             await writer.remove_role(id)
-        await self._policies.refresh()
+        await self._take_effect()
+
+    async def _take_effect(self) -> None:
+        """The change is stored. If the database is gone by now, every process follows once it is back, this one too."""
+        with suppress(StorageUnavailable):
+            await self._policies.refresh()
 
 
 def _now() -> str:
@@ -97,6 +103,7 @@ def _now() -> str:
 
 
 def _find(entries: tuple[Entry, ...], id: str | None) -> Entry:
+    _check_id(id)
     for entry in entries:
         if entry.id == id:
             return entry

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections import OrderedDict
 
 from apiv3.model.errors import TooManyRequests
 from apiv3.security import secrets
+from apiv3.security.proxies import network
 
 MEMORY = 60.0
 """Seconds after its last failure in which an address or a credential is forgotten."""
@@ -71,15 +71,3 @@ class Throttle:
             self._waiting[place] -= 1
             if not self._waiting[place]:
                 del self._waiting[place]
-
-
-def network(address: str) -> str:
-    """What counts as one place: an IPv4 address, or the /64 that one IPv6 host can choose its addresses from."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
-    return address

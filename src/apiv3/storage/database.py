@@ -18,7 +18,7 @@ from apiv3.storage.dialects import Dialect
 
 Row = Sequence[Any]
 PATIENCE = 20.0
-"""Seconds that a writer waits for those before it, before it is told to come back later."""
+"""Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
 MOST_SCANS = 2
 """Streams at a time; a pool has several times as many connections."""
 
@@ -79,21 +79,12 @@ class Database:
         Transactions of one `lane` would wait for each other in the database; they wait here instead, where they take no
         connection away from readers and come in their order.
         """
-        async with self._lane(lane), self.connection() as connection, connection.transaction():
+        async with (
+            _turn(self._lanes[lane if not self.dialect.one_writer else ""]),
+            self.connection() as connection,
+            connection.transaction(),
+        ):
             yield connection
-
-    @asynccontextmanager
-    async def _lane(self, name: str) -> AsyncIterator[None]:
-        lock = self._lanes["" if self.dialect.one_writer else name]
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await lock.acquire()
-        except TimeoutError as error:
-            raise StorageUnavailable from error
-        try:
-            yield
-        finally:
-            lock.release()
 
     async def stream(self, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
         """The rows of a query of any size or cost, a chunk at a time, in constant memory.
@@ -101,13 +92,27 @@ class Database:
         Few at a time, so that there are always connections left for those who want little.
         """
         async with (
-            self._scans,
+            _turn(self._scans),
             self.connection() as connection,
             # It ends a transaction: left to the garbage collector, it would do so after the connection was given back.
             aclosing(self._driver.stream(connection, sql, *args)) as chunks,
         ):
             async for rows in chunks:
                 yield rows
+
+
+@asynccontextmanager
+async def _turn(place: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
+    """Wait for one's turn, but not for ever. Raises StorageUnavailable."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await place.acquire()
+    except TimeoutError as error:
+        raise StorageUnavailable from error
+    try:
+        yield
+    finally:
+        place.release()
 
 
 class Borrowed:

@@ -37,7 +37,8 @@ class Dialect:
     def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
         """Expressions that order documents by a field that has no column, each with its one parameter, if it has one.
 
-        By kind first (missing or null, number, text, object, list, boolean), then by value.
+        By kind first (missing or null, number, text, object, list, boolean), then by value; objects are all alike, and so are
+        lists.
         """
         raise NotImplementedError
 
@@ -45,11 +46,11 @@ class Dialect:
 class Sqlite(Dialect):
     def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
         # As the name stands in the JSON text; one with a quotation mark in it cannot be written in a path.
-        where = "$" + "".join(f".{orjson.dumps(name.replace(chr(34), '')).decode()}" for name in path)
+        where = "$" + "".join(f".{_quoted(name.replace(chr(34), ''))}" for name in path)
         kinds = "WHEN 'integer' THEN 1 WHEN 'real' THEN 1 WHEN 'text' THEN 2 WHEN 'object' THEN 3 WHEN 'array' THEN 4"
         return (
             (f"CASE json_type(body, ?) {kinds} WHEN 'true' THEN 5 WHEN 'false' THEN 5 ELSE 0 END", where),
-            ("json_extract(body, ?)", where),
+            ("CASE WHEN json_type(body, ?) NOT IN ('object', 'array') THEN json_extract(body, ?) END", where),
         )
 
 
@@ -58,17 +59,18 @@ class Postgresql(Dialect):
         return _numbered(text)
 
     def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
-        where = "{" + ",".join('"' + re.sub(r'([\\"])', r"\\\1", name) + '"' for name in path) + "}"
-        value = "body::jsonb #> ?::text::text[]"
+        where = "strict $" + "".join(f".{_quoted(name)}" for name in path)  # strict: not into lists
+        value = "jsonb_path_query_first(body::jsonb, ?::text::jsonpath, '{}', true)"
         kinds = "WHEN 'number' THEN 1 WHEN 'string' THEN 2 WHEN 'object' THEN 3 WHEN 'array' THEN 4 WHEN 'boolean' THEN 5"
         return (
             (f"CASE jsonb_typeof({value}) {kinds} ELSE 0 END", where),
-            (f"CASE jsonb_typeof({value}) WHEN 'number' THEN (body::jsonb #>> ?::text::text[])::numeric END", where),
-            (
-                f"CASE jsonb_typeof({value}) WHEN 'number' THEN NULL ELSE body::jsonb #>> ?::text::text[] END COLLATE \"C\"",
-                where,
-            ),
+            (f"CASE jsonb_typeof({value}) WHEN 'number' THEN ({value})::numeric END", where),
+            (f"CASE WHEN jsonb_typeof({value}) IN ('string', 'boolean') THEN {value} #>> '{{}}' END COLLATE \"C\"", where),
         )
+
+
+def _quoted(name: str) -> str:
+    return orjson.dumps(name).decode()
 
 
 SQLITE = Sqlite("sqlite", "SELECT sqlite_version()", "max", one_writer=True)

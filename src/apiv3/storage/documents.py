@@ -47,8 +47,11 @@ _NUMBERS = {"date": "date", "srvModified": "srv_modified", "srvCreated": "srv_cr
 _TEXTS = {"identifier": "identifier", "created_at": "created_at", "type": "type", "eventType": "event_type"}
 _SORTABLE = _NUMBERS | {"identifier": "identifier", "created_at": "created_at"}
 _UNIQUE = {("identifier",): "identifier", ("srvModified",): "srv_modified"}  # nothing to say about nulls and ties
+_CUT = ("type", "eventType")
 _COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _INT64 = 2**63
+LONGEST_INDEXED = 200
+"""Characters of `type` and `eventType` in their columns: PostgreSQL takes up to 2,700 bytes into a row of an index."""
 
 
 class DocumentTable:
@@ -199,13 +202,14 @@ def _row(document: Mapping[str, Any], identified: bool) -> tuple[Any, ...]:
         document["srvModified"],
         document["srvCreated"],
         document.get("date"),
-        *(_text(document.get(name)) for name in ("created_at", "type", "eventType")),
+        _text(document.get("created_at")),
+        *(_text(document.get(name), LONGEST_INDEXED) for name in _CUT),
         orjson.dumps(document).decode(),
     )
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _text(value: object, longest: int | None = None) -> str | None:
+    return value[:longest] if isinstance(value, str) else None
 
 
 def _matches(body: str, filters: Sequence[Filter]) -> bool:
@@ -250,7 +254,8 @@ def _has_column(sort: Sort) -> bool:
 def _condition(condition: Filter, args: list[Any]) -> str | None:
     """A filter as SQL, its parameters added to `args`; None when no column can decide it."""
     (name, *deeper), value = condition.path, condition.value
-    column, is_kind = (_NUMBERS.get(name), _is_int64) if name in _NUMBERS else (_TEXTS.get(name), _is_text)
+    column = _NUMBERS.get(name) or _TEXTS.get(name)
+    is_kind = _is_int64 if name in _NUMBERS else _is_short if name in _CUT else _is_text
     if column is None or deeper:
         return None
     if condition.operator in _COMPARISONS and is_kind(value):
@@ -268,6 +273,11 @@ def _is_int64(value: object) -> bool:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
+
+
+def _is_short(value: object) -> bool:
+    """Whether a text compares with the beginning of another as it does with the whole."""
+    return isinstance(value, str) and len(value) < LONGEST_INDEXED
 
 
 def _order(sort: Sort | None, dialect: Dialect, args: list[Any]) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -46,7 +47,7 @@ class SqliteConnection:
         self._threads = threads
         self._on_loop, self._budgets = False, 0
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
-        self._connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(self._connection)
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA busy_timeout=0")
         self._connection.set_progress_handler(self._is_over, BUDGET)
@@ -130,6 +131,19 @@ def is_unavailable(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
         return not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError)
     return isinstance(error, OSError | TimeoutError)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL, for good. While others open it for the first time SQLite does not wait, so we do."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not _worth_waiting(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _worth_waiting(error: sqlite3.OperationalError) -> bool:

@@ -23,6 +23,7 @@ from apiv3.security.calls import Call, Receive, Scope, Send
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
 from apiv3.security.headers import common_headers
+from apiv3.security.proxies import network
 from apiv3.web.bodies import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.routing import Route, Table
@@ -70,12 +71,13 @@ class Api:
         route = methods.get(call.method)
         if route is None:
             return _options(methods, call)
-        self._in_flight.enter(call.address)
+        place = network(call.address)
+        self._in_flight.enter(place)
         try:
             await self._gate.admit(call, route.access)
             return await self._handle(call, route)
         finally:
-            self._in_flight.leave(call.address)
+            self._in_flight.leave(place)
 
     async def _handle(self, call: Call, route: Route) -> Answer:
         """Run the endpoint; one more request of the principal, if there is one by name, as long as that takes."""

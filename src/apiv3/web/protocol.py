@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from apiv3.model.errors import HeadersTooLarge
 from apiv3.web.responses import failure, send_answer
 
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ndate: %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_REFUSAL = "HTTP/1.1 {status}\r\ndate: {date}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 async def too_large(_scope: Any, _receive: Any, send: Any) -> None:
@@ -41,8 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._received += len(data)
         super().data_received(data)
         if self._in_headers and self._received > self._largest:
-            self.transport.write(_TOO_LARGE % formatdate(usegmt=True).encode())
-            self._close()
+            self._refuse("431 Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
@@ -74,6 +73,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """A client's wish for another protocol is no news; the request is answered as it is."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (it says nothing that a client does not know)
+        self._refuse("400 Bad Request")
+
+    def _refuse(self, status: str) -> None:
+        """Answer what is no request, and be done with it."""
+        self.transport.write(_REFUSAL.format(status=status, date=formatdate(usegmt=True)).encode())
+        self._close()
 
     def _close(self) -> None:
         self._stop_waiting()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
+from apiv3.model import timestamps
 from apiv3.model.errors import ApiError
 from apiv3.security.calls import Send
 
@@ -50,9 +52,14 @@ def failure(error: ApiError) -> Answer:
 
 
 async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless: bool) -> None:
-    """Send it. `bodiless`: the answer to HEAD, which has all the headers of GET and no body."""
-    length = (b"content-length", str(len(answer.body)).encode())
-    kind = ((b"content-type", answer.media_type),) if answer.body else ()
-    start = [length, *kind, *answer.headers, *headers] if answer.status not in (204, 304) else [*answer.headers, *headers]
+    """Send it. `bodiless`: the answer to HEAD, which has all the headers of GET and no body.
+
+    The date is ours: uvicorn's may be a second old, so that a `Last-Modified` could lie after it.
+    """
+    start = [(b"date", timestamps.http_date(int(time.time())).encode()), *answer.headers, *headers]
+    if answer.status not in (204, 304):
+        start.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.body:
+        start.append((b"content-type", answer.media_type))
     await send({"type": "http.response.start", "status": answer.status, "headers": start})
     await send({"type": "http.response.body", "body": b"" if bodiless else answer.body})

@@ -1,0 +1,1 @@
+"""How fast the server is, against what the same machine, uvicorn and database drivers can do without it: scripts/bench."""

@@ -1,0 +1,154 @@
+"""`python -m bench`: see scripts/bench --help."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import httpx
+import orjson
+
+from bench import load, report
+from bench.documents import fill
+from bench.measure import Run, Series, interleaved
+from bench.operations import Client, record
+from bench.options import CONNECTIONS, OPERATIONS, SECURITY, Options, parse
+from bench.processes import Cpus, Installation, Server, pin
+from bench.report import Result
+from tests.support.postgres import postgres_server
+
+OURS, OPEN, ASGI, SQL = "apiv3", "no security", "bare ASGI", "bare SQL"
+PAIRS = 4
+"""So many pairs, so much shorter, where the server is compared with itself: the difference is small."""
+
+
+def main() -> int:
+    """Measure, print, and write down; the exit status says whether all answers were right."""
+    options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended
+    cpus = Cpus.share()
+    pin(os.getpid(), cpus.load)  # and with it all that is started from here, but for what is pinned elsewhere
+    results: list[Result] = []
+    try:
+        with _load_generator(cpus) as run:
+            for database in options.databases:
+                results += _measure_database(options, database, cpus, run)
+    except (load.WrongAnswer, RuntimeError) as error:  # before anything could be measured
+        _say(f"scripts/bench: {error}")
+        return 1
+    if options.json:
+        options.json.write_bytes(orjson.dumps(report.data(results), option=orjson.OPT_INDENT_2))
+    return 1 if any(result.failure for result in results) else 0
+
+
+@contextmanager
+def _load_generator(cpus: Cpus) -> Iterator[Run]:
+    with ProcessPoolExecutor(1, get_context("spawn"), load.start_up, (cpus.load,)) as pool:
+        yield lambda *arguments: pool.submit(load.run_round, *arguments).result()
+
+
+def _measure_database(options: Options, database: str, cpus: Cpus, run: Run) -> list[Result]:
+    _say(f"{database}: starting servers, storing {options.documents:,} documents")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apiv3-bench-")))
+        url = _new_database(stack, database, folder, cpus)
+        bench = _Bench(stack, Installation.make(folder / "installation", url), options, cpus, run)
+        results = [bench.measure(database, name) for name in options.operations]
+    sys.stdout.write(f"{_title(database, options, cpus)}\n\n{report.table(results)}\n\n")
+    sys.stdout.flush()
+    return results
+
+
+def _new_database(stack: ExitStack, database: str, folder: Path, cpus: Cpus) -> str:
+    if database == "sqlite":
+        return f"sqlite:///{folder / 'apiv3.sqlite'}"
+    pin(os.getpid(), cpus.database)
+    try:
+        return stack.enter_context(stack.enter_context(postgres_server()).database())
+    finally:
+        pin(os.getpid(), cpus.load)
+
+
+def _title(database: str, options: Options, cpus: Cpus) -> str:
+    durable = "WAL, synchronous=FULL"
+    if database == "postgres":
+        durable = "TEST_DATABASE_URL" if "TEST_DATABASE_URL" in os.environ else "embedded, fsync=off"
+    rounds = f"{options.rounds} rounds of {options.seconds:g} s, {CONNECTIONS} connections"
+    return f"== {database} ({durable}), {options.documents:,} documents, {rounds}; {cpus}"
+
+
+class _Bench:
+    """The servers on one database, and the measuring of their operations."""
+
+    def __init__(self, stack: ExitStack, installation: Installation, options: Options, cpus: Cpus, run: Run) -> None:
+        self._options, self._run = options, run
+        start = partial(Server, installation, cpus=cpus.server)
+        self._ours = stack.enter_context(start(OURS))
+        self._filled = fill(installation.url, options.documents)
+        self._client = Client(_token(self._ours, installation.api_secret), self._filled)
+        self._expected = {name: self._client.ask(self._ours.port, name) for name in OPERATIONS}
+        answers = {name: record(response) for name, response in self._expected.items()}
+        (installation.folder / "answers.json").write_bytes(orjson.dumps(answers))
+        ceiling = ["bench.ceilings", str(installation.folder), "{port}"]
+        self._asgi = stack.enter_context(start(ASGI, module=ceiling))
+        self._sql = stack.enter_context(start(SQL, module=[*ceiling, installation.url]))
+        self._open = stack.enter_context(start(OPEN, settings={"API3_SECURITY_ENABLE": "false"}))
+        self._check()
+
+    def _check(self) -> None:
+        """Raises WrongAnswer unless the ceilings answer as apiv3 does, byte for byte where nothing is created."""
+        for name, expected in self._expected.items():
+            for server in self._servers(name):
+                answer = self._client.ask(server.port, name)
+                same = name in ("CREATE", "STATUS") or answer.content == expected.content
+                if (answer.status_code, len(answer.content)) != (expected.status_code, len(expected.content)) or not same:
+                    raise load.WrongAnswer(f"{name}: {server.name} answers {answer.text[:300]}, apiv3 {expected.text[:300]}")
+
+    def _servers(self, operation: str) -> list[Server]:
+        if operation == SECURITY:
+            return [self._ours, self._open]
+        return [self._ours, self._asgi] if operation == "STATUS" else [self._ours, self._asgi, self._sql]
+
+    def measure(self, database: str, operation: str) -> Result:
+        """All rounds of one operation, or the first wrong answer."""
+        _say(f"{database}: {operation}")
+        try:
+            return Result(database, operation, self._series(operation))
+        except load.WrongAnswer as error:
+            _say(f"{database}: {operation} FAILED: {error}")
+            return Result(database, operation, failure=str(error))
+
+    def _series(self, operation: str) -> list[Series]:
+        sent = "READ" if operation == SECURITY else operation
+        length = len(self._expected[sent].content)
+        status = 201 if sent == "CREATE" else 200
+        requests = partial(self._client.requests, sent, status, length)
+        parts = PAIRS if operation == SECURITY else 1
+        seconds, rounds = self._options.seconds / parts, self._options.rounds * parts
+        return interleaved(self._run, self._servers(operation), requests, seconds, rounds)
+
+
+def _token(server: Server, api_secret: str) -> str:
+    """A JWT of the subject `admin`."""
+    base = f"http://127.0.0.1:{server.port}/api/v2/authorization"
+    digest = hashlib.sha1(api_secret.encode()).hexdigest()  # noqa: S324  (the wire's own)
+    subjects = httpx.get(f"{base}/subjects", headers={"api-secret": digest}, trust_env=False).json()
+    [admin] = [subject for subject in subjects if subject["name"] == "admin"]
+    return str(httpx.get(f"{base}/request/{admin['accessToken']}", trust_env=False).json()["token"])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""The two ceilings, as servers: `python -m bench.ceilings FOLDER PORT [URL]`; with the URL of a database, the second one.
+
+FOLDER holds the answers that apiv3 gave (`answers.json`), for their bytes and headers. Both run under uvicorn just as apiv3
+configures it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import orjson
+import uvicorn
+
+from apiv3.cli.serve import listen, uvicorn_config
+from apiv3.settings import load
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+COLLECTION, LIMIT = "entries", 100
+_STORED = "id, identifier, body, srv_modified, valid, identified"
+_FROM = "FROM documents WHERE collection = $1"
+_READ = f"SELECT {_STORED} {_FROM} AND identifier = $2"
+_SEARCH = f"SELECT body {_FROM} AND valid ORDER BY date DESC NULLS LAST, identifier DESC LIMIT $2 OFFSET $3"
+_HISTORY = f"SELECT body, srv_modified {_FROM} AND srv_modified > $2 ORDER BY srv_modified LIMIT $3"
+_TICK = "UPDATE clocks SET last = {greatest}(last + 1, $1) WHERE name = $2 RETURNING last"
+_UNIDENTIFIED = f"SELECT {_STORED} {_FROM} AND date = $2 AND NOT identified ORDER BY id"
+_INSERT = """INSERT INTO documents (collection, identifier, identified, valid, srv_modified, srv_created, date, created_at,
+    type, event_type, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
+
+
+class Answer:
+    """What apiv3 answered to one operation."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        self.status: int = record["status"]
+        self.body: bytes = record["body"].encode()
+        self.headers: Headers = [(name.encode(), value.encode()) for name, value in record["headers"]]
+        self._others = [header for header in self.headers if header[0] != b"content-length"]
+
+    async def send(self, send: Send) -> None:
+        """The very same bytes."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+    async def send_body(self, send: Send, body: bytes) -> None:
+        """Another body, with the same headers."""
+        headers = [(b"content-length", str(len(body)).encode()), *self._others]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def operation(scope: Message) -> str:
+    """Which operation a request is."""
+    path: str = scope["path"]
+    if scope["method"] == "POST":
+        return "CREATE"
+    if path == "/api/v3/entries":
+        return "SEARCH"
+    if path == "/api/v3/status":
+        return "STATUS"
+    return "HISTORY" if path.startswith("/api/v3/entries/history/") else "READ"
+
+
+async def read_body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message["body"]
+    while message["more_body"]:
+        message = await receive()
+        body += message["body"]
+    return body
+
+
+class BareAsgi:
+    """The first ceiling: bytes from memory."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self._answers = answers
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+            return
+        name = operation(scope)
+        if name == "CREATE":
+            await read_body(receive)
+        await self._answers[name].send(send)
+
+
+class Driver(Protocol):
+    """The same SQL on either database."""
+
+    async def open(self) -> None: ...
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]: ...
+
+    async def create(self, document: dict[str, Any]) -> int:
+        """Store a document; returns its srvModified."""
+
+
+class BareSql:
+    """The second ceiling: the statements, and nothing that asks who wants to know."""
+
+    def __init__(self, answers: dict[str, Answer], driver: Driver) -> None:
+        self._answers, self._driver = answers, driver
+        self._operations = {"READ": self._read, "SEARCH": self._search, "HISTORY": self._history, "CREATE": self._create}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send, self._driver)
+            return
+        name = operation(scope)
+        body = await self._operations[name](scope, receive)
+        await self._answers[name].send_body(send, body)
+
+    async def _read(self, scope: Message, _receive: Receive) -> bytes:
+        rows = await self._driver.fetch(_READ, COLLECTION, scope["path"].rpartition("/")[2])
+        return _envelope(rows[0][2])
+
+    async def _search(self, _scope: Message, _receive: Receive) -> bytes:
+        return _list(await self._driver.fetch(_SEARCH, COLLECTION, LIMIT, 0))
+
+    async def _history(self, scope: Message, _receive: Receive) -> bytes:
+        return _list(await self._driver.fetch(_HISTORY, COLLECTION, int(scope["path"].rpartition("/")[2]), LIMIT))
+
+    async def _create(self, _scope: Message, receive: Receive) -> bytes:
+        document = orjson.loads(await read_body(receive))
+        srv_modified = await self._driver.create(document)
+        return orjson.dumps({"status": 201, "identifier": document["identifier"], "lastModified": srv_modified})
+
+
+def _envelope(text: str) -> bytes:
+    return f'{{"status":200,"result":{text}}}'.encode()
+
+
+def _list(rows: Sequence[Any]) -> bytes:
+    return _envelope(f"[{','.join([row[0] for row in rows])}]")
+
+
+def _row(document: dict[str, Any], srv_modified: int) -> tuple[Any, ...]:
+    document["srvModified"] = document["srvCreated"] = srv_modified
+    document["subject"] = "admin"
+    times = (srv_modified, srv_modified, document["date"], document["created_at"])
+    return (COLLECTION, document["identifier"], True, True, *times, document["type"], None, orjson.dumps(document).decode())
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Sqlite:
+    """sqlite3 on the event loop: the fastest way for one client after the other."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def open(self) -> None:
+        self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        return self._connection.execute(_QUESTION_MARKS[sql], args).fetchall()
+
+    async def create(self, document: dict[str, Any]) -> int:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        ((srv_modified,),) = execute(_QUESTION_MARKS[_TICK].format(greatest="max"), (_now(), COLLECTION)).fetchall()
+        execute(_QUESTION_MARKS[_READ], (COLLECTION, document["identifier"])).fetchall()
+        execute(_QUESTION_MARKS[_UNIDENTIFIED], (COLLECTION, document["date"])).fetchall()
+        execute(_QUESTION_MARKS[_INSERT], _row(document, srv_modified))
+        self._connection.commit()
+        return int(srv_modified)
+
+
+class Postgresql:
+    """asyncpg with a pool like that of apiv3."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=10, command_timeout=30, reset=_keep)
+
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:
+        async with self._pool.acquire() as connection:
+            return await connection.fetch(sql, *args)
+
+    async def create(self, document: dict[str, Any]) -> int:
+        async with self._pool.acquire() as connection, connection.transaction():
+            ((srv_modified,),) = await connection.fetch(_TICK.format(greatest="greatest"), _now(), COLLECTION)
+            await connection.fetch(_READ, COLLECTION, document["identifier"])
+            await connection.fetch(_UNIDENTIFIED, COLLECTION, document["date"])
+            await connection.execute(_INSERT, *_row(document, srv_modified))
+        return int(srv_modified)
+
+
+async def _keep(_connection: object) -> None:
+    """No reset after each loan, as in apiv3."""
+
+
+def _question_marks(sql: str) -> str:
+    for number in range(11, 0, -1):
+        sql = sql.replace(f"${number}", "?")
+    return sql
+
+
+_QUESTION_MARKS = {sql: _question_marks(sql) for sql in (_READ, _SEARCH, _HISTORY, _TICK, _UNIDENTIFIED, _INSERT)}
+
+
+async def lifespan(receive: Receive, send: Send, driver: Driver | None = None) -> None:
+    await receive()
+    if driver:
+        await driver.open()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def main(folder: str, port: str, url: str = "") -> None:
+    """Serve until told to end."""
+    records = orjson.loads((Path(folder) / "answers.json").read_bytes())
+    answers = {name: Answer(record) for name, record in records.items()}
+    driver: Driver = Sqlite(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else Postgresql(url)
+    app = BareSql(answers, driver) if url else BareAsgi(answers)
+    uvicorn.Server(uvicorn_config(load(), app, lifespan="on")).run([listen("127.0.0.1", int(port))])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,93 @@
+"""The collection that is measured: glucose entries as an app sends them, one every five minutes, all of the same length."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from apiv3.model import timestamps
+from apiv3.storage.database import Database
+from apiv3.storage.documents import DocumentTable
+
+COLLECTION = "entries"
+LIMIT = 100
+READ_IN_TURN = 1_000
+FIVE_MINUTES = 300_000
+
+
+def entry(identifier: str, date: int) -> dict[str, Any]:
+    """A document that needs nothing filled in."""
+    return {
+        "identifier": identifier,
+        "date": date,
+        "utcOffset": 120,
+        "created_at": timestamps.iso(date),
+        "app": "AndroidAPS",
+        "device": "AndroidAPS-DexcomG6",
+        "type": "sgv",
+        "sgv": 100 + date // FIVE_MINUTES % 200,
+        "direction": "Flat",
+        "units": "mg",
+        "noise": 1,
+        "filtered": 0,
+        "unfiltered": 0,
+        "rssi": 100,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What is in the collection: some identifiers, a srvModified with 100 later ones, a date (ms) before all others."""
+
+    identifiers: tuple[str, ...]
+    middle: int
+    oldest: int
+
+
+def fill(url: str, documents: int) -> Filled:
+    """Store the documents in a database that a server has already migrated."""
+    return asyncio.run(_fill(url, documents))
+
+
+async def _fill(url: str, documents: int) -> Filled:
+    oldest = int(time.time()) * 1000 - documents * FIVE_MINUTES
+    identifiers = [f"0b3ac5e2-77f1-5c9a-9d1e-{number:012x}" for number in range(documents)]
+    database = Database(url)
+    await database.connect()
+    try:
+        middle = await _store(DocumentTable(database), identifiers, oldest)
+    finally:
+        await database.disconnect()
+    await _tidy(url)
+    return Filled(tuple(identifiers[:: max(1, documents // READ_IN_TURN)]), middle, oldest)
+
+
+async def _store(table: DocumentTable, identifiers: list[str], oldest: int) -> int:
+    """Returns the srvModified of the document in the middle."""
+    ticks = []
+    async with table.writing(COLLECTION) as writer:
+        for number, identifier in enumerate(identifiers):
+            document = entry(identifier, oldest + number * FIVE_MINUTES)
+            document["srvModified"] = document["srvCreated"] = writer.tick()
+            document["subject"] = "admin"
+            ticks.append(document["srvModified"])
+            await writer.insert(document)
+    return int(ticks[(len(ticks) - LIMIT) // 2])
+
+
+async def _tidy(url: str) -> None:
+    """What the database would do by itself some time later, in the middle of a round."""
+    if url.startswith("sqlite:"):
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        return
+    other = await asyncpg.connect(url)
+    await other.execute("VACUUM ANALYZE documents")
+    await other.execute("CHECKPOINT")
+    await other.close()

@@ -1,0 +1,93 @@
+"""Rounds, interleaved, and what they say together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from bench.load import Requests, Sample
+from bench.processes import Server
+
+Run = Callable[[int, Requests, float], Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One server's part of a round. `cpu`: seconds of processor time for each request."""
+
+    sample: Sample
+    cpu: float | None
+
+
+@dataclass(slots=True)
+class Series:
+    """All rounds of one server with one operation; `memory` (MB) after the last one."""
+
+    server: str
+    rounds: list[Round] = field(default_factory=list)
+    memory: float | None = None
+
+    @property
+    def rate(self) -> float:
+        return median(each.sample.rate for each in self.rounds)
+
+    @property
+    def busy(self) -> float:
+        return median(each.sample.busy for each in self.rounds)
+
+    @property
+    def cpu(self) -> float | None:
+        known = [each.cpu for each in self.rounds if each.cpu is not None]
+        return median(known) if known else None
+
+    def percentile(self, part: float) -> float:
+        """Of the latencies of all rounds, in seconds."""
+        latencies = sorted(latency for each in self.rounds for latency in each.sample.latencies)
+        return latencies[min(len(latencies) - 1, int(len(latencies) * part))]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Median, lowest and highest of the rounds' ratios."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Ratio | None:
+        return cls(median(values), min(values), max(values)) if values else None
+
+
+def speed_ratio(one: Series, other: Series) -> Ratio | None:
+    """How fast one is compared with the other."""
+    return Ratio.of([a.sample.rate / b.sample.rate for a, b in zip(one.rounds, other.rounds, strict=True)])
+
+
+def cpu_ratio(one: Series, other: Series) -> Ratio | None:
+    """The same by processor time: how much less the other one takes for a request."""
+    pairs = zip(one.rounds, other.rounds, strict=True)
+    return Ratio.of([b.cpu / a.cpu for a, b in pairs if a.cpu and b.cpu])
+
+
+def interleaved(
+    run: Run, servers: Sequence[Server], requests: Callable[[], Requests], seconds: float, rounds: int
+) -> list[Series]:
+    """Measure servers in turn, first to last and in the next round last to first, after a short warm-up of each."""
+    series = {server.name: Series(server.name) for server in servers}
+    for server in servers:
+        run(server.port, requests(), seconds / 4)
+    for number in range(rounds):
+        for server in servers if number % 2 == 0 else reversed(servers):
+            series[server.name].rounds.append(_round(run, server, requests(), seconds))
+    for server in servers:
+        series[server.name].memory = server.memory
+    return list(series.values())
+
+
+def _round(run: Run, server: Server, requests: Requests, seconds: float) -> Round:
+    before = server.cpu_seconds
+    sample = run(server.port, requests, seconds)
+    after = server.cpu_seconds
+    return Round(sample, None if before is None or after is None else (after - before) / len(sample.latencies))

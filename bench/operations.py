@@ -1,0 +1,83 @@
+"""What is sent for each operation, and what the right answer looks like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from email.utils import formatdate
+from itertools import count
+from typing import Any
+
+import httpx
+import orjson
+
+from bench.documents import COLLECTION, LIMIT, Filled, entry
+from bench.load import Requests
+
+PATH = f"/api/v3/{COLLECTION}"
+MOST_IN_A_ROUND = 10_000_000
+_DATE, _SUM = 1_000_000_000_000, 13
+
+
+class Client:
+    """Makes requests that a server with security takes: with a JWT, and dated when they are made."""
+
+    def __init__(self, token: str, filled: Filled) -> None:
+        self._token, self._filled = token, filled
+        self._rounds = count()
+
+    def requests(self, operation: str, status: int, length: int) -> Requests:
+        """The requests for one round, whose answers have this status and length."""
+        blank = Requests(status, length)
+        if operation == "CREATE":
+            start = next(self._rounds) * MOST_IN_A_ROUND
+            return replace(blank, template=self._create(), start=start, newest=self._filled.oldest - 1)
+        return replace(blank, texts=tuple(self._get(path) for path in self.paths(operation)))
+
+    def paths(self, operation: str) -> list[str]:
+        """The paths of an operation that only reads."""
+        if operation == "READ":
+            return [f"{PATH}/{identifier}" for identifier in self._filled.identifiers]
+        if operation == "SEARCH":
+            return [f"{PATH}?sort$desc=date&limit={LIMIT}"]
+        if operation == "HISTORY":
+            return [f"{PATH}/history/{self._filled.middle}?limit={LIMIT}"]
+        return ["/api/v3/status"]
+
+    def ask(self, port: int, operation: str) -> httpx.Response:
+        """The answer to one request of an operation."""
+        url = f"http://127.0.0.1:{port}"
+        headers = {"Authorization": f"Bearer {self._token}", "Date": formatdate(usegmt=True)}
+        if operation == "CREATE":
+            document = entry(_identifier(next(self._rounds) * MOST_IN_A_ROUND), self._filled.oldest - 1)
+            return httpx.post(url + PATH, json=document, headers=headers, trust_env=False)
+        return httpx.get(url + self.paths(operation)[0], headers=headers, trust_env=False)
+
+    def _get(self, path: str) -> bytes:
+        return f"GET {path} HTTP/1.1\r\n{self._headers()}\r\n".encode()
+
+    def _create(self) -> bytes:
+        """With a place for the number of the document and one for its date."""
+        body = orjson.dumps(entry(_identifier(0), _DATE)).decode()
+        before, date, after = body.partition(str(_DATE))
+        before = before.replace(_identifier(0), _IDENTIFIER)
+        length = len(body)
+        headers = f"{self._headers()}Content-Type: application/json\r\nContent-Length: {length}\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\n{headers}\r\n"
+        return f"{head}{before}%0{len(date)}d{after}".encode()
+
+    def _headers(self) -> str:
+        date = formatdate(usegmt=True)
+        return f"Host: 127.0.0.1\r\nAccept: application/json\r\nAuthorization: Bearer {self._token}\r\nDate: {date}\r\n"
+
+
+_IDENTIFIER = "5d1c7f7e-2f0a-5d43-%017d"
+
+
+def _identifier(number: int) -> str:
+    return _IDENTIFIER % number
+
+
+def record(response: httpx.Response) -> dict[str, Any]:
+    """An answer as the ceilings take it; they date theirs anew."""
+    headers = [(name, value) for name, value in response.headers.items() if name != "date"]
+    return {"status": response.status_code, "headers": headers, "body": response.text}

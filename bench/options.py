@@ -1,0 +1,114 @@
+"""The command line of scripts/bench."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+OPERATIONS = ("READ", "SEARCH", "HISTORY", "CREATE", "STATUS")
+SECURITY = "SECURITY"
+CONNECTIONS = 16
+QUICK_SECONDS, QUICK_ROUNDS, QUICK_DOCUMENTS = 0.2, 3, 2_000
+
+_DESCRIPTION = f"""\
+Measures real servers over {CONNECTIONS} keep-alive connections on loopback, each operation against two ceilings.
+
+  READ      GET    /api/v3/entries/{{identifier}}         one document, another one each time
+  SEARCH    GET    /api/v3/entries?sort$desc=date       the latest 100 of all documents
+  HISTORY   GET    /api/v3/entries/history/{{since}}      100 changes from the middle of the collection
+  CREATE    POST   /api/v3/entries                      a new document each time, durably stored
+  STATUS    GET    /api/v3/status                       no database
+  SECURITY  READ with a JWT, against the same server with API3_SECURITY_ENABLE=false
+
+apiv3 runs as `apiv3 serve` with its default settings and its access log on, written to a file.
+"""
+
+_EPILOG = """\
+How to read the table:
+
+  bare ASGI   the first ceiling: an application that returns the very same bytes from memory, under the same uvicorn.
+  bare SQL    the second ceiling: one that runs the same SQL with sqlite3 or asyncpg alone, and joins the same bytes.
+              It checks, parses, logs and refuses nothing. On SQLite it commits on the event loop, as nobody should.
+  req/s       median of the rounds; p50 and p99 are over all requests of all rounds, in milliseconds.
+  CPU µs      processor time of the server process for each request: less disturbed by a busy machine than req/s.
+  RSS MB      memory of the server process after its rounds of this operation.
+  load %      how busy the load generator was: near 100, it was the limit rather than the server.
+  apiv3 is    the speed of apiv3 over that of this ceiling: median of the rounds' ratios, lowest to highest in brackets;
+              after "CPU", the same of the processor time for each request (ceiling over apiv3).
+
+Rounds are short and interleaved (apiv3, bare ASGI, bare SQL, apiv3, ...), so that what else the machine does hits all alike,
+and the ratios are taken within each round. An answer with another status or length than expected fails the run.
+The server has one core, the load generator another where the machine has two. PostgreSQL gets the others; on a machine
+with two cores it shares that of the load generator.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to measure. `seconds`: the length of a round."""
+
+    databases: tuple[str, ...]
+    operations: tuple[str, ...]
+    seconds: float
+    rounds: int
+    documents: int
+    json: Path | None
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """The options of a command line; ends the program, with a message, when they are wrong."""
+    given = _parser().parse_args(arguments)
+    quick = given.quick
+    return Options(
+        databases=("sqlite", "postgres") if given.database == "both" else (given.database.removesuffix("ql"),),
+        operations=given.only,
+        seconds=given.seconds or (QUICK_SECONDS if quick else 2.0),
+        rounds=given.rounds or (QUICK_ROUNDS if quick else 5),
+        documents=given.documents or (QUICK_DOCUMENTS if quick else 20_000),
+        json=given.json,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("scripts/bench", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form)
+    choices = ["sqlite", "postgres", "postgresql", "both"]
+    parser.add_argument("--quick", action="store_true", help="short rounds and few documents, to see that everything works")
+    parser.add_argument("--seconds", type=_seconds, help="length of a round (2)")
+    parser.add_argument("--rounds", type=_count, help="rounds of each server and operation (5)")
+    parser.add_argument("--documents", type=_documents, help="documents in the collection (20000)")
+    parser.add_argument("--database", choices=choices, default="both", help="which database (both)")
+    parser.add_argument("--only", type=_names, default=(*OPERATIONS, SECURITY), help="operations, such as READ,SEARCH")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE too")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 600:
+        raise argparse.ArgumentTypeError("a round takes up to 600 seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _documents(text: str) -> int:
+    value = int(text)
+    if not 250 <= value <= 2_000_000:
+        raise argparse.ArgumentTypeError("250 to 2000000")
+    return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    known = (*OPERATIONS, SECURITY)
+    wanted = {name.strip().upper() for name in text.split(",")}
+    if unknown := wanted.difference(known):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: unknown; there are {', '.join(known)}")
+    return tuple(name for name in known if name in wanted)

@@ -1,0 +1,85 @@
+"""What was measured, as a table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.measure import Ratio, Series, cpu_ratio, speed_ratio
+
+_WIDTHS = (9, 13, 9, 8, 8, 8, 7, 6, 24)
+_HEADINGS = ("operation", "server", "req/s", "p50 ms", "p99 ms", "CPU µs", "RSS MB", "load %", "apiv3 is")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One operation on one database: a series for each server, first that of apiv3 as it is; or why there are none."""
+
+    database: str
+    operation: str
+    series: Sequence[Series] = ()
+    failure: str = ""
+
+
+def table(results: Sequence[Result]) -> str:
+    """All results of one database."""
+    rows = [_HEADINGS, *(row for result in results for row in _rows(result))]
+    return "\n".join("  ".join(_cells(row)).rstrip() for row in rows)
+
+
+def _cells(row: Sequence[str]) -> Iterator[str]:
+    for number, (text, width) in enumerate(zip(row, _WIDTHS, strict=True)):
+        yield text.ljust(width) if number in (0, 1, len(row) - 1) else text.rjust(width)
+
+
+def _rows(result: Result) -> Iterator[tuple[str, ...]]:
+    if result.failure:
+        yield (result.operation, "FAILED", *[""] * (len(_HEADINGS) - 3), "see the message")
+        return
+    ours = result.series[0]
+    for series in result.series:
+        times = (f"{series.rate:,.0f}", f"{series.percentile(0.5) * 1e3:.2f}", f"{series.percentile(0.99) * 1e3:.2f}")
+        costs = (_number(series.cpu, 1e6), _number(series.memory, 1), f"{series.busy:.0%}"[:-1])
+        first = series is ours
+        yield (result.operation if first else "", series.server, *times, *costs, "" if first else _comparison(ours, series))
+
+
+def _number(value: float | None, factor: float) -> str:
+    return "-" if value is None else f"{value * factor:.0f}"
+
+
+def _comparison(ours: Series, other: Series) -> str:
+    text = _text(speed_ratio(ours, other))
+    cpu = cpu_ratio(ours, other)
+    return f"{text}, CPU {cpu.median:.2f}" if cpu else text
+
+
+def _text(ratio: Ratio | None) -> str:
+    return f"{ratio.median:.2f} ({ratio.lowest:.2f}-{ratio.highest:.2f})" if ratio else ""
+
+
+def data(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """All results for other programs; rates of each round too."""
+    failures = [
+        {"database": result.database, "operation": result.operation, "failure": result.failure}
+        for result in results
+        if result.failure
+    ]
+    return [*(_data(result, series) for result in results for series in result.series), *failures]
+
+
+def _data(result: Result, series: Series) -> dict[str, Any]:
+    ours = result.series[0]
+    return {
+        "database": result.database,
+        "operation": result.operation,
+        "server": series.server,
+        "rates": [each.sample.rate for each in series.rounds],
+        "p50": series.percentile(0.5),
+        "p99": series.percentile(0.99),
+        "cpu": series.cpu,
+        "memory": series.memory,
+        "speed": None if series is ours else speed_ratio(ours, series),
+        "cpu_speed": None if series is ours else cpu_ratio(ours, series),
+    }

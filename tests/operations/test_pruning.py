@@ -1,0 +1,74 @@
+"""Old documents are removed in the background, where a setting says how many days to keep."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+from apiv3.model import timestamps
+from tests.support.documents import Corner, Json, api_of, import_documents
+from tests.support.factories import FreshServer
+from tests.support.server import LiveServer
+
+DAY = 86_400_000
+
+
+def restarted(server: LiveServer, settings: dict[str, str | None]) -> httpx.Client:
+    """A client of the same server, started anew with other settings."""
+    server.stop()
+    server.installation.settings = {**server.installation.settings, **settings}
+    server.start()
+    return api_of(server, "api:*:*")
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def identifiers(api: httpx.Client, collection: str) -> list[str]:
+    return [each["identifier"] for each in api.get(f"/{collection}", params={"limit": 1000}).json()["result"]]
+
+
+def test_old_documents_are_removed(fresh_server: FreshServer, database: str) -> None:
+    now = time.time_ns() // 1_000_000
+    young, old, ancient = now - 29 * DAY, now - 31 * DAY, now - 3000 * DAY
+
+    server = fresh_server(database, env={"API3_AUTOPRUNE_FOOD": "0", "API3_EXTRA_COLLECTIONS": "notes"})
+    api = api_of(server, "api:*")
+    for collection in ("entries", "treatments", "food", "notes"):
+        mine = Corner(api, collection)
+        mine.add(identifier="young", date=young)
+        mine.add(identifier="old", date=old)
+        mine.add(identifier="ancient", date=ancient)
+        mine.add(identifier="deleted", date=old)
+        api.delete(f"/{collection}/deleted")
+        mine.add(identifier="read-only", date=old, isReadOnly=True)
+    batches: list[Json] = [{"identifier": f"one-of-many-{number:03d}", "date": ancient + number} for number in range(250)]
+    # by date, else by created_at, else by srvCreated
+    elsewhere: list[Json] = [
+        {"identifier": "old-created", "created_at": timestamps.iso(old)},
+        {"identifier": "young-created", "created_at": timestamps.iso(young), "srvCreated": old},
+        {"identifier": "old-on-server", "srvCreated": old},
+        {"identifier": "young-on-server", "srvCreated": young},
+        {"identifier": "young-date", "date": young, "created_at": timestamps.iso(old), "srvCreated": old},
+        {"identifier": "old-date", "date": old, "created_at": timestamps.iso(young), "srvCreated": young},
+    ]
+    import_documents(server, "entries", *elsewhere, *batches)
+    everything = {name: identifiers(api, name) for name in ("treatments", "food", "notes")}
+    assert len(identifiers(api, "entries")) == 4 + len(elsewhere) + len(batches)
+
+    api = restarted(server, {"API3_AUTOPRUNE_ENTRIES": "30", "API3_AUTOPRUNE_NOTES": "1000"})
+    left = ["young", "young-created", "young-date", "young-on-server"]
+    wait_until(lambda: len(identifiers(api, "entries")) <= len(left) and len(identifiers(api, "notes")) == 3)
+    assert identifiers(api, "entries") == left
+    assert identifiers(api, "notes") == ["old", "read-only", "young"]
+    for gone in ("old", "deleted", "read-only", "one-of-many-249"):
+        assert api.get(f"/entries/{gone}").status_code == 404
+    # nothing is said of the others: they are kept for ever
+    assert {name: identifiers(api, name) for name in ("treatments", "food")} == {
+        name: everything[name] for name in ("treatments", "food")
+    }
+    assert Corner(api, "entries").add(date=old)  # what comes later is for the next round

@@ -1,0 +1,257 @@
+"""The access log tells who did what, how it ended and how long it took; and never a secret, whatever a client sends."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.factories import FreshServer
+from tests.support.server import LiveServer
+from tests.support.wire import Line, api_secret, ask, now_ms, request, undated, unique
+
+V2 = "/api/v2/authorization"
+ENTRIES = "/api/v3/entries"
+FIELDS = {"time", "request", "address", "subject", "method", "path", "status", "ms"}
+
+
+@pytest.fixture(scope="module")
+def server(lasting_server: FreshServer) -> LiveServer:
+    """A server whose secrets were minted at its first start."""
+    server = lasting_server(env={"API_SECRET": None, "JWT_KEY": None})
+    server.installation.secret = (server.installation.data / "api_secret").read_text().strip()
+    return server
+
+
+@pytest.fixture(scope="module")
+def token(server: LiveServer) -> str:
+    return server.subject("the reader", "api:entries:read,create")
+
+
+def _lines(server: LiveServer) -> Iterator[dict[str, Any]]:
+    for line in server.output.splitlines():
+        if line.startswith('{"time":'):
+            yield json.loads(line)
+
+
+def _line(server: LiveServer, id: str) -> dict[str, Any]:
+    """The one line about a request; those of good requests are gathered for a moment."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = [line for line in _lines(server) if line["request"] == id]
+        if found:
+            assert len(found) == 1
+            return found[0]
+        assert time.monotonic() < deadline, f"there is no line about the request {id}"
+        time.sleep(0.02)
+
+
+def test_a_line_for_each_request(server: LiveServer, token: str) -> None:
+    client, started = server.client(token), time.time()
+    for method, path, status, subject in [
+        ("GET", "/api/v3/version", 200, None),
+        ("GET", f"{ENTRIES}?limit=3&sort$desc=date", 200, "the reader"),
+        ("HEAD", ENTRIES, 200, "the reader"),
+        ("POST", ENTRIES, 400, "the reader"),
+        ("GET", f"{ENTRIES}/nothing%2Fat%20all", 404, "the reader"),
+        ("GET", "/nonsense", 404, None),
+        ("GET", "/", 200, None),
+        ("OPTIONS", ENTRIES, 204, None),
+    ]:
+        answer = client.request(method, path)
+        line = _line(server, answer.headers["x-request-id"])
+        assert line.keys() == FIELDS
+        assert (line["method"], line["path"], line["status"], line["subject"]) == (method, path, status, subject)
+        assert (answer.status_code, line["address"]) == (status, "127.0.0.1")
+        assert 0 <= line["ms"] < 60_000
+        assert started - 60 < line["time"] < time.time() + 60
+
+
+def test_the_line_of_a_refusal(server: LiveServer, token: str) -> None:
+    nobody, client = undated(server), server.client(token)
+    for answer, status in [
+        (nobody.get(ENTRIES), 401),
+        (server.client().get(ENTRIES), 401),
+        (server.client().get(ENTRIES, headers={"Authorization": "Bearer x"}), 401),
+        (nobody.get(f"{V2}/subjects"), 401),
+        (client.get("/api/v3/food"), 403),
+    ]:
+        assert answer.status_code == status
+        assert _line(server, answer.headers["x-request-id"])["status"] == status
+
+
+def test_the_line_of_a_refusal_says_who_lacked_the_permission(server: LiveServer, token: str) -> None:
+    refused = server.client(token).get("/api/v3/food")
+    assert _line(server, refused.headers["x-request-id"])["subject"] == "the reader"
+    refused = undated(server).get(f"{V2}/subjects", params={"token": token})
+    assert _line(server, refused.headers["x-request-id"])["subject"] == "the reader"
+
+
+def test_the_holder_of_the_api_secret_has_a_name_too(server: LiveServer) -> None:
+    answer = undated(server).get(f"{V2}/roles", headers={"api-secret": api_secret(server)})
+    assert _line(server, answer.headers["x-request-id"])["subject"] == "api-secret"
+
+
+def test_request_ids_are_unique_and_our_own(server: LiveServer) -> None:
+    answers = [ask(server, "GET", "/", ("X-Request-Id", "theirs")) for _ in range(5)]
+    ids = {answer.headers["x-request-id"] for answer in answers}
+    assert len(ids) == 5
+    assert "theirs" not in ids
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        '/x"y',
+        "/x\\y",
+        "/x%0d%0ay",
+        '/x%0a{"time":1,"request":"forged"}',
+        '/x"},{"request":"forged"}',
+        "/\x7f",
+        "/?x=\\u000a",
+        "/?x=%0a%0d%00",
+        "/<script>",
+        "/x?y=${jndi:x}",
+    ],
+)
+def test_a_path_cannot_make_a_line_of_its_own(server: LiveServer, path: str) -> None:
+    answer = ask(server, "GET", path)
+    if answer.status == 400:  # no request at all
+        return
+    assert _line(server, answer.headers["x-request-id"])["path"] == path
+    assert not any(each["request"] == "forged" for each in _lines(server))
+
+
+def test_a_name_cannot_make_a_line_of_its_own(server: LiveServer) -> None:
+    name = 'x","status":200,"y":"'
+    answer = server.client(server.subject(name, "api:entries:read")).get(ENTRIES)
+    assert _line(server, answer.headers["x-request-id"])["subject"] == name
+
+
+def test_the_log_can_be_switched_off(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"ACCESS_LOG": "off"})
+    assert undated(server).get(ENTRIES).status_code == 401
+    server.stop()
+    assert '"request":' not in server.output
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+# Where a client may put a secret, rightly or by mistake: method, target. {} is the secret.
+PLACES = [
+    ("GET", "/api/v3/entries?token={}"),
+    ("GET", "/api/v3/entries?now=1&token={}&limit=1"),
+    ("GET", "/api/v3/entries?to%6Ben={}"),
+    ("GET", "/api/v3/entries?%74%6f%6b%65%6e={}"),
+    ("GET", "/api/v3/entries?TOKEN={}"),
+    ("GET", "/api/v3/entries?token={}&token={}"),
+    ("GET", "/api/v3/entries?token=%20{}"),
+    ("GET", "/api/v3/entries?token={}%0a{}"),
+    ("GET", "/api/v3/entries?x=%0d%0a&token={}"),
+    ("GET", "/api/v3/entries?&&token={}"),
+    ("GET", "/api/v3/entries?token=={}"),
+    ("GET", "/api/v3/entries?access_token={}"),
+    ("GET", "/api/v3/entries?secret={}"),
+    ("GET", "/api/v3/entries?api-secret={}"),
+    ("GET", "/api/v3/entries?api_secret={}&x=%zz"),
+    ("GET", "/api/v3/entries?password={}"),
+    ("GET", "/api/v3/entries/abc?token={}"),
+    ("GET", "/nonsense?token={}"),
+    ("POST", "/api/v3/entries?token={}"),
+    ("GET", "/?token={}"),
+    ("GET", "/api/v2/authorization/request/{}"),
+    ("GET", "/api/v2/authorization/request/{}/"),
+    ("GET", "/api/v2/authorization/request/{}?token={}"),
+    ("GET", "/api/v2/authorization/request/x/{}"),
+    ("GET", "/api/v2/authorization/%72equest/{}"),
+    ("POST", "/api/v2/authorization/request/{}"),
+    ("GET", "/api/v2/authorization/subjects?token={}"),
+    ("DELETE", "/api/v2/authorization/subjects/x?secret={}"),
+]
+# The same, where only what a secret looks like can tell.
+MISPLACED = [
+    ("GET", "/api/v2/authorization/requests/{}"),
+    ("GET", "/api/v2/Authorization/request/{}"),
+    ("GET", "/api/v2/authorization//request/{}"),
+    ("GET", "//api/v2/authorization/request/{}"),
+    ("GET", "/api/v3/entries;token={}"),
+    ("GET", "/api/v3/entries?limit=1;token={}"),
+    ("GET", "/api/v3/entries?{}"),
+]
+HEADERS = [("Authorization", "Bearer {}"), ("Authorization", "{}"), ("api-secret", "{}"), ("Cookie", "x={}"), ("X-Y", "{}")]
+
+
+@pytest.fixture(scope="module")
+def known(server: LiveServer, token: str) -> dict[str, str]:
+    """Everything that must not be read in the output, by what it is."""
+    jwt = server.jwt(token)
+    return {
+        "an access token": token,
+        "its digits": token[-16:],
+        "a JWT": jwt,
+        "the signature of a JWT": jwt.rpartition(".")[2],
+        "API_SECRET": server.secret,
+        "the digest of API_SECRET": api_secret(server),
+        "the key of the JWTs": (server.installation.data / "jwt_key").read_text().strip(),
+    }
+
+
+def _check_that_nothing_was_told(server: LiveServer, known: dict[str, str]) -> None:
+    time.sleep(0.3)  # the lines of good requests are gathered for a moment
+    assert {what for what, secret in known.items() if secret in server.output} == set()
+
+
+@pytest.mark.parametrize(("method", "target"), PLACES)
+def test_no_secret_in_a_url_is_logged(server: LiveServer, known: dict[str, str], method: str, target: str) -> None:
+    for what in ("an access token", "a JWT", "API_SECRET", "the digest of API_SECRET"):
+        with Line(server) as line:
+            line.send(request(method, target.replace("{}", known[what]), ("Date", str(now_ms()))))
+            assert line.reply(method).status < 500
+    _check_that_nothing_was_told(server, known)
+
+
+@pytest.mark.parametrize(("method", "target"), MISPLACED)
+def test_no_misplaced_token_is_logged(server: LiveServer, method: str, target: str) -> None:
+    other = server.subject(unique("clumsy"), "api:entries:read")  # one of its own, as the output is kept
+    for secret in (other, server.jwt(other)):
+        assert ask(server, method, target.replace("{}", secret), ("Date", str(now_ms()))).status < 500
+    _check_that_nothing_was_told(server, {"an access token": other[-16:], "a JWT": server.jwt(other).split(".")[1]})
+
+
+@pytest.mark.parametrize(("name", "value"), HEADERS)
+def test_no_secret_in_a_header_is_logged(server: LiveServer, known: dict[str, str], name: str, value: str) -> None:
+    for secret in known.values():
+        assert ask(server, "GET", ENTRIES, ("Date", str(now_ms())), (name, value.format(secret))).status < 500
+        assert ask(server, "GET", f"{V2}/subjects", (name, value.format(secret))).status < 500
+    _check_that_nothing_was_told(server, known)
+
+
+def test_no_secret_in_a_body_or_in_what_is_no_request_is_logged(server: LiveServer, known: dict[str, str], token: str) -> None:
+    client = server.client(token)
+    for secret in known.values():
+        assert client.post(ENTRIES, json={"token": secret}).status_code == 400
+        assert client.post(ENTRIES, content=f'{{"{secret}'.encode()).status_code == 400
+        with Line(server) as line:
+            assert line.send(f"{secret}\r\n\r\n".encode()).reply().status == 400
+        with Line(server) as line:
+            assert line.send(f"GET /\xff?token={secret} HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1")).reply().status == 400
+    _check_that_nothing_was_told(server, known)
+
+
+def test_what_administration_answers_is_not_logged(server: LiveServer) -> None:
+    made = server.admin("POST", "/subjects", {"name": unique("new"), "roles": ["readable"]})
+    rotated = server.admin("POST", f"/subjects/{made['_id']}/rotate")
+    server.admin("GET", "/subjects")
+    tokens = {"the first": made["accessToken"][-16:], "the second": rotated["accessToken"][-16:]}
+    _check_that_nothing_was_told(server, tokens)
+
+
+def test_the_first_start_shows_one_token_once(server: LiveServer) -> None:
+    [admin] = [each for each in server.admin("GET", "/subjects") if each["name"] == "admin"]
+    shown = [line for line in server.output.splitlines() if admin["accessToken"] in line]
+    assert shown[0].strip() == admin["accessToken"]
+    assert len(shown) == 3  # itself, and in the two commands that work when pasted
+    assert len([line for line in shown if line.startswith("curl ")]) == 2
+    assert re.search(r"shown only now", server.output)

@@ -1,0 +1,234 @@
+"""The documentation says what the code does: settings, routes, messages, commands, links, names of tests."""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+from dotenv import dotenv_values
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+
+from apiv3.app import Installation
+from apiv3.cli import main
+from apiv3.model import collections, errors
+from apiv3.settings import Settings, load
+from apiv3.web.formats import Format
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+EXAMPLE = ROOT / ".env.example"
+PRUNE = "API3_AUTOPRUNE_"
+
+
+def _cells(page: Path) -> Iterator[list[str]]:
+    """The rows of a page's tables: their cells, without the marks of code around them."""
+    for line in page.read_text().splitlines():
+        if line.startswith("| ") and not line.startswith("| ---"):
+            yield [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+# --- settings
+
+
+def _settings() -> set[str]:
+    return {name.upper() for name in Settings.model_fields} - {"API3_AUTOPRUNE"} | {f"{PRUNE}<COLLECTION>"}
+
+
+def _defaults() -> dict[str, str]:
+    """Each setting's default, as it would stand in `.env`."""
+    defaults = {}
+    for name, field in Settings.model_fields.items():
+        assert field.default is not PydanticUndefined or name == "api3_autoprune"
+        value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        defaults[name.upper()] = str(value).lower() if isinstance(value, bool) else str(value or "")
+    del defaults["API3_AUTOPRUNE"]
+    return defaults | {f"{PRUNE}{each.name.upper()}": "0" for each in collections.STANDARD}
+
+
+def _example() -> str:
+    """`.env.example` with every setting switched on."""
+    return re.sub(r"^# ([A-Z][A-Z0-9_]*=)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+
+
+def test_the_example_has_every_setting_with_its_default(tmp_path: Path) -> None:
+    example = tmp_path / "example"
+    example.write_text(_example())
+    assert dotenv_values(example) == _defaults()
+
+
+def test_the_example_switches_nothing_on() -> None:
+    assert not dotenv_values(EXAMPLE)
+
+
+def test_the_example_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in _defaults().keys() & os.environ.keys():
+        monkeypatch.delenv(name)
+    plain = load()
+    (tmp_path / ".env").write_text(_example())
+    assert load() == plain
+
+
+def test_the_reference_has_every_setting_with_its_default() -> None:
+    rows = {row[0]: row[1] for row in _cells(DOCS / "reference/settings.md") if row[0] != "setting"}
+    assert rows.keys() == _settings()
+    words = {"none": "", "empty": "", "minted": ""}
+    shown = {name: words.get(default, default) for name, default in rows.items() if not name.startswith(PRUNE)}
+    assert shown == {name: default for name, default in _defaults().items() if not name.startswith(PRUNE)}
+
+
+# --- routes
+
+Row = tuple[str, str, str, bool]
+
+
+@cache
+def _served() -> set[Row]:
+    """Method, path, permission, and whether a grant on one document will do; for every route."""
+    secrets = {"api_secret": "x" * 12, "jwt_key": "x" * 32}
+    settings = load(database_url="sqlite:///nowhere", api3_extra_collections=["weather"], api3_autoprune={}, **secrets)
+    return {(each.method, each.path, each.permission, each.access.instance) for each in Installation(settings).routes()}
+
+
+def _documented() -> set[Row]:
+    """The same, out of the page: `{collection}` stands for each one that has no row of its own, `{format}` for each format."""
+    given = [row for row in _cells(DOCS / "reference/routes.md") if len(row) == 5 and row[1].startswith("/")]
+    named = {(method, path) for method, path, *_ in given}
+    rows = set()
+    for method, path, demanded, instance, _ in given:
+        for name in collections.table(["weather"]) if "{collection}" in path else [""]:
+            own = path.replace("{collection}", name)
+            if own == path or (method, own) not in named:
+                demand = demanded.replace("{collection}", name).replace("`", "")
+                rows |= {(method, each, demand, instance == "yes") for each in _with_formats(own)}
+    return rows
+
+
+def _with_formats(path: str) -> list[str]:
+    return [path.replace("{format}", form.extension) for form in Format] if "{format}" in path else [path]
+
+
+def test_the_reference_has_every_route_with_its_permission() -> None:
+    assert _documented() == _served()
+
+
+# --- messages
+
+
+def _raised() -> Iterator[str]:
+    """The messages that are written where an error is raised; `{}` for what is filled in."""
+    kinds = {each.__name__ for each in _family(errors.ApiError)}
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds and node.args:
+                yield from _text(node.args[0])
+
+
+def _text(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+
+
+def _family(kind: type[errors.ApiError]) -> Iterator[type[errors.ApiError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _family(child)
+
+
+@pytest.mark.parametrize("message", sorted(set(_raised())))
+def test_the_reference_has_every_message(message: str) -> None:
+    pattern = ".+?".join(re.escape(part.rstrip(" ,")) for part in message.split("{}"))
+    shown = re.findall(r"`([^`\n]+)`", (DOCS / "reference/errors.md").read_text())
+    assert any(re.fullmatch(f"{pattern}.*", each) for each in shown)
+
+
+@pytest.mark.parametrize("kind", list(_family(errors.ApiError)), ids=lambda kind: str(kind.__name__))
+def test_the_reference_has_every_status(kind: type[errors.ApiError]) -> None:
+    page = (DOCS / "reference/errors.md").read_text()
+    assert re.search(rf"^(\| |## ){kind.status}\b", page, re.MULTILINE) or f"| {kind.status} " in page
+    assert kind.message is None or f"`{kind.message}`" in page
+
+
+# --- commands
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            yield from _commands(child, f"{name} {child.name}")
+
+
+def _sections() -> dict[str, str]:
+    """The part of the page about each command."""
+    parts = re.split(r"^## `(apiv3[^`]*)`\n", (DOCS / "reference/cli.md").read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_the_reference_has_every_command() -> None:
+    assert list(_sections()) == [name for name, _ in _ordered()]
+
+
+def _ordered() -> list[tuple[str, click.Command]]:
+    """All commands; those of `apiv3` itself in the order of the page, for click sorts them by name."""
+    groups = ["serve", "subject", "role", "check", "db"]
+    place = {name: number for number, name in enumerate(groups)}
+    order = sorted(main.commands.values(), key=lambda command: place.get(str(command.name), len(groups)))
+    return [("apiv3", main)] + [each for child in order for each in _commands(child, f"apiv3 {child.name}")]
+
+
+@pytest.mark.parametrize(("name", "command"), _ordered(), ids=[name for name, _ in _ordered()])
+def test_the_reference_has_every_option_and_argument(name: str, command: click.Command) -> None:
+    section = _sections()[name]
+    options = {option for each in command.params if isinstance(each, click.Option) for option in each.opts}
+    help_options = {"-h", "--help"} if command is main else set()
+    assert set(re.findall(r"^\| `(-[^|]*)` \|", section.replace("`, `", "` |\n| `"), re.MULTILINE)) == options | help_options
+    for argument in command.params:
+        if isinstance(argument, click.Argument):
+            assert f"`{str(argument.name).upper()}`" in section
+
+
+# --- links
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    found = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def _links(page: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _links(page):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+def test_every_page_can_be_reached() -> None:
+    linked = {(page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in _links(page)}
+    assert {page for page in PAGES if page not in linked} <= {ROOT / "README.md", ROOT / "CHANGELOG.md"}
+
+
+# --- tests that are named
+
+
+def test_tests_that_are_named_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "compatibility.md").read_text())
+    assert named
+    for file, name in named:
+        assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{name}"

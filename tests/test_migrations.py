@@ -1,0 +1,184 @@
+"""The tables come into being, once, whoever asks for them and however many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from apiv3.storage import schema
+from apiv3.storage.database import Database
+from apiv3.storage.documents import DocumentTable
+from apiv3.storage.policy import PolicyTable
+from tests.support.installation import Installation
+from tests.support.processes import clean_environment
+from tests.support.storage import document, history, insert
+
+TABLES = {"alembic_version", "documents", "clocks", "subjects", "roles"}
+
+
+def on(url: str, work: Any) -> Any:
+    """Calls `work` with a connection in a transaction."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            return work(connection)
+
+    async def run() -> Any:
+        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:", 1), poolclass=NullPool)
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    return asyncio.run(run())
+
+
+def shape(url: str) -> dict[str, Any]:
+    """Every table with its columns and indexes."""
+
+    def look(connection: Connection) -> dict[str, Any]:
+        found = inspect(connection)
+        return {
+            table: (
+                [(each["name"], str(each["type"]), each["nullable"]) for each in found.get_columns(table)],
+                sorted((str(each["name"]), tuple(each["column_names"]), each["unique"]) for each in found.get_indexes(table)),
+            )
+            for table in found.get_table_names()
+        }
+
+    found: dict[str, Any] = on(url, look)
+    return found
+
+
+def test_there_is_one_newest_revision() -> None:
+    scripts = ScriptDirectory.from_config(schema._config())
+    assert scripts.get_heads() == [schema.head()]
+    assert next(scripts.walk_revisions()).revision == schema.head()
+    assert len(scripts.get_bases()) == 1
+
+
+def test_from_nothing_and_again(database_url: str) -> None:
+    assert schema.upgrade(database_url) == (None, schema.head())
+    made = shape(database_url)
+    assert made.keys() == TABLES
+    assert schema.upgrade(database_url) == (schema.head(), schema.head())
+    assert shape(database_url) == made
+    asyncio.run(_use(database_url))
+    # What is there stays there.
+    assert schema.upgrade(database_url) == (schema.head(), schema.head())
+    assert asyncio.run(_use(database_url)) == ["document", "document"]
+
+
+async def _use(url: str) -> list[str]:
+    """Stores a document; returns what has been stored so far."""
+    database = Database(url)
+    await database.connect()
+    try:
+        store = DocumentTable(database)
+        await store.prepare(["entries"])
+        assert (await PolicyTable(database).load()).revision == 1
+        number = len(await history(store, "entries"))
+        await insert(store, "entries", document(f"document-{number}"))
+        return [each["identifier"].partition("-")[0] for each in await history(store, "entries")]
+    finally:
+        await database.disconnect()
+
+
+def test_down_to_nothing_and_up_again(database_url: str) -> None:
+    schema.upgrade(database_url)
+    made = shape(database_url)
+
+    def down(connection: Connection) -> None:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+    on(database_url, down)
+    assert shape(database_url).keys() == {"alembic_version"}
+    assert schema.upgrade(database_url) == (None, schema.head())
+    assert shape(database_url) == made
+
+
+AT_ONCE = """
+import os, sys
+from apiv3.storage import schema
+url, number = sys.argv[1], int(sys.argv[2])
+ready, go = os.pipe(), os.pipe()
+children = []
+for _ in range(number):
+    child = os.fork()
+    if child == 0:
+        os.close(go[1])
+        os.write(ready[1], b".")
+        os.read(go[0], 1)  # its end is the signal for all of them
+        before, after = schema.upgrade(url)
+        os._exit(0 if after == schema.head() and before in (None, after) else 1)
+    children.append(child)
+while number:
+    number -= len(os.read(ready[0], number))
+os.close(go[1])
+sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
+"""
+
+
+def test_ten_processes_at_once(database_url: str) -> None:
+    """Ten that start at one moment on an empty database: each finds it migrated in the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, database_url, "10"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert shape(database_url).keys() == TABLES
+    assert on(database_url, lambda connection: connection.execute(text("SELECT * FROM alembic_version")).fetchall()) == [
+        (schema.head(),)
+    ]
+    assert asyncio.run(_use(database_url)) == ["document"]
+
+
+def test_the_command_says_what_it_did(database_url: str, tmp_path: Path) -> None:
+    installation = Installation(tmp_path, database_url)
+    first, second = installation.run("db", "upgrade"), installation.run("db", "upgrade")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert first.stdout.endswith(f": the tables are at revision {schema.head()}.\n")
+    assert second.stdout.endswith(f": nothing to do, the tables are at revision {schema.head()}.\n")
+
+
+def test_tables_of_a_newer_version_are_left_alone(database_url: str, tmp_path: Path) -> None:
+    """An older program says in one sentence that it does not know them."""
+    schema.upgrade(database_url)
+    made = shape(database_url)
+    on(database_url, lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    ended = Installation(tmp_path, database_url).run("serve", "--port", "0")
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+    assert "9999" in ended.stderr
+    assert shape(database_url) == made
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transaction holds the tables too, on both databases."""
+    original = command.upgrade
+
+    def fail(*arguments: Any) -> None:
+        original(*arguments)
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(command, "upgrade", fail)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        schema.upgrade(database_url)
+    assert shape(database_url) == {}
+    monkeypatch.undo()
+    assert schema.upgrade(database_url) == (None, schema.head())

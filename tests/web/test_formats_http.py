@@ -1,0 +1,178 @@
+"""JSON, CSV and XML, by the Accept header or by the end of the path."""
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.documents import CREATED_AT, DATE, TESTER, Corner, Json
+
+ORDER = ["identifier", "date", "app", "device", "zebra", "apple", "text", "tags", "nested", "empty", "flag", "big", "gap"]
+
+
+@pytest.fixture
+def shelf(corner: Corner) -> Corner:
+    """Two documents with different fields."""
+    document = {
+        "identifier": corner.name("a"),
+        "date": DATE,
+        "app": "tests",
+        "device": corner.device,
+        "zebra": 1.5,
+        "apple": None,
+        "text": 'kůň, 🐎 "said"\r\n<&> 007',
+        "tags": ["a", 2],
+        "nested": {"z": {"y": True}, "a": []},
+        "empty": "",
+        "flag": False,
+        "big": 2**63 - 1,
+    }
+    for each in (document, corner.document(identifier=corner.name("b"), gap=1, text="second")):
+        assert corner.api.post(corner.path, json=each).status_code == 201
+    return corner
+
+
+def rows(answer: httpx.Response) -> list[dict[str, str]]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.content.decode(), newline=""), strict=True))
+
+
+def items(answer: httpx.Response) -> ET.Element:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/xml; charset=utf-8"
+    assert answer.content.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
+    return ET.fromstring(answer.content)
+
+
+def ways(path: str, form: str) -> list[tuple[str, dict[str, str]]]:
+    """The ways to ask for a format: by the path, by the header, and by both, when the path wins."""
+    accept = {"csv": "text/csv", "xml": "application/xml", "json": "application/json"}[form]
+    return [(f"{path}.{form}", {}), (path, {"Accept": accept}), (f"{path}.{form}", {"Accept": "image/png"})]
+
+
+def test_csv_of_a_search(shelf: Corner) -> None:
+    for path, headers in ways("/treatments", "csv"):
+        answer = shelf.api.get(path, params={"device": shelf.device}, headers=headers)
+        first, second = rows(answer)
+        assert list(first) == [*ORDER[:12], "utcOffset", "created_at", "srvModified", "srvCreated", "subject", "gap"]
+        assert first["text"] == 'kůň, 🐎 "said"\r\n<&> 007'
+        assert (json.loads(first["tags"]), json.loads(first["nested"])) == (["a", 2], {"z": {"y": True}, "a": []})
+        assert (first["zebra"], first["apple"], first["empty"], first["flag"]) == ("1.5", "", "", "false")
+        assert (first["big"], first["date"], first["gap"]) == (str(2**63 - 1), str(DATE), "")
+        assert (second["text"], second["gap"], second["zebra"]) == ("second", "1", "")
+
+
+def test_csv_of_one_document(shelf: Corner) -> None:
+    for path, headers in ways(shelf.url(shelf.name("a")), "csv"):
+        answer = shelf.api.get(path, headers=headers)
+        [row] = rows(answer)
+        assert list(row) == [*ORDER[:12], "utcOffset", "created_at", "srvModified", "srvCreated", "subject"]
+        assert (row["created_at"], row["subject"]) == (CREATED_AT, TESTER)
+        assert answer.headers["Last-Modified"]
+
+
+def test_xml_of_a_search(shelf: Corner) -> None:
+    for path, headers in ways("/treatments", "xml"):
+        root = items(shelf.api.get(path, params={"device": shelf.device}, headers=headers))
+        assert (root.tag, [child.tag for child in root]) == ("items", ["item", "item"])
+        first, second = root
+        assert [child.tag for child in first][:12] == ORDER[:12]
+        assert first.findtext("text") == 'kůň, 🐎 "said"\r\n<&> 007'
+        assert [(tag.tag, tag.text) for tag in first.iterfind("tags/*")] == [("tag", "a"), ("tag", "2")]
+        assert first.findtext("nested/z/y") == "true"
+        assert (first.findtext("big"), second.findtext("gap")) == (str(2**63 - 1), "1")
+
+
+def test_xml_of_one_document(shelf: Corner) -> None:
+    for path, headers in ways(shelf.url(shelf.name("b")), "xml"):
+        root = items(shelf.api.get(path, headers=headers))
+        assert (root.tag, root.findtext("identifier")) == ("item", shelf.name("b"))
+
+
+def test_json_of_a_search_and_of_one(shelf: Corner) -> None:
+    for path, headers in ways("/treatments", "json"):
+        answer = shelf.api.get(path, params={"device": shelf.device}, headers=headers)
+        assert answer.json()["result"] == shelf.search()
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    for path, headers in ways(shelf.url(shelf.name("a")), "json"):
+        assert shelf.api.get(path, headers=headers).json()["result"] == shelf.read(shelf.name("a"))
+
+
+@pytest.mark.parametrize("form", ["csv", "xml", "json"])
+def test_a_history(shelf: Corner, form: str) -> None:
+    modified = shelf.read(shelf.name("b"))["srvModified"]
+
+    def found(answer: httpx.Response) -> list[Any]:
+        assert answer.headers["ETag"] == f'W/"{modified}"'
+        assert answer.headers["Last-Modified"]
+        if form == "xml":
+            return [each.findtext("identifier") for each in items(answer)]
+        return [each["identifier"] for each in (rows(answer) if form == "csv" else answer.json()["result"])]
+
+    for path, headers in ways(f"/treatments/history/{modified - 1}", form):
+        assert found(shelf.api.get(path, headers=headers)) == [shelf.name("b")]
+    for path, headers in ways("/treatments/history", form):
+        since = {"Last-Modified": str(modified)}
+        assert found(shelf.api.get(path, headers=headers | since))[-1:] == [shelf.name("b")]
+
+
+@pytest.mark.parametrize("fields", ["zebra,text", "text,zebra"])
+def test_a_choice_of_fields(shelf: Corner, fields: str) -> None:
+    params = {"device": shelf.device, "fields": fields}
+    assert shelf.api.get("/treatments.csv", params=params | {"sort": "zebra"}).text.startswith("text,zebra\r\nsecond,\r\n")
+    root = items(shelf.api.get("/treatments.xml", params=params))
+    assert [[child.tag for child in each] for each in root] == [["zebra", "text"], ["text"]]
+
+
+def test_nothing_found(corner: Corner) -> None:
+    nobody = {"device": corner.device}
+    for path in ("/treatments.csv", f"/treatments/history/{corner.cursor()}.csv"):
+        empty = corner.api.get(path, params={**nobody, "identifier": "nobody"} if "history" not in path else {})
+        assert (empty.status_code, empty.content) == (200, b"")
+    answer = corner.api.get("/treatments.xml", params={**nobody, "identifier": "nobody"})
+    assert answer.text == '<?xml version="1.0" encoding="UTF-8"?><items />'
+    assert corner.api.get("/treatments.csv", params={**nobody, "fields": "nothing"}).content == b""
+
+
+@pytest.mark.parametrize("accept", ["image/png", "text/plain, image/*", "*/*;q=0"])
+@pytest.mark.parametrize("path", ["/treatments", "/treatments/{}", "/treatments/history/1600087000000"])
+def test_a_format_that_there_is_not(corner: Corner, path: str, accept: str) -> None:
+    answer = corner.api.get(path.format(corner.add()), headers={"Accept": accept})
+    assert answer.status_code == 406
+    assert answer.json() == {"status": 406, "message": "Unsupported output format requested"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("text/csv;q=0.5, application/xml", "application/xml"),
+        ("text/*", "text/csv"),
+        ("*/*", "application/json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/xml"),
+        ("", "application/json"),
+    ],
+)
+def test_what_the_client_likes_best(corner: Corner, accept: str, media_type: str) -> None:
+    answer = corner.api.get(corner.url(corner.add()), headers={"Accept": accept})
+    assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/xml"])
+def test_an_error_is_json_whatever_was_asked_for(corner: Corner, accept: str) -> None:
+    for path, status in ((corner.url("nobody"), 404), ("/treatments?limit=0", 400), ("/treatments/history/x", 400)):
+        answer = corner.api.get(path, headers={"Accept": accept})
+        assert (answer.status_code, answer.json()["status"]) == (status, status)
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def test_fields_that_xml_forbids(corner: Corner) -> None:
+    names: Json = {"1st try": 1, "a<b>": 2, "xmlns": 3, "": 4, "ns:x": 5, "ключ": 6, "ctrl": "\u0001\u000b\ufffe|"}
+    identifier = corner.add(**names)
+    root = items(corner.api.get(f"{corner.url(identifier)}.xml"))
+    assert [root[index].text for index in range(3, 9)] == ["1", "2", "3", "4", "5", "6"]
+    assert root.findtext("ctrl") == "\ufffd\ufffd\ufffd|"
