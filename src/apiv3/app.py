@@ -35,6 +35,8 @@ from apiv3.web.routes import routes
 from apiv3.web.routing import Route, demanded
 from apiv3.web.service import Service
 
+_log = logging.getLogger(__name__)
+
 
 class Installation:
     """All the parts of one server process, put together from its settings."""
@@ -94,6 +96,7 @@ class Installation:
         try:
             await self.documents.prepare(tuple(self.collections))
             await self.policies.refresh()
+            self._check_default_roles()
             pruning = Pruning(self.documents, self.settings.api3_autoprune)
             tasks = [asyncio.create_task(work) for work in (self.policies.follow(), pruning.run())]
             yield
@@ -103,6 +106,12 @@ class Installation:
         finally:
             self.access_log.flush()
             await self.database.disconnect()
+
+    def _check_default_roles(self) -> None:
+        """A role may be made later, so an unknown one is worth a warning, no more."""
+        for name in self.settings.auth_default_roles:
+            if name not in self.policies.current.roles:
+                _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -6,8 +6,10 @@ import logging
 import os
 import socket
 import ssl
+import sys
 import threading
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import click
@@ -113,13 +115,21 @@ def _announce(settings: Settings, port: int, token: str | None) -> None:
     url = f"{scheme}://{host}:{port}"
     click.echo(f"apiv3 {__version__} listens on {url}, with its data in {without_password(settings.database)}")
     if token is not None:
-        words = {"url": url, "token": token, "options": " -k" if settings.tls_cert else ""}
+        words = {"command": _command(), "url": url, "token": token, "options": " -k" if settings.tls_cert else ""}
         click.echo(_WELCOME.format(**words, post=_POST.format(**words)))
+
+
+def _command() -> str:
+    """How to call this program from here."""
+    program = Path(sys.argv[0])
+    if program.name != "apiv3":
+        return "apiv3"
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else str(program)
 
 
 _WELCOME = """
 This is the first start. The subject "admin" may do everything; its access token, shown only now
-(later: apiv3 subject show admin):
+(later: {command} subject show admin):
 
     {token}
 
