@@ -1,12 +1,13 @@
 """UPDATE: a new version of a document, or a document at a chosen identifier."""
 
+import secrets
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.documents import CREATED_AT, DATE, MINUTE, TESTER, Corner, Json, NewApi
+from tests.support.documents import CREATED_AT, DATE, MINUTE, TESTER, Corner, Json, NewApi, import_documents
 from tests.support.server import LiveServer
 
 
@@ -238,3 +239,19 @@ def test_a_stranger_learns_nothing(server: LiveServer, new_api: NewApi, corner: 
     for path in (corner.url(identifier), corner.url(corner.name("nothing"))):
         refused = reader.put(path, content=b"{")
         assert (refused.status_code, refused.json()["message"]) == (403, "Missing permission api:treatments:update")
+
+
+def test_a_document_from_elsewhere_gets_what_it_never_had(server: LiveServer, corner: Corner) -> None:
+    """An import keeps documents that never had an `app` or a `utcOffset`; apps may give them one, and change no other."""
+    identifier = secrets.token_hex(12)
+    old = {"identifier": identifier, "date": DATE, "created_at": CREATED_AT, "device": corner.device, "notes": "old"}
+    import_documents(server, "treatments", old)
+    new = {"date": DATE, "app": "tests", "utcOffset": 60, "device": corner.device, "notes": "new"}
+    assert corner.api.put(corner.url(identifier), json=new | {"device": "other"}).status_code == 400
+    assert corner.api.put(corner.url(identifier), json=new).status_code == 200
+    assert new.items() <= corner.read(identifier).items()
+    assert corner.api.patch(corner.url(identifier), json={"app": "other"}).status_code == 400
+
+    import_documents(server, "treatments", old | {"identifier": identifier[::-1], "device": corner.name("patched")})
+    assert corner.api.patch(corner.url(identifier[::-1]), json={"app": "tests", "notes": "new"}).status_code == 200
+    assert corner.read(identifier[::-1])["app"] == "tests"

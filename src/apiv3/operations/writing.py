@@ -45,7 +45,7 @@ class Writing:
             if stored is None:
                 return await _insert(writer, who, _demand(collection, "create"), new)
             who.demand(_demand(collection, "update"))
-            await _replace(writer, who, stored, new, sent, free=_free_in_duplicate(stored, new))
+            await _replace(writer, who, stored, new, sent, free={"identifier"})
         former = stored.identifier if stored.identifier != new["identifier"] else None
         return Written(new["identifier"], new["srvModified"], deduplicated=True, former=former)
 
@@ -86,7 +86,7 @@ class Writing:
             who.demand(_demand(collection, "update").on(identifier))
             _check_state(stored, unmodified_since)
             old = stored.document
-            documents.check_change(patch, old)
+            documents.check_change(patch, old, free=_never_there(stored, old, patch))
             documents.validate(patch, partial=True)
             documents.resolve_duration(patch, old, patch=True)
             new = old | patch | {"srvModified": writer.tick()}
@@ -147,11 +147,9 @@ def _check_state(stored: Stored, unmodified_since: int | None) -> None:
         raise PreconditionFailed
 
 
-def _free_in_duplicate(stored: Stored, new: Document) -> set[str]:
-    """What a duplicate may change: the identifier; and what a document from elsewhere never had, such as `app`."""
-    if stored.identified:
-        return {"identifier"}
-    return {"identifier"} | (new.keys() - stored.document.keys())
+def _never_there(stored: Stored, old: Document, new: Document) -> set[str]:
+    """What a document that came from elsewhere never had, such as `app`: to give it one changes nothing."""
+    return set() if stored.identified else new.keys() - old.keys()
 
 
 async def _insert(writer: DocumentWriter, who: Principal, demand: Demand, new: Document) -> Written:
@@ -171,12 +169,12 @@ async def _replace(
     stored: Stored,
     new: Document,
     sent: Mapping[str, Any],
-    free: set[str] | frozenset[str] = frozenset(),
+    free: frozenset[str] | set[str] = frozenset(),
 ) -> None:
     """Put `new` in the place of a stored document; `new` gets the fields that the server owns."""
     old = stored.document
     documents.inherit(new, old, sent)
-    documents.check_change(new, old, free=free)
+    documents.check_change(new, old, free=free | _never_there(stored, old, new))
     documents.validate(new)
     documents.resolve_duration(new, old, patch=False)
     for field in documents.SERVER_OWNED:
