@@ -101,6 +101,10 @@ class Explaining:
         async with self._database.connection() as connection:
             yield Explained(connection, self.dialect.name == "sqlite")
 
+    async def fetch(self, sql: str, *args: Any) -> object:
+        async with self.connection() as connection:
+            return await connection.fetch(sql, *args)
+
     async def stream(self, sql: str, *args: Any) -> AsyncIterator[Sequence[Any]]:
         click.echo("  (row by row, until enough documents match:)")
         async with self.connection() as connection:

@@ -51,16 +51,19 @@ class Explained:
     def __init__(self, database: Database, *, generic: bool = False) -> None:
         self._database, self.dialect, self.plans = database, database.dialect, list[str]()
         self._generic = generic
+        self._connection: Any = None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Explained]:
         async with self._database.connection() as self._connection:
             yield self
+        self._connection = None
 
     @asynccontextmanager
     async def transaction(self, lane: str) -> AsyncIterator[Explained]:
         async with self._database.transaction(lane) as self._connection:
             yield self
+        self._connection = None
 
     async def stream(self, sql: str, *_args: Any) -> AsyncGenerator[Any, None]:
         yield []
@@ -70,6 +73,9 @@ class Explained:
         """Nothing: the next test wants the same rows."""
 
     async def fetch(self, sql: str, *args: Any) -> Any:
+        if self._connection is None:
+            async with self.connection():
+                return await self.fetch(sql, *args)
         if sql.startswith("SELECT"):
             self.plans.append(await self._explain(sql, args))
         return await self._connection.fetch(sql, *args)

@@ -142,7 +142,7 @@ def test_milliseconds_and_iso_mean_the_same(ms: int) -> None:
 @given(seconds)
 def test_seconds_mean_the_same_as_milliseconds(second: int) -> None:
     assert timestamps.parse(second) == timestamps.parse(str(second)) == timestamps.parse(second * 1000)
-    assert timestamps.parse(timestamps.http_date(second)) == Moment(second * 1000, 0)
+    assert timestamps.parse(timestamps.http_date(second).decode()) == Moment(second * 1000, 0)
 
 
 @given(milliseconds, milliseconds)

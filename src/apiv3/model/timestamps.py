@@ -54,9 +54,9 @@ def iso(ms: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def http_date(seconds: int) -> str:
+def http_date(seconds: int) -> bytes:
     """An HTTP-date (RFC 9110, section 5.6.7) for whole `seconds` since the epoch."""
-    return formatdate(seconds, usegmt=True)
+    return formatdate(seconds, usegmt=True).encode()
 
 
 def _from_number(value: float) -> int:

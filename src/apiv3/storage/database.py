@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 from types import TracebackType
@@ -17,6 +17,7 @@ from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.dialects import Dialect
 
 Row = Sequence[Any]
+FetchNow = Callable[[str, Sequence[Any]], list[Row] | None]
 PATIENCE = 20.0
 """Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
 MOST_SCANS = 2
@@ -55,6 +56,7 @@ class Database:
         kind = "sqlite" if urlsplit(url).scheme == "sqlite" else "postgresql"
         self._driver = cast("Driver", import_module(f"apiv3.storage.{kind}"))
         self._backend = self._driver.backend(url)
+        self._fetch_now: FetchNow | None = getattr(self._backend, "fetch_now", None)
         self.dialect = self._driver.DIALECT
         self._scans = asyncio.Semaphore(MOST_SCANS)
         self._lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -67,6 +69,19 @@ class Database:
 
     async def disconnect(self) -> None:
         await self._backend.disconnect()
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """All rows of one query, in the least time."""
+        if self._fetch_now is not None:
+            try:
+                rows = self._fetch_now(sql, args)
+            except Exception as error:
+                _raise(error, self._driver)
+            if rows is not None:
+                return rows
+        async with self.connection() as connection:
+            fetched: list[Row] = await connection.fetch(sql, *args)
+            return fetched
 
     def connection(self) -> Borrowed:
         """A connection for reading; given back at the end of the block."""

@@ -69,13 +69,11 @@ class DocumentTable:
                 await connection.execute(self._dialect.sql(_ADD_CLOCK), name)
 
     async def get(self, collection: str, identifier: str) -> Stored | None:
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(self._get, collection, identifier)
+        rows = await self._database.fetch(self._get, collection, identifier)
         return Stored(*rows[0]) if rows else None
 
     async def history(self, collection: str, since: int, limit: int) -> Page:
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(self._history, collection, since, limit)
+        rows = await self._database.fetch(self._history, collection, since, limit)
         return Page([row[0] for row in rows], rows[-1][1] if rows else 0)
 
     async def search(self, collection: str, query: Query) -> Page:
@@ -84,8 +82,7 @@ class DocumentTable:
             return Page(await self._scan(select, query))
         if select.thorough:
             return Page([body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows])
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(select.sql, *select.args)
+        rows = await self._database.fetch(select.sql, *select.args)
         return Page([row[0] for row in rows])
 
     async def _scan(self, select: Select, query: Query) -> list[str]:
@@ -125,8 +122,7 @@ class DocumentTable:
             return await writer.prune(before, limit)
 
     async def version(self) -> tuple[str, str]:
-        async with self._database.connection() as connection:
-            ((version,),) = await connection.fetch(self._dialect.version_query)
+        ((version,),) = await self._database.fetch(self._dialect.version_query)
         return self._dialect.name, version
 
 

@@ -32,8 +32,7 @@ class PolicyTable:
         self._database = database
 
     async def revision(self) -> int:
-        async with self._database.connection() as connection:
-            ((revision,),) = await connection.fetch(_REVISION)
+        ((revision,),) = await self._database.fetch(_REVISION)
         return int(revision)
 
     async def load(self) -> Policy:

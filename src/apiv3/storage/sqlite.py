@@ -54,15 +54,22 @@ class SqliteConnection:
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of a query. Inside a transaction without a budget: what is done there is small, and must not be cut off."""
+        rows = self.fetch_now(sql, args)
+        if rows is not None:
+            return rows
+        return await self.in_thread(lambda: self._patiently(lambda: self._connection.execute(sql, args).fetchall()))
+
+    def fetch_now(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
+        """All rows of a query that is answered at once; None when it has to be run again, in a thread."""
         try:
             self._on_loop, self._budgets = not self._connection.in_transaction, 0
             return self._connection.execute(sql, args).fetchall()
         except sqlite3.OperationalError as error:
             if not _worth_waiting(error):
                 raise
+            return None
         finally:
             self._on_loop = False
-        return await self.in_thread(lambda: self._patiently(lambda: self._connection.execute(sql, args).fetchall()))
 
     def _is_over(self) -> bool:
         """Called whenever a statement has used up a budget. SQLite counts on from the last run of a statement that it has
@@ -158,11 +165,13 @@ class SqliteBackend(DatabaseBackend):
         self._path = DatabaseURL(url).database
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="sqlite")
         self._idle: asyncio.LifoQueue[SqliteConnection | None] = asyncio.LifoQueue()
+        self._reader: SqliteConnection | None = None
 
     async def connect(self) -> None:
         for _ in range(POOL_SIZE - 1):
             self._idle.put_nowait(None)
         self._idle.put_nowait(self.open())
+        self._reader = self.open()
 
     async def disconnect(self) -> None:
         """Close what is in the pool, and what comes back to it in time."""
@@ -172,10 +181,16 @@ class SqliteBackend(DatabaseBackend):
                     connection = await self._idle.get()
                     if connection is not None:
                         connection.close()
+        if self._reader is not None:
+            self._reader.close()
         self._threads.shutdown(wait=False)
 
     def open(self) -> SqliteConnection:
         return SqliteConnection(self._path, self._threads)
+
+    def fetch_now(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
+        """A query that is answered at once, on a connection that is never lent: nothing else can come between."""
+        return None if self._reader is None else self._reader.fetch_now(sql, args)
 
     def connection(self) -> SqliteLoan:
         return SqliteLoan(self._idle, self.open)

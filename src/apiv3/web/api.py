@@ -112,7 +112,7 @@ class _Cors(CORSMiddleware):
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
-        response.headers["date"] = timestamps.http_date(int(time.time()))
+        response.headers["date"] = timestamps.http_date(int(time.time())).decode()
         return response
 
 

@@ -171,7 +171,7 @@ def _one(body: str, fields: Fields, form: Format, headers: Headers) -> Answer:
 def _last_modified(srv_modified: int) -> Headers:
     """The header, in whole seconds; never later than `Date`, though the clock may run ahead in a burst of writes."""
     seconds = min(srv_modified // 1000, int(time.time()))
-    return ((b"last-modified", timestamps.http_date(seconds).encode()),)
+    return ((b"last-modified", timestamps.http_date(seconds)),)
 
 
 def _page_headers(page: Page) -> Headers:

@@ -56,7 +56,7 @@ async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless:
 
     The date is ours: uvicorn's may be a second old, so that a `Last-Modified` could lie after it.
     """
-    start = [(b"date", timestamps.http_date(int(time.time())).encode()), *answer.headers, *headers]
+    start = [(b"date", timestamps.http_date(int(time.time()))), *answer.headers, *headers]
     if answer.status not in (204, 304):
         start.append((b"content-length", str(len(answer.body)).encode()))
     if answer.body:
