@@ -12,6 +12,7 @@ is run again in a thread.
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -35,6 +36,8 @@ BUSY_TIMEOUT = 10_000
 """Milliseconds that a statement in a thread waits for another process's lock."""
 PATIENCE = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
+
+_BEGIN = "BEGIN IMMEDIATE"
 
 Row = Sequence[Any]
 T = TypeVar("T")
@@ -89,12 +92,25 @@ class SqliteConnection:
     async def transaction(self) -> AsyncIterator[None]:
         """A writing transaction: the lock first, then the work, then a durable commit."""
         try:
-            await self.fetch("BEGIN IMMEDIATE")
+            if self.fetch_now(_BEGIN, ()) is None:
+                await self.in_thread(self._begin)
             yield
             await self.in_thread(self._connection.commit)
         finally:
             if self._connection.in_transaction:
                 self._connection.rollback()
+
+    def _begin(self) -> None:
+        """For use in a thread. SQLite's own waiting asks ever more seldom: beside a busy neighbour it would get no chance."""
+        deadline = time.monotonic() + BUSY_TIMEOUT / 1000
+        while True:
+            try:
+                self._connection.execute(_BEGIN)
+                return
+            except sqlite3.OperationalError as error:
+                if not _worth_waiting(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 (no secret)
 
     def cursor(self, sql: str, *args: Any) -> sqlite3.Cursor:
         """For use in a thread."""
