@@ -8,6 +8,11 @@ from functools import cache, partial
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a machine is, or whether hypothesis has to build its tables of characters first, is nothing to fail for.
+settings.register_profile("everywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("everywhere")
 
 pytest.register_assert_rewrite("tests.support")
 
