@@ -173,6 +173,7 @@ async def test_search(explained: Explained, url: str) -> None:
     assert page.bodies
     [plan] = explained.plans
     assert_indexed(plan, SEARCHES[url])
+    assert ("documents_listed" in plan) == (SEARCHES[url] in ("type", "event_type")), plan
 
 
 # Without `sort` the order is by identifier: what a range finds has to be sorted, but no more than that may be read.

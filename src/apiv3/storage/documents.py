@@ -27,6 +27,7 @@ _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{col
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last"
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
+_LISTED = "SELECT 1 FROM documents WHERE collection = ? AND listed LIMIT 1"
 _ADD_CLOCK = "INSERT INTO clocks (name, last) VALUES (?, 0) ON CONFLICT (name) DO NOTHING"
 _COLUMNS = (
     "identifier",
@@ -38,6 +39,7 @@ _COLUMNS = (
     "created_at",
     "type",
     "event_type",
+    "listed",
     "body",
 )
 _INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
@@ -61,6 +63,7 @@ class DocumentTable:
         self._database = database
         self._dialect = database.dialect
         self._get, self._history = self._dialect.sql(_GET), self._dialect.sql(_HISTORY)
+        self._listed = self._dialect.sql(_LISTED)
 
     async def prepare(self, collections: Sequence[str]) -> None:
         """Give each collection its clock."""
@@ -78,12 +81,17 @@ class DocumentTable:
 
     async def search(self, collection: str, query: Query) -> Page:
         select = _select(collection, query, self._dialect)
+        bodies = await self._find(select, query)
+        if not bodies and select.unless_listed and await self._database.fetch(self._listed, collection):
+            bodies = await self._find(_select(collection, query, self._dialect, into_lists=True), query)
+        return Page(bodies)
+
+    async def _find(self, select: Select, query: Query) -> list[str]:
         if select.rest:
-            return Page(await self._scan(select, query))
+            return await self._scan(select, query)
         if select.thorough:
-            return Page([body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows])
-        rows = await self._database.fetch(select.sql, *select.args)
-        return Page([row[0] for row in rows])
+            return [body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows]
+        return [row[0] for row in await self._database.fetch(select.sql, *select.args)]
 
     async def _scan(self, select: Select, query: Query) -> list[str]:
         """Look for documents by what has no column, one chunk of rows after the other until there are enough."""
@@ -200,6 +208,7 @@ def _row(document: Mapping[str, Any], identified: bool) -> tuple[Any, ...]:
         document.get("date"),
         _text(document.get("created_at")),
         *(_text(document.get(name), LONGEST_INDEXED) for name in _CUT),
+        any(isinstance(document.get(name), list) for name in _CUT),
         orjson.dumps(document).decode(),
     )
 
@@ -216,31 +225,40 @@ def _matches(body: str, filters: Sequence[Filter]) -> bool:
 class Select(NamedTuple):
     """A query as a statement. `rest`: the filters that no column can decide; then the statement is without the window.
 
-    `thorough`: every document of the collection is looked at.
+    `thorough`: every document of the collection is looked at. `unless_listed`: it decides by texts in columns, and finds
+    nothing at all in a collection where some document has a list in such a place.
     """
 
     sql: str
     args: tuple[Any, ...]
     rest: tuple[Filter, ...]
     thorough: bool
+    unless_listed: bool
 
 
 @lru_cache(maxsize=512)
-def _select(collection: str, query: Query, dialect: Dialect) -> Select:
-    """Compile a query; once for each Query object, and apps that poll share theirs."""
+def _select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool = False) -> Select:
+    """Compile a query; once for each Query object, and apps that poll share theirs. `into_lists`: see Select."""
     conditions, args, rest = ["collection = ?", "valid"], list[Any]((collection,)), list[Filter]()
+    unless_listed = False
     for condition in query.filters:
-        sql = _condition(condition, args)
+        on_texts = condition.path[0] in _CUT
+        sql = None if on_texts and into_lists else _condition(condition, args)
         if sql:
             conditions.append(sql)
+            unless_listed |= on_texts
         else:
             rest.append(condition)
+    if unless_listed:
+        conditions.append(f"NOT EXISTS ({_LISTED})")
+        args.append(collection)
     order = _order(query.sort, dialect, args)
     sql = f"SELECT body FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}"
     if not rest:
         sql += " LIMIT ? OFFSET ?"
         args += [query.limit, query.skip]
-    return Select(dialect.sql(sql), tuple(args), tuple(rest), query.sort is not None and not _has_column(query.sort))
+    thorough = query.sort is not None and not _has_column(query.sort)
+    return Select(dialect.sql(sql), tuple(args), tuple(rest), thorough, unless_listed)
 
 
 def _has_column(sort: Sort) -> bool:
