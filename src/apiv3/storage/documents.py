@@ -7,10 +7,11 @@ writers of a collection queue up there, the numbers follow the order of the comm
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -21,9 +22,12 @@ from apiv3.storage.contracts import Page, Stored
 from apiv3.storage.database import Connection, Database, Row
 from apiv3.storage.dialects import Dialect
 
+T = TypeVar("T")
+
 _STORED = "id, identifier, body, srv_modified, valid, identified"
 _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?"
-_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{column}} = ? AND NOT identified ORDER BY id"
+_GET_ALL = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}}"
+_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}} AND NOT identified ORDER BY id"
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last"
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
@@ -42,7 +46,10 @@ _COLUMNS = (
     "listed",
     "body",
 )
-_INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+_INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES "
+_VALUES = f"({', '.join('?' * (len(_COLUMNS) + 1))})"
+_AT_ONCE = (100, 10, 1)
+"""Documents that one statement inserts or looks for: few sizes, so that the database knows the statements."""
 _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
 
 _NUMBERS = {"date": "date", "srvModified": "srv_modified", "srvCreated": "srv_created"}
@@ -118,10 +125,10 @@ class DocumentTable:
         return max(timestamps.parse(value).ms for value in row if value) if row[0] else 0
 
     @asynccontextmanager
-    async def writing(self, collection: str) -> AsyncIterator[Writer]:
+    async def writing(self, collection: str, at: int | None = None) -> AsyncIterator[Writer]:
         async with self._database.transaction(collection) as connection:
             writer = Writer(connection, self._dialect, collection)
-            await writer.begin()
+            await writer.begin(time.time_ns() // 1_000_000 if at is None else at)
             yield writer
             await writer.end()
 
@@ -141,10 +148,10 @@ class Writer:
         self._connection, self._dialect, self._collection = connection, dialect, collection
         self._first = self._next = 0
 
-    async def begin(self) -> None:
+    async def begin(self, at: int) -> None:
         """Take the clock, and with it the right to write to the collection."""
         sql = self._sql(_TICK.format(greatest=self._dialect.greatest))
-        ((self._first,),) = await self._connection.fetch(sql, time.time_ns() // 1_000_000, self._collection)
+        ((self._first,),) = await self._connection.fetch(sql, at, self._collection)
         self._next = self._first
 
     async def end(self) -> None:
@@ -152,20 +159,33 @@ class Writer:
         if self._next > self._first + 1:
             await self._connection.execute(self._sql(_SET_CLOCK), self._next - 1, self._collection)
 
-    def tick(self) -> int:
-        self._next += 1
-        return self._next - 1
+    def tick(self, at: int = 0) -> int:
+        tick = max(self._next, at)
+        self._next = tick + 1
+        return tick
 
     async def find(self, identifier: str) -> Stored | None:
         rows = await self._connection.fetch(self._sql(_GET), self._collection, identifier)
         return _stored(rows[0]) if rows else None
 
-    async def find_unidentified(self, field: str, value: object) -> Sequence[Stored]:
-        sql = self._sql(_UNIDENTIFIED.format(column=_SORTABLE[field]))
-        return [_stored(row) for row in await self._connection.fetch(sql, self._collection, value)]
+    async def find_all(self, identifiers: Collection[str]) -> Sequence[Stored]:
+        return await self._find_among(_GET_ALL, "identifier", identifiers)
 
-    async def insert(self, document: Mapping[str, Any], *, identified: bool = True) -> None:
-        await self._connection.execute(self._sql(_INSERT), self._collection, *_row(document, identified))
+    async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
+        return await self._find_among(_UNIDENTIFIED, _SORTABLE[field], values)
+
+    async def _find_among(self, sql: str, column: str, values: Collection[object]) -> Sequence[Stored]:
+        found: list[Stored] = []
+        for some in _parts(tuple(values), _AT_ONCE[:1]):
+            among, parameter = self._dialect.among(column, some)
+            rows = await self._connection.fetch(self._sql(sql.format(among=among)), self._collection, parameter)
+            found += map(_stored, rows)
+        return found
+
+    async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None:
+        for some in _parts(documents, _AT_ONCE):
+            rows = chain.from_iterable((self._collection, *_row(document, identified)) for document in some)
+            await self._connection.execute(self._sql(_INSERT + ", ".join([_VALUES] * len(some))), *rows)
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
         identified = stored.identified or document["identifier"] != stored.identifier
@@ -191,6 +211,16 @@ class Writer:
 
     def _sql(self, text: str) -> str:
         return self._dialect.sql(text)
+
+
+def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
+    """Values in parts of the first of the sizes, what is left in parts of the next one; the last part may be smaller."""
+    place = 0
+    for size in sizes:
+        last = len(values) if size == sizes[-1] else len(values) // size * size
+        while place < last:
+            yield values[place : place + size]
+            place += size
 
 
 def _stored(row: Row) -> Stored:

@@ -65,6 +65,7 @@ def _collection(endpoints: Documents) -> Iterator[Route]:
     reading = replace(reading, endings=tuple(f".{form.extension}" for form in Format))
     yield Route("GET", base, endpoints.search, listing)
     yield Route("POST", base, endpoints.create, _api(collection, "create", "update"))
+    yield Route("POST", f"{base}/bulk", endpoints.create_many, _api(collection, "create", "update"))
     yield Route("GET", f"{base}/history", endpoints.history, listing)
     yield Route("GET", f"{base}/history/{{lastModified}}", endpoints.history_since, listing)
     yield Route("GET", f"{base}/{{identifier}}", endpoints.read, reading)
