@@ -48,11 +48,11 @@ class Restoring:
         return Prepared(sent, self._writing.normalise({**sent, "identifier": sent["_id"]}), identified=False)
 
     async def _stored(self, batch: Batch, collection: Collection, item: Prepared) -> Written | None:
-        """The document that is there already."""
-        if not item.identified:
-            stored = await batch.find(item.new["identifier"]) if isinstance(item.new["identifier"], str) else None
-        else:
+        """The document that is there already. One that a server stored before was not the same as any other there."""
+        if item.identified and "srvModified" not in item.sent:
             stored = await self._writing.duplicate(batch, collection, item.new)
+        else:
+            stored = await batch.find(item.new["identifier"]) if isinstance(item.new["identifier"], str) else None
         return Written(stored.identifier, stored.srv_modified, deduplicated=True) if stored else None
 
 

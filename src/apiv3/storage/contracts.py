@@ -5,7 +5,7 @@ Every method raises `StorageUnavailable` when the database is down, locked or fu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -80,6 +80,11 @@ class DocumentStore(Protocol):
         """A transaction on one collection; committed at the end, rolled back when anything is raised.
 
         No tick is before `at` (ms; None: now).
+        """
+
+    def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
+        """Documents whose `date`, else `srvCreated`, is from `since` on and before `until` (ms), oldest change first, some at a
+        time: their bodies, and whether their identifiers are their own. All as they were at one moment.
         """
 
     async def prune(self, collection: str, before: int, limit: int) -> int:

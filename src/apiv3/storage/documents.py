@@ -7,7 +7,7 @@ writers of a collection queue up there, the numbers follow the order of the comm
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from itertools import chain
@@ -29,6 +29,8 @@ _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?
 _GET_ALL = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}}"
 _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}} AND NOT identified ORDER BY id"
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
+_EXPORT = """SELECT body, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
+    AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last"
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
 _LISTED = "SELECT 1 FROM documents WHERE collection = ? AND listed LIMIT 1"
@@ -131,6 +133,11 @@ class DocumentTable:
             await writer.begin(time.time_ns() // 1_000_000 if at is None else at)
             yield writer
             await writer.end()
+
+    async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
+        async with aclosing(self._database.stream(self._dialect.sql(_EXPORT), collection, since, until)) as chunks:
+            async for rows in chunks:
+                yield [(body, bool(identified)) for body, identified in rows]
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
         async with self.writing(collection) as writer:
