@@ -44,39 +44,48 @@ def demanded(table: Sequence[Route]) -> list[str]:
 class Table:
     """Finds the methods of a path: whole paths first, then those with a parameter, by what stands before it.
 
-    Two look-ups in dictionaries, however many routes there are.
+    A few look-ups in dictionaries, however many routes there are.
     """
 
     def __init__(self, table: Sequence[Route]) -> None:
         self._whole: dict[bytes, dict[str, Route]] = {}
-        self._with_parameter: dict[tuple[bytes, bytes], dict[str, Route]] = {}
+        self._before: dict[bytes, dict[str, Route]] = {}
+        self._round: dict[bytes, dict[bytes, dict[str, Route]]] = {}
+        """What stands after a parameter -> what stands before it -> the methods."""
         for route in table:
             before, brace, rest = route.path.encode().partition(b"{")
             after = rest.partition(b"}")[2]
-            methods = self._with_parameter.setdefault((before, after), {}) if brace else self._whole.setdefault(before, {})
+            place = self._round.setdefault(after, {}) if after else self._before if brace else self._whole
+            methods = place.setdefault(before, {})
             methods[route.method] = route
             if route.method == "GET":
                 methods["HEAD"] = route
-        self._endings = tuple({after for _, after in self._with_parameter if after})
 
     def find(self, path: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]]:
         """Method -> route, and the path's parameters; no routes for a path that is not there.
 
         A slash at the end changes nothing: that is how the field's servers take it.
         """
-        if len(path) > 1 and path.endswith(b"/"):
-            path = path[:-1]
-        whole = self._whole.get(path)
-        if whole is not None:
-            return whole, ()
-        if path.endswith(self._endings):
-            ending = next(ending for ending in self._endings if path.endswith(ending))
-            if found := self._find(path[: -len(ending)], ending):
-                return found
-        return self._find(path, b"") or ({}, ())
+        found = self._find(path)
+        if found is None and len(path) > 1 and path.endswith(b"/"):
+            found = self._find(path[:-1])
+        return found or ({}, ())
 
-    def _find(self, path: bytes, ending: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]] | None:
+    def _find(self, path: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]] | None:
+        methods = self._whole.get(path)
+        if methods is not None:
+            return methods, ()
         cut = path.rfind(b"/") + 1
-        methods = self._with_parameter.get((path[:cut], ending))
-        parameter = path[cut:]
-        return (methods, (parameter,)) if methods and parameter else None
+        methods = self._before.get(path[:cut])
+        if methods is not None:
+            return (methods, (path[cut:],)) if cut < len(path) else None
+        return self._find_round(path)
+
+    def _find_round(self, path: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]] | None:
+        for after, places in self._round.items():
+            end = len(path) - len(after)
+            cut = path.rfind(b"/", 0, end) + 1
+            methods = places.get(path[:cut]) if path.endswith(after) else None
+            if methods is not None and cut < end:
+                return methods, (path[cut:end],)
+        return None
