@@ -127,11 +127,11 @@ async def test_cancelled_while_waiting_for_a_connection(store: DocumentTable, op
 async def test_nobody_waits_for_a_connection_for_ever(
     store: DocumentTable, opened: Database, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "PATIENCE", 0.05)
-    monkeypatch.setattr(postgresql, "PATIENCE", 0.05)
     async with AsyncExitStack() as loans:
         for _ in range(POOLS[opened.dialect.name]):
             await loans.enter_async_context(opened.connection())
+        monkeypatch.setattr(sqlite, "PATIENCE", 0.05)
+        monkeypatch.setattr(postgresql, "PATIENCE", 0.05)
         works: list[Awaitable[object]] = [
             store.last_modified({collection: None}),
             store.search(collection, SCAN),
@@ -140,6 +140,7 @@ async def test_nobody_waits_for_a_connection_for_ever(
         for work in works:
             with pytest.raises(StorageUnavailable):
                 await work
+        monkeypatch.undo()
     await _works(store, opened, collection)
 
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 DATE = 1_700_000_000_000
 DAY = 86_400_000
-POOLS: Mapping[str, int] = {"sqlite": sqlite.POOL_SIZE, "postgresql": postgresql._OPTIONS["max_size"]}
+POOLS: Mapping[str, int] = {"sqlite": sqlite.POOL_SIZE, "postgresql": postgresql.POOL_SIZE}
 
 
 def unique(prefix: str) -> str:

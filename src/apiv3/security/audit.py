@@ -23,6 +23,8 @@ _ADMINISTRATION = b"/api/v2/"
 _EXCHANGE = b"/api/v2/authorization/request/"
 _MISPLACED = re.compile(r"\b\w*-[0-9a-f]{16}\b|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 """What looks like an access token or a JWT, where none should stand."""
+_TOKEN = re.compile(r"-[0-9a-f]{16}")
+"""What is in every one of the former; to look for it takes a fraction of the time."""
 
 Entry = tuple[float, str, str, str | None, str, bytes, bytes, int, float]
 
@@ -78,18 +80,19 @@ def _line(
         "method": method,
         "path": redacted(path, query),
         "status": status,
-        "ms": round(seconds * 1000, 2),
+        "ms": int(seconds * 100_000) / 100,
     }
     return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def redacted(path: bytes, query: bytes) -> str:
     """Path and query as they were sent, without secrets: wherever they stand, and however their names are spelled."""
-    if path.startswith(_ADMINISTRATION) or b"%" in path:
+    if path.startswith(_ADMINISTRATION) or path.find(b"%") >= 0:
         path = _redacted_path(path)
     if query:
         path += b"?" + b"&".join(map(_redacted_parameter, query.split(b"&")))
-    return _MISPLACED.sub("***", path.decode("latin-1"))
+    text = path.decode("latin-1")
+    return _MISPLACED.sub("***", text) if "eyJ" in text or _TOKEN.search(text) else text
 
 
 def _redacted_path(path: bytes) -> bytes:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from apiv3.model.errors import BadRequest
 from apiv3.security.principal import STRANGER, Principal
+from apiv3.security.proxies import NOWHERE
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -47,9 +48,10 @@ class Parameters:
 
     def derive(self, make: Callable[[Parameters], T]) -> T:
         """What `make` makes of the parameters; made once, however many calls send them."""
-        if make not in self._derived:
-            self._derived[make] = make(self)
-        made: T = self._derived[make]
+        try:
+            made: T = self._derived[make]
+        except KeyError:
+            made = self._derived[make] = make(self)
         return made
 
 
@@ -89,7 +91,8 @@ _remembered: dict[bytes, Parameters] = {}
 
 
 class Call:
-    """One HTTP request. `path`: as sent, percent-encoded. `address`: the client's. `principal`: known once it is admitted.
+    """One HTTP request. `path`: as sent, percent-encoded. `address`: the client's, as far as it is known. `origin`: known once
+    the call is located; `principal`: once it is admitted.
 
     `params`: what the route took from the path, still percent-encoded.
     """
@@ -100,12 +103,12 @@ class Call:
         "headers",
         "id",
         "method",
+        "origin",
         "params",
         "path",
         "principal",
         "receive",
         "scope",
-        "secure",
     )
 
     def __init__(self, scope: Scope, receive: Receive, id: str) -> None:
@@ -116,7 +119,7 @@ class Call:
         self.params: tuple[bytes, ...] = ()
         self.principal: Principal = STRANGER
         self.address: str = scope["client"][0] if scope.get("client") else ""
-        self.secure = False
+        self.origin = NOWHERE
         self._query: Parameters | None = None
 
     def check_headers(self) -> None:

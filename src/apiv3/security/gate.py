@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote
 
@@ -31,7 +32,7 @@ TimestampRule = Literal["required", "optional", "off"]
 _BEARER = "bearer"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Access:
     """Who may come in by a route.
 
@@ -49,11 +50,11 @@ class Access:
 
     def check(self, principal: Principal, params: tuple[bytes, ...]) -> None:
         """Raises MissingPermission when the principal holds none of what the route could need."""
-        if not self.demands:
+        if self in principal.admitted:
             return
-        for demand in self.demands:
-            if principal.allows(demand):
-                return
+        if not self.demands or any(principal.allows(demand) for demand in self.demands):
+            principal.admitted.add(self)
+            return
         if self.instance:
             document = unquote(params[-1])
             names = [document, *(document.removesuffix(ending) for ending in self.endings if document.endswith(ending))]
@@ -83,16 +84,15 @@ class Gate:
 
     def locate(self, call: Call) -> None:
         """Find out where the call comes from and whether nobody could listen in."""
-        peer = call.address
-        call.secure = self._proxies.is_secure(call.scope["scheme"], peer, call.headers)
-        call.address = self._proxies.address(peer, call.headers)
+        call.origin = self._proxies.origin(call.scope["scheme"], call.address, call.headers)
+        call.address = call.origin.address
 
     async def admit(self, call: Call, access: Access) -> None:
         """Check everything that the route demands, and note who is calling. Raises Unauthorized, Forbidden, BadRequest."""
         if not self._enabled:
             call.principal = ANYBODY
             return
-        if self._require_https and not call.secure:
+        if self._require_https and not call.origin.secure:
             raise NotSecure
         if access.public:
             return
@@ -100,7 +100,7 @@ class Gate:
             await self._admit_administrator(call, access)
             return
         self._check_timestamp(call)
-        call.principal = await self._authenticate(call)
+        call.principal = self._recall(call) or await self._authenticate(call)
         access.check(call.principal, call.params)
 
     async def _admit_administrator(self, call: Call, access: Access) -> None:
@@ -113,30 +113,37 @@ class Gate:
     def _check_timestamp(self, call: Call) -> None:
         if self._timestamp_rule == "off":
             return
-        sent = call.header(b"date") or call.query.one("now")
+        sent = call.headers.get(b"date") or call.query.one("now")
         if not sent:
             if self._timestamp_rule == "optional":
                 return
             raise Unauthorized("Missing Date header")
         try:
-            moment = timestamps.parse(sent).ms
+            moment = _moment(sent)
         except ValueError as error:
             raise Unauthorized("Bad Date header") from error
         if abs(time.time_ns() // 1_000_000 - moment) > self._tolerance:
             raise Unauthorized("Date header out of tolerance")
 
+    def _recall(self, call: Call) -> Principal | None:
+        """Who sent this header before, if it is the only credential."""
+        header = call.headers.get(b"authorization")
+        return None if header is None or call.query.all("token") else self._authenticator.recall(header)
+
     async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Principal:
-        header = call.headers.get(b"authorization", b"")
-        alone = header and not api_secret and not call.query.all("token")
-        if alone and (known := self._authenticator.recall(header)):
-            return known.principal
         credential = find_credential(call, api_secret=api_secret)
         if credential is None:
             raise MissingToken
         identity = await self._authenticator.identify(credential)
         if credential.source == "header":
-            self._authenticator.remember(header, identity)
+            self._authenticator.remember(call.headers[b"authorization"], identity)
         return identity.principal
+
+
+@lru_cache(maxsize=1024)
+def _moment(sent: bytes | str) -> int:
+    """A client's timestamp in ms; one that stands in a header is the same for a whole second. Raises ValueError."""
+    return timestamps.parse(sent.decode("latin-1") if isinstance(sent, bytes) else sent).ms
 
 
 def find_credential(call: Call, *, api_secret: bool = False) -> Credential | None:

@@ -22,11 +22,13 @@ POLICY = (
 
 _API: Headers = (NO_STORE, NOSNIFF)
 _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY)
+_ENCRYPTED_API, _ENCRYPTED_PAGE = (*_API, HSTS), (*_PAGE, HSTS)
 
 
 def common_headers(call: Call) -> Headers:
     """What every answer to this call carries."""
-    base = _API if call.path.startswith(b"/api/") else _PAGE
-    encrypted = call.secure and (call.scope["scheme"] == "https" or b"x-forwarded-proto" in call.headers)
-    secure = (HSTS,) if encrypted else ()
-    return (*base, *secure, (b"x-request-id", call.id.encode()))
+    if call.path.startswith(b"/api/"):
+        headers = _ENCRYPTED_API if call.origin.encrypted else _API
+    else:
+        headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
+    return (*headers, (b"x-request-id", call.id.encode()))

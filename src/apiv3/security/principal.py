@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 from apiv3.model.errors import MissingPermission
 from apiv3.security.permissions import Demand, Permission, PermissionSet
@@ -13,12 +14,14 @@ class Principal:
     """A caller whose credential was good. `name`: the subject's, None where security is switched off.
 
     `granted`: what the subject's roles allow. `ceilings`: what the credential narrows that to, each one on its own.
+    `admitted`: the gate's memory of where the principal may come in; it ends with the principal, when the policy changes.
     """
 
     name: str | None
     granted: PermissionSet
     roles: tuple[str, ...] = ()
     ceilings: tuple[PermissionSet, ...] = ()
+    admitted: set[Hashable] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def allows(self, demand: Demand) -> bool:
         """Whether the subject may, and the credential does not forbid it."""

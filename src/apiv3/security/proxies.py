@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Origin(NamedTuple):
+    """Where a request comes from. `address`: the client's. `place`: what counts as one place, see `network`.
+
+    `secure`: nobody could listen in. `encrypted`: because it came by TLS, here or at a trusted proxy.
+    """
+
+    address: str
+    place: str
+    secure: bool
+    encrypted: bool
+
+
+NOWHERE = Origin("", "", secure=False, encrypted=False)
+"""Nobody has looked yet."""
 
 
 class Proxies:
@@ -15,10 +32,23 @@ class Proxies:
     def __init__(self, networks: tuple[Network, ...] = ()) -> None:
         self._networks = networks
         self.trusts = lru_cache(maxsize=4096)(self._trusts)
+        self._direct = lru_cache(maxsize=4096)(partial(self._origin, headers={}))
 
     def _trusts(self, address: str) -> bool:
         ip = _ip(address)
         return ip is not None and any(ip in network for network in self._networks)
+
+    def origin(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
+        """Where a request comes from; what no proxy has touched comes from few places, which are remembered."""
+        names = b" ".join(headers).decode("latin-1")  # `in` takes ten times as long for bytes
+        if "forwarded" in names or "x-real-ip" in names:
+            return self._origin(scheme, peer, headers)
+        return self._direct(scheme, peer)
+
+    def _origin(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
+        address, secure = self.address(peer, headers), self.is_secure(scheme, peer, headers)
+        encrypted = secure and (scheme == "https" or b"x-forwarded-proto" in headers)
+        return Origin(address, network(address), secure, encrypted)
 
     def address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """The client's address: the last one of X-Forwarded-For that is not itself a trusted proxy."""

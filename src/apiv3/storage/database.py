@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, cast
 from urllib.parse import urlsplit
 
-from databases.interfaces import ConnectionBackend, DatabaseBackend
+from databases.interfaces import ConnectionBackend
 
 from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.dialects import Dialect
 
 Row = Sequence[Any]
-FetchNow = Callable[[str, Sequence[Any]], list[Row] | None]
 PATIENCE = 20.0
 """Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
 MOST_SCANS = 2
@@ -34,12 +33,26 @@ class Connection(Protocol):
     def transaction(self) -> Any: ...
 
 
+class Backend(Protocol):
+    """The connections to one database."""
+
+    async def connect(self) -> None: ...
+
+    async def disconnect(self) -> None: ...
+
+    def connection(self) -> ConnectionBackend:
+        """A loan from the pool."""
+
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """All rows of one query, which is a transaction of its own, in the least time."""
+
+
 class Driver(Protocol):
     """What `storage.sqlite` and `storage.postgresql` have in common; only the one in use is loaded."""
 
     DIALECT: Dialect
 
-    def backend(self, url: str) -> DatabaseBackend: ...
+    def backend(self, url: str) -> Backend: ...
 
     def stream(self, connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]: ...
 
@@ -56,7 +69,6 @@ class Database:
         kind = "sqlite" if urlsplit(url).scheme == "sqlite" else "postgresql"
         self._driver = cast("Driver", import_module(f"apiv3.storage.{kind}"))
         self._backend = self._driver.backend(url)
-        self._fetch_now: FetchNow | None = getattr(self._backend, "fetch_now", None)
         self.dialect = self._driver.DIALECT
         self._scans = asyncio.Semaphore(MOST_SCANS)
         self._lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -72,16 +84,10 @@ class Database:
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of one query, in the least time."""
-        if self._fetch_now is not None:
-            try:
-                rows = self._fetch_now(sql, args)
-            except Exception as error:
-                _raise(error, self._driver)
-            if rows is not None:
-                return rows
-        async with self.connection() as connection:
-            fetched: list[Row] = await connection.fetch(sql, *args)
-            return fetched
+        try:
+            return await self._backend.fetch(sql, args)
+        except Exception as error:
+            _raise(error, self._driver)
 
     def connection(self) -> Borrowed:
         """A connection for reading; given back at the end of the block."""

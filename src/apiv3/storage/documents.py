@@ -82,7 +82,7 @@ class DocumentTable:
 
     async def get(self, collection: str, identifier: str) -> Stored | None:
         rows = await self._database.fetch(self._get, collection, identifier)
-        return Stored(*rows[0]) if rows else None
+        return _stored(rows[0]) if rows else None
 
     async def history(self, collection: str, since: int, limit: int) -> Page:
         rows = await self._database.fetch(self._history, collection, since, limit)
@@ -231,7 +231,7 @@ def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
 
 
 def _stored(row: Row) -> Stored:
-    return Stored(*row)
+    return Stored._make(row)
 
 
 def _row(document: Mapping[str, Any], identified: bool) -> tuple[Any, ...]:

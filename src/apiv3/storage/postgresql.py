@@ -1,9 +1,14 @@
-"""PostgreSQL behind `databases`: its pool, what its errors mean, rows in a stream."""
+"""PostgreSQL behind `databases`: its pool, what its errors mean, rows in a stream.
+
+A single query does not go through the pool: asyncpg's way to lend a connection and take it back costs more than the query
+itself. It runs on one of a few connections that are borrowed once and kept.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -14,6 +19,8 @@ from apiv3.storage.dialects import POSTGRESQL
 DIALECT = POSTGRESQL
 PATIENCE = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
+POOL_SIZE, READERS = 6, 10
+"""Connections: those that are lent, and those that are kept for single queries."""
 CHUNK = 500
 """Rows that a stream hands over at a time."""
 FEW_ROWS = "SET LOCAL cursor_tuple_fraction = 0.01; SET LOCAL jit = off"
@@ -27,7 +34,7 @@ async def _keep(_connection: object) -> None:
 
 _OPTIONS: dict[str, Any] = {
     "min_size": 0,  # else the pool keeps on logging tracebacks while the database is away
-    "max_size": 10,
+    "max_size": POOL_SIZE,
     "timeout": PATIENCE,
     "command_timeout": 30,
     "reset": _keep,
@@ -48,13 +55,84 @@ class PatientConnection(PostgresConnection):
 
 
 class PostgresqlBackend(PostgresBackend):
-    """The backend of `databases`, with our options."""
+    """The backend of `databases`, with our options, and the readers beside it."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, **_OPTIONS)
+        self._readers = Readers(url)
+        self.fetch = self._readers.fetch
+
+    async def connect(self) -> None:
+        await super().connect()
+        await self._readers.connect()
+
+    async def disconnect(self) -> None:
+        await self._readers.disconnect()
+        await super().disconnect()
 
     def connection(self) -> PatientConnection:
         return PatientConnection(self, self._dialect)
+
+
+class Readers(PostgresBackend):
+    """Connections for one query each at a time. They are borrowed from a pool, which they go back to when anything is amiss:
+    it knows how to end a query that was cancelled, and replaces what is broken.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, **_OPTIONS | {"max_size": READERS})
+        self._idle: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
+        """A place for each connection; None: to be borrowed when it is needed."""
+        for _ in range(READERS):
+            self._idle.put_nowait(None)
+
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Any]:
+        """All rows of a query, which is a transaction of its own."""
+        idle, kept = self._idle, None
+        place = await self._wait() if idle.empty() else idle.get_nowait()
+        try:
+            connection = place if _is_open(place) else await self._replace(place)
+            try:
+                rows: list[Any] = await connection.fetch(sql, *args)
+                kept = connection
+            finally:
+                if kept is None:
+                    await self._give_back(connection)
+        finally:
+            idle.put_nowait(kept)
+        return rows
+
+    async def _wait(self) -> Any:
+        async with asyncio.timeout(PATIENCE):
+            return await self._idle.get()
+
+    async def _replace(self, place: Any) -> Any:
+        if place is not None:
+            await self._give_back(place)
+        loan = PatientConnection(self, self._dialect)
+        await loan.acquire()
+        return loan.raw_connection
+
+    async def _give_back(self, connection: Any) -> None:
+        pool: asyncpg.Pool | None = self._pool
+        if pool is not None:
+            await pool.release(connection)
+
+    async def disconnect(self) -> None:
+        with suppress(TimeoutError):
+            for _ in range(READERS):
+                place = await self._wait()
+                if place is not None:
+                    await self._give_back(place)
+        await super().disconnect()
+
+
+def _is_open(place: Any) -> bool:
+    """Whether there is a connection, and it is neither closed nor, because it was closed, back in the pool."""
+    try:
+        return place is not None and not place.is_closed()
+    except asyncpg.InterfaceError:
+        return False
 
 
 def backend(url: str) -> PostgresqlBackend:

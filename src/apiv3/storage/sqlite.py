@@ -210,9 +210,18 @@ class SqliteBackend(DatabaseBackend):
     def open(self) -> SqliteConnection:
         return SqliteConnection(self._path, self._threads)
 
-    def fetch_now(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
-        """A query that is answered at once, on a connection that is never lent: nothing else can come between."""
-        return None if self._reader is None else self._reader.fetch_now(sql, args)
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """At once if that will do, on a connection that is never lent, so that nothing else can come between."""
+        rows = None if self._reader is None else self._reader.fetch_now(sql, args)
+        return await self._fetch_on_loan(sql, args) if rows is None else rows
+
+    async def _fetch_on_loan(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        loan = self.connection()
+        await loan.acquire()
+        try:
+            return await loan.raw_connection.fetch(sql, *args)
+        finally:
+            await loan.release()
 
     def connection(self) -> SqliteLoan:
         return SqliteLoan(self._idle, self.open)
@@ -246,5 +255,7 @@ class SqliteLoan(ConnectionBackend):
         self._connection = None
 
     @property
-    def raw_connection(self) -> SqliteConnection | None:
+    def raw_connection(self) -> SqliteConnection:
+        if self._connection is None:
+            raise RuntimeError("nothing is on loan")
         return self._connection

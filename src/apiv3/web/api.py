@@ -26,7 +26,6 @@ from apiv3.security.calls import Call, Receive, Scope, Send
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
 from apiv3.security.headers import common_headers
-from apiv3.security.proxies import network
 from apiv3.web.bodies import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.routing import Route, Table
@@ -46,7 +45,7 @@ class Api:
     ) -> None:
         self._table, self._gate, self._in_flight, self._access_log = Table(routes), gate, in_flight, access_log
         self._others = others
-        self._ids = (f"{prefix}{number:x}" for prefix in (token_hex(4),) for number in count(1))
+        self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,7 +73,7 @@ class Api:
         route = methods.get(call.method)
         if route is None:
             return _options(methods, call)
-        place = network(call.address)
+        place = call.origin.place
         self._in_flight.enter(place)
         try:
             await self._gate.admit(call, route.access)

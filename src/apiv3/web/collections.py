@@ -18,7 +18,7 @@ from apiv3.operations.outcomes import Written
 from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing
 from apiv3.security.calls import Call
-from apiv3.storage.contracts import Page, Stored
+from apiv3.storage.contracts import Page
 from apiv3.web import formats, queries, requests
 from apiv3.web.bodies import Limits, read_items, read_object
 from apiv3.web.formats import Format
@@ -61,7 +61,15 @@ class Documents:
 
     async def read(self, call: Call) -> Answer:
         """One document. `.csv`, `.xml` and `.json` are formats only where no document has that very identifier."""
-        stored, extension = await self._find(call)
+        identifier = requests.identifier(call.params[-1])
+        extension = None
+        try:
+            stored = await self.reading.read(call.principal, self.collection, identifier)
+        except (NotFound, MissingPermission):
+            stem, extension = _split(identifier)
+            if extension is None:
+                raise
+            stored = await self.reading.read(call.principal, self.collection, stem)
         since = requests.seconds_header(call, b"if-modified-since")
         headers = _last_modified(stored.srv_modified)
         if since is not None and stored.srv_modified // 1000 <= since:
@@ -111,16 +119,6 @@ class Documents:
         page = await self.reading.history(call.principal, self.collection, since, limit)
         return _many(page.bodies, fields, form, _page_headers(page))
 
-    async def _find(self, call: Call) -> tuple[Stored, Format | None]:
-        text = requests.identifier(call.params[-1])
-        stem, extension = _split(text)
-        try:
-            return await self.reading.read(call.principal, self.collection, text), None
-        except (NotFound, MissingPermission):
-            if extension is None:
-                raise
-        return await self.reading.read(call.principal, self.collection, stem), extension
-
     def _written(self, written: Written) -> Answer:
         location = f"/api/v3/{self.collection.name}/{_segment(written.identifier)}"
         headers = ((b"location", location.encode()), *_last_modified(written.srv_modified))
@@ -168,6 +166,9 @@ def _split(text: str) -> tuple[str, Format | None]:
 
 def _format(call: Call, extension: Format | None) -> Format:
     """The path's extension before the Accept header. Raises NotAcceptable."""
+    accept = call.headers.get(b"accept")
+    if extension is None and (accept is None or accept == b"application/json"):
+        return Format.JSON
     form = extension or formats.negotiate(call.header(b"accept"))
     if form is None:
         raise NotAcceptable
@@ -175,7 +176,7 @@ def _format(call: Call, extension: Format | None) -> Format:
 
 
 def _many(bodies: Sequence[str], fields: Fields, form: Format, headers: Headers = ()) -> Answer:
-    if form is Format.JSON and not fields:
+    if form is Format.JSON and not fields.paths:
         return result(f"[{','.join(bodies)}]", headers)
     documents = [fields.project(orjson.loads(body)) if fields else orjson.loads(body) for body in bodies]
     if form is Format.JSON:
@@ -185,7 +186,7 @@ def _many(bodies: Sequence[str], fields: Fields, form: Format, headers: Headers 
 
 
 def _one(body: str, fields: Fields, form: Format, headers: Headers) -> Answer:
-    if form is Format.JSON and not fields:
+    if form is Format.JSON and not fields.paths:
         return result(body, headers)
     document = fields.project(orjson.loads(body)) if fields else orjson.loads(body)
     if form is Format.JSON:
@@ -196,8 +197,8 @@ def _one(body: str, fields: Fields, form: Format, headers: Headers) -> Answer:
 
 def _last_modified(srv_modified: int) -> Headers:
     """The header, in whole seconds; never later than `Date`, though the clock may run ahead in a burst of writes."""
-    seconds = min(srv_modified // 1000, int(time.time()))
-    return ((b"last-modified", timestamps.http_date(seconds)),)
+    seconds, now = srv_modified // 1000, int(time.time())
+    return ((b"last-modified", timestamps.http_date(min(now, seconds))),)
 
 
 def _page_headers(page: Page) -> Headers:

@@ -12,7 +12,9 @@ from apiv3.security.calls import Call
 def identifier(segment: bytes) -> str:
     """An identifier out of the path. Raises BadRequest when it is no UTF-8, or has U+0000 in it."""
     try:
-        text = unquote_to_bytes(segment).decode()
+        text = segment.decode()
+        if "%" in text:
+            text = unquote_to_bytes(segment).decode()
     except ValueError as error:
         raise BadRequest("Bad or missing identifier field") from error
     if "\0" in text:
@@ -22,9 +24,11 @@ def identifier(segment: bytes) -> str:
 
 def seconds_header(call: Call, name: bytes) -> int | None:
     """A date header in whole seconds; one that is missing or malformed is ignored (RFC 9110, section 13.1.3)."""
-    text = call.header(name)
+    value = call.headers.get(name)
+    if value is None:
+        return None
     try:
-        return None if text is None else timestamps.parse(text).ms // 1000
+        return timestamps.parse(value.decode("latin-1")).ms // 1000
     except ValueError:
         return None
 

@@ -37,7 +37,7 @@ def enveloped(fields: Mapping[str, Any], status: int = 200, headers: Headers = (
 
 def result(body: str, headers: Headers = ()) -> Answer:
     """A JSON text that is ready, in the envelope: nothing is parsed or dumped again."""
-    return Answer(200, f'{{"status":200,"result":{body}}}'.encode(), JSON, headers)
+    return Answer(200, ('{"status":200,"result":' + body + "}").encode(), JSON, headers)
 
 
 def failure(error: ApiError) -> Answer:
@@ -57,10 +57,11 @@ async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless:
 
     The date is ours: uvicorn's may be a second old, so that a `Last-Modified` could lie after it.
     """
-    start = [(b"date", timestamps.http_date(int(time.time()))), *answer.headers, *headers]
-    if answer.status not in (204, 304):
-        start.append((b"content-length", str(len(answer.body)).encode()))
-    if answer.body:
-        start.append((b"content-type", answer.media_type))
-    await send({"type": "http.response.start", "status": answer.status, "headers": start})
-    await send({"type": "http.response.body", "body": b"" if bodiless else answer.body})
+    status, body, media_type, others = answer
+    start = [(b"date", timestamps.http_date(int(time.time()))), *others, *headers]
+    if status not in (204, 304):
+        start.append((b"content-length", b"%d" % len(body)))
+    if body:
+        start.append((b"content-type", media_type))
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": b"" if bodiless else body})

@@ -48,25 +48,29 @@ Found = tuple[Mapping[str, Route], tuple[bytes, ...]]
 class Table:
     """Finds the methods of a path: whole paths first, then those with a parameter, by what stands before it.
 
-    Two look-ups in dictionaries, however many routes there are.
+    A few look-ups in dictionaries, however many routes there are.
     """
 
     def __init__(self, table: Sequence[Route]) -> None:
         whole: dict[bytes, dict[str, Route]] = {}
-        self._with_parameter: dict[tuple[bytes, bytes], dict[str, Route]] = {}
+        self._before: dict[bytes, dict[str, Route]] = {}
+        self._round: dict[bytes, dict[bytes, dict[str, Route]]] = {}
+        """What stands after a parameter -> what stands before it -> the methods."""
         for route in table:
             before, brace, rest = route.path.encode().partition(b"{")
             after = rest.partition(b"}")[2]
-            methods = self._with_parameter.setdefault((before, after), {}) if brace else whole.setdefault(before, {})
+            place = self._round.setdefault(after, {}) if after else self._before if brace else whole
+            methods = place.setdefault(before, {})
             methods[route.method] = route
             if route.method == "GET":
                 methods["HEAD"] = route
-        self._endings = tuple({after for _, after in self._with_parameter if after})
-        self._known = {path: self._complete(path, methods) for path, methods in whole.items()}
+        self._whole = {path: self._complete(path, methods) for path, methods in whole.items()}
 
     def _complete(self, path: bytes, methods: dict[str, Route]) -> Found:
-        """A whole path keeps only its own methods for itself: `DELETE /entries/bulk` is about a document of that name."""
-        others, parameters = self._find(path, b"") or ({}, ())
+        """A path that only takes something in leaves the rest to a document of that name: `GET /entries/bulk` reads one."""
+        if "GET" in methods:
+            return methods, ()
+        others, parameters = self._with_parameter(path) or ({}, ())
         return {**others, **methods}, parameters
 
     def find(self, path: bytes) -> Found:
@@ -74,19 +78,26 @@ class Table:
 
         A slash at the end changes nothing: that is how the field's servers take it.
         """
-        if len(path) > 1 and path.endswith(b"/"):
-            path = path[:-1]
-        known = self._known.get(path)
-        if known is not None:
-            return known
-        if path.endswith(self._endings):
-            ending = next(ending for ending in self._endings if path.endswith(ending))
-            if found := self._find(path[: -len(ending)], ending):
-                return found
-        return self._find(path, b"") or ({}, ())
+        found = self._find(path)
+        if found is None and len(path) > 1 and path.endswith(b"/"):
+            found = self._find(path[:-1])
+        return found or ({}, ())
 
-    def _find(self, path: bytes, ending: bytes) -> Found | None:
+    def _find(self, path: bytes) -> Found | None:
+        return self._whole.get(path) or self._with_parameter(path)
+
+    def _with_parameter(self, path: bytes) -> Found | None:
         cut = path.rfind(b"/") + 1
-        methods = self._with_parameter.get((path[:cut], ending))
-        parameter = path[cut:]
-        return (methods, (parameter,)) if methods and parameter else None
+        methods = self._before.get(path[:cut])
+        if methods is not None:
+            return (methods, (path[cut:],)) if cut < len(path) else None
+        return self._with_parameter_inside(path)
+
+    def _with_parameter_inside(self, path: bytes) -> Found | None:
+        for after, places in self._round.items():
+            end = len(path) - len(after)
+            cut = path.rfind(b"/", 0, end) + 1
+            methods = places.get(path[:cut]) if path.endswith(after) else None
+            if methods is not None and cut < end:
+                return methods, (path[cut:end],)
+        return None
