@@ -59,7 +59,7 @@ async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless:
     start = [(b"date", timestamps.http_date(int(time.time()))), *answer.headers, *headers]
     if answer.status not in (204, 304):
         start.append((b"content-length", str(len(answer.body)).encode()))
-    if answer.body:
+    if answer.body or answer.status == 200:  # a table without a line is a table
         start.append((b"content-type", answer.media_type))
     await send({"type": "http.response.start", "status": answer.status, "headers": start})
     await send({"type": "http.response.body", "body": b"" if bodiless else answer.body})
