@@ -19,14 +19,23 @@ POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
 )
 """Cross-site scripting, clickjacking: a page runs no script and stands in no frame."""
+EXPLORER = "/api3-docs"
+"""Where the interactive page stands."""
+EXPLORER_POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+)
+"""The page that runs scripts: ours alone, from files; it talks to this server and to nobody else."""
 
 _API: Headers = (NO_STORE, NOSNIFF)
 _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY)
+_EXPLORER: Headers = (NOSNIFF, NO_REFERRER, EXPLORER_POLICY)
 
 
 def common_headers(call: Call) -> Headers:
     """What every answer to this call carries."""
-    base = _API if call.path.startswith(b"/api/") else _PAGE
+    base = _API if call.path.startswith(b"/api/") else _EXPLORER if call.path.startswith(EXPLORER.encode()) else _PAGE
     encrypted = call.secure and (call.scope["scheme"] == "https" or b"x-forwarded-proto" in call.headers)
     secure = (HSTS,) if encrypted else ()
     return (*base, *secure, (b"x-request-id", call.id.encode()))
