@@ -107,6 +107,31 @@ def test_down_to_nothing_and_up_again(database_url: str) -> None:
     assert shape(database_url) == made
 
 
+OLD_ROW = """
+    INSERT INTO documents (collection, identifier, identified, valid, srv_modified, srv_created, type, body)
+    VALUES ('entries', :name, true, true, :number, :number, :type, :body)
+"""
+
+
+def test_documents_of_the_first_revision_are_found_by_their_types(database_url: str) -> None:
+    """What was stored before lists of types had a mark gets it."""
+    bodies = {"text": '{"type":"sgv"}', "list": '{"type":["sgv"]}', "event": '{"type":"mbg","eventType":["sgv"]}', "none": "{}"}
+
+    def fill(connection: Connection) -> None:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number, (name, body) in enumerate(bodies.items()):
+            row = {"name": name, "number": number, "type": {"text": "sgv", "event": "mbg"}.get(name), "body": body}
+            connection.execute(text(OLD_ROW), row)
+
+    on(database_url, fill)
+    assert schema.upgrade(database_url) == ("0001", schema.head())
+    listed = "SELECT identifier FROM documents WHERE listed ORDER BY identifier"
+    found = on(database_url, lambda connection: connection.execute(text(listed)).fetchall())
+    assert [name for (name,) in found] == ["event", "list"]
+
+
 AT_ONCE = """
 import os, sys
 from apiv3.storage import schema

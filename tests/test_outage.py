@@ -60,6 +60,7 @@ def writes(client: httpx.Client, identifier: str) -> list[httpx.Response]:
         client.patch(f"{ENTRIES}/before", json={"changed": True}),
         client.delete(f"{ENTRIES}/before"),
         client.delete(f"{ENTRIES}/before?permanent=true"),
+        client.post(f"{ENTRIES}/bulk", json=[entry(f"{identifier}-{number}") for number in range(30)]),
     ]
 
 
@@ -147,7 +148,7 @@ def test_a_server_outlives_its_database(outlived: LiveServer, own: OwnPostgres, 
     for path in READS:
         assert client.get(path).status_code == 200
     assert client.get(f"{ENTRIES}/{name}").status_code == 404, "a refused write was stored"
-    assert [answer.status_code for answer in writes(client, name)] == [201, 200, 200, 200, 200]
+    assert [answer.status_code for answer in writes(client, name)] == [201, 200, 200, 200, 200, 200]
     assert administrate(outlived, "GET", "/subjects").status_code == 200
     assert outlived.client(outlived.subject(secrets.token_hex(8), "api:*:read")).get(ENTRIES).status_code == 200
 
@@ -339,11 +340,11 @@ def test_a_full_disk(fresh_server: FreshServer) -> None:
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert client.get(f"{ENTRIES}/refused").status_code == 404
     assert client.get(f"{ENTRIES}/history/{BEGINNING}").json() == before
-    assert [answer.status_code for answer in writes(client, "refused")] == [201, 200, 200, 200, 200]
+    assert [answer.status_code for answer in writes(client, "refused")] == [201, 200, 200, 200, 200, 200]
     server.kill()
     server.start()
     changed = [each["identifier"] for each in client.get(f"{ENTRIES}/history/{BEGINNING}").json()["result"]]
-    assert changed == ["refused"]
+    assert changed == ["refused", *(f"refused-{number}" for number in range(30))]
     with closing(sqlite3.connect(server.installation.database_url.removeprefix("sqlite:///"))) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 

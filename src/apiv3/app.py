@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pydantic import SecretStr
 
 from apiv3.model import collections
+from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Rules, Writing
@@ -47,9 +48,13 @@ class Installation:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.collections = collections.table(settings.api3_extra_collections)
-        self.limits = Limits(settings.api3_max_body, settings.api3_request_timeout)
+        self.limits = Limits(
+            settings.api3_max_body, settings.api3_request_timeout, settings.api3_max_bulk_body, settings.api3_max_bulk
+        )
         self.database = Database(settings.database)
         self.documents = DocumentTable(self.database)
+        rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)
+        self.writing = Writing(self.documents, rules)
         policy_table = PolicyTable(self.database)
         api_secret, jwt_key = _text(settings.api_secret), _text(settings.jwt_key)
         self.policies = Policies(policy_table, api_secret, settings.auth_default_roles)
@@ -77,14 +82,12 @@ class Installation:
 
     def routes(self) -> Sequence[Route]:
         settings = self.settings
-        reading = Reading(self.documents, self.collections)
-        rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)
-        writing = Writing(self.documents, rules)
+        reading, bulk = Reading(self.documents, self.collections), Bulk(self.documents, self.writing)
         most = settings.api3_max_limit
         table: list[Route] = []
         table += routes(
             Service(reading, self.documents),
-            {name: Documents(each, reading, writing, self.limits, most) for name, each in self.collections.items()},
+            {name: Documents(each, reading, self.writing, bulk, self.limits, most) for name, each in self.collections.items()},
             Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),
@@ -98,6 +101,8 @@ class Installation:
         return Bounds(
             settings.api3_max_limit,
             settings.api3_max_body,
+            settings.api3_max_bulk,
+            settings.api3_max_bulk_body,
             settings.api3_time_skew_tolerance,
             settings.api3_created_at_fallback_enabled,
         )
@@ -144,7 +149,7 @@ def build(installation: Installation) -> ASGIApp:
 def configure_logging() -> None:
     """Plain lines on standard error; what libraries say about their own affairs only from a warning on."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("alembic", "databases", "uvicorn"):
+    for chatty in ("alembic", "databases", "httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     api3_max_body: int = Field(
         1_048_576, ge=1024, le=1_073_741_824, description="most bytes in a request body, 1024 to 1073741824"
     )
+    api3_max_bulk: int = Field(1000, ge=1, le=100_000, description="most documents in one bulk request, 1 to 100000")
+    api3_max_bulk_body: int = Field(
+        16_777_216, ge=1024, le=1_073_741_824, description="most bytes in a bulk request's body, 1024 to 1073741824"
+    )
     api3_max_headers: int = Field(
         16_384, ge=1024, le=1_048_576, description="most bytes in a request's line and headers, 1024 to 1048576"
     )

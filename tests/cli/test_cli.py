@@ -4,14 +4,13 @@ Each process takes most of a second to start, so most commands run inside this o
 """
 
 import json
-import os
 import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import chdir, closing
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import pytest
@@ -19,6 +18,7 @@ from click.testing import CliRunner
 
 from apiv3 import __version__
 from apiv3.cli import main
+from tests.support.commands import Done, here, process
 from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.server import LiveServer
@@ -48,45 +48,17 @@ def server(shared_servers: Callable[[str], LiveServer]) -> LiveServer:
     return shared_servers("sqlite")
 
 
-class Done(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    output: str
-    errors: str
-
-
-def _process(installation: Installation, *arguments: str) -> Done:
-    """Runs a command in a process of its own."""
-    done = installation.run(*arguments)
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
-def _here(installation: Installation, *arguments: str) -> Done:
-    """Runs a command inside this process, in the installation's folder and environment."""
-    environment: dict[str, str | None] = {**dict.fromkeys(os.environ), **installation.environment()}
-    before = os.umask(0o022)
-    try:
-        with chdir(installation.folder):
-            done = CliRunner().invoke(main, arguments, prog_name="apiv3", env=environment)
-    finally:
-        os.umask(before)
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return Done(done.exit_code, done.stdout, done.stderr)
-
-
 Run = Callable[..., Done]
 
 
-def _said(installation: Installation, *arguments: str, run: Run = _here) -> str:
+def _said(installation: Installation, *arguments: str, run: Run = here) -> str:
     """What a command prints, which succeeds and complains of nothing."""
     done = run(installation, *arguments)
     assert (done.status, done.errors) == (0, "")
     return done.output
 
 
-def _json(installation: Installation, *arguments: str, run: Run = _here) -> Any:
+def _json(installation: Installation, *arguments: str, run: Run = here) -> Any:
     return json.loads(_said(installation, *arguments, "--json", run=run))
 
 
@@ -134,8 +106,8 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
 
 
 def test_the_version_and_the_help_over_a_process(installation: Installation) -> None:
-    assert __version__ in _said(installation, "--version", run=_process)
-    usage = _said(installation, "-h", run=_process)
+    assert __version__ in _said(installation, "--version", run=process)
+    usage = _said(installation, "-h", run=process)
     for name in ("serve", "subject", "role", "check", "db"):
         assert re.search(rf"^  {name} ", usage, re.MULTILINE)
     assert not installation.data.exists()  # asking makes nothing
@@ -143,7 +115,7 @@ def test_the_version_and_the_help_over_a_process(installation: Installation) -> 
 
 def test_what_there_is_not_is_said(installation: Installation) -> None:
     for arguments in (["nonsense"], ["subject", "nonsense"], ["subject", "add"], ["check", "admin"]):
-        done = _here(installation, *arguments)
+        done = here(installation, *arguments)
         assert (done.status, done.output) == (2, "")
         assert done.errors.startswith("Usage: ")
 
@@ -184,9 +156,9 @@ def test_what_people_read(installation: Installation) -> None:
 
 
 def test_a_process_of_its_own_says_the_same(installation: Installation) -> None:
-    made = _json(installation, "subject", "add", "Größe", "--role", "readable", run=_process)
+    made = _json(installation, "subject", "add", "Größe", "--role", "readable", run=process)
     assert _json(installation, "subject", "show", "Größe") == made
-    assert "Größe" in _complained(_process(installation, "subject", "add", "Größe"))
+    assert "Größe" in _complained(process(installation, "subject", "add", "Größe"))
 
 
 def test_the_life_of_a_role(installation: Installation) -> None:
@@ -201,7 +173,7 @@ def test_the_life_of_a_role(installation: Installation) -> None:
     assert _json(installation, "role", "change", made["_id"], "--notes", "x") == made | {"permissions": [], "notes": "x"}
 
     _said(installation, "subject", "add", "one", "--role", "uploader")
-    in_use = _complained(_here(installation, "role", "remove", "uploader"))
+    in_use = _complained(here(installation, "role", "remove", "uploader"))
     assert "uploader" in in_use
     assert "one" in in_use
     _said(installation, "subject", "remove", "one")
@@ -230,7 +202,7 @@ def test_the_life_of_a_role(installation: Installation) -> None:
     ],
 )
 def test_a_mistake_is_one_sentence(server: LiveServer, arguments: list[str], named: list[str]) -> None:
-    sentence = _complained(_here(server.installation, *arguments), status=2 if arguments[0] == "check" else 1)
+    sentence = _complained(here(server.installation, *arguments), status=2 if arguments[0] == "check" else 1)
     for each in named:
         assert each in sentence
 
@@ -250,7 +222,7 @@ def test_check_says_which_role_grants_it(server: LiveServer) -> None:
     ]:
         said = _said(installation, "check", f"who{suffix}", permission)
         assert said == f"yes: who{suffix} holds {permission} by the role {', '.join(roles)}\n"
-    denied = _process(installation, "check", f"who{suffix}", "api:entries:create")
+    denied = process(installation, "check", f"who{suffix}", "api:entries:create")
     assert (denied.status, denied.errors) == (1, "")
     assert denied.output.startswith("no: ")
     assert "api:entries:create" in denied.output
@@ -282,14 +254,14 @@ def test_the_tables_of_a_later_version_are_left_alone(installation: Installation
     with closing(sqlite3.connect(tmp_path / "apiv3.db")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'later'")
         connection.commit()
-    for done in (_here(installation, "db", "upgrade"), _here(installation, "subject", "list")):
+    for done in (here(installation, "db", "upgrade"), here(installation, "subject", "list")):
         assert "DATABASE_URL" in _complained(done)
-    assert "DATABASE_URL" in _complained(_process(installation, "serve", "--port", "0"))
+    assert "DATABASE_URL" in _complained(process(installation, "serve", "--port", "0"))
 
 
 def test_a_file_that_is_no_database_is_left_alone(installation: Installation, tmp_path: Path) -> None:
     (tmp_path / "apiv3.db").write_text("a letter to my grandmother\n" * 100)
-    assert "DATABASE_URL" in _complained(_here(installation, "db", "upgrade"))
+    assert "DATABASE_URL" in _complained(here(installation, "db", "upgrade"))
     assert (tmp_path / "apiv3.db").read_text() == "a letter to my grandmother\n" * 100
 
 
@@ -314,20 +286,20 @@ def test_what_is_changed_here_bites_there(database: str, shared_servers: Callabl
         return client.get(path).status_code
 
     server.admin("POST", "/roles", {"name": role, "permissions": ["api:entries:read"]})
-    token = _json(installation, "subject", "add", name, "--role", role, run=_process)["accessToken"]
+    token = _json(installation, "subject", "add", name, "--role", role, run=process)["accessToken"]
     _wait_for(lambda: exchanged(token))
     client = server.client(token)
     assert status() == 200
 
-    _said(installation, "role", "change", role, "api:food:read", run=_process)
+    _said(installation, "role", "change", role, "api:food:read", run=process)
     _wait_for(lambda: (status(), status("/api/v3/food")) == (403, 200))
 
-    fresh = _json(installation, "subject", "rotate", name, run=_process)["accessToken"]
+    fresh = _json(installation, "subject", "rotate", name, run=process)["accessToken"]
     _wait_for(lambda: status("/api/v3/food") == 401 and not exchanged(token))
     client = server.client(fresh)
     assert status("/api/v3/food") == 200
 
-    _said(installation, "subject", "remove", name, run=_process)
+    _said(installation, "subject", "remove", name, run=process)
     _wait_for(lambda: status("/api/v3/food") == 401 and not exchanged(fresh))
     _said(installation, "role", "remove", role)
 

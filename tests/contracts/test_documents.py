@@ -128,10 +128,10 @@ async def test_find_unidentified(store: DocumentStore, collection: str) -> None:
     await insert(store, collection, document("identified", created_at=iso))
     await insert(store, collection, document("later", date=DATE + 1, created_at=timestamps.iso(DATE + 1)), identified=False)
     async with store.writing(collection) as writer:
-        assert [found.identifier for found in await writer.find_unidentified("date", DATE)] == ["b", "a"]
-        assert [found.identifier for found in await writer.find_unidentified("created_at", iso)] == ["a"]
-        assert await writer.find_unidentified("date", DATE + 2) == []
-        [found] = await writer.find_unidentified("date", DATE + 1)
+        assert [found.identifier for found in await writer.find_unidentified("date", [DATE])] == ["b", "a"]
+        assert [found.identifier for found in await writer.find_unidentified("created_at", [iso])] == ["a"]
+        assert await writer.find_unidentified("date", [DATE + 2]) == []
+        [found] = await writer.find_unidentified("date", [DATE + 1])
     assert (found.identified, found.document["identifier"]) == (False, "later")
 
 

@@ -15,6 +15,9 @@ HERE = Path(__file__).parent
 PATIENCE = 280.0
 """Seconds after which it hangs; it takes about 20."""
 
+SMALL = {"API3_MAX_BULK": "20"}
+"""So that the most documents, and one more, are soon made."""
+
 
 def run(server: LiveServer, folder: Path, phases: str) -> str:
     """What schemathesis says. Its exit status is 0 when it found nothing."""
@@ -50,7 +53,7 @@ def check(said: str, at_least: int) -> None:
 
 def test_every_operation_with_every_boundary(fresh_server: FreshServer, tmp_path: Path) -> None:
     """On one database: what lies within the bounds of a parameter is decided before any database is asked."""
-    server = fresh_server("sqlite")
+    server = fresh_server("sqlite", env=SMALL)
     said = run(server, tmp_path, "examples,coverage")
     asked = operations(server) - 1  # it does not test the one that it got the description from
     assert f"Tested: {asked}\n" in said
@@ -60,12 +63,12 @@ def test_every_operation_with_every_boundary(fresh_server: FreshServer, tmp_path
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_every_operation_with_made_up_data(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
-    check(run(fresh_server(database), tmp_path, "fuzzing"), 100)
+    check(run(fresh_server(database, env=SMALL), tmp_path, "fuzzing"), 100)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_chains_of_requests(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
-    said = run(fresh_server(database), tmp_path, "stateful")
+    said = run(fresh_server(database, env=SMALL), tmp_path, "stateful")
     check(said, 50)
     [covered] = re.findall(r"(\d+) covered", said)
     assert int(covered) > 0

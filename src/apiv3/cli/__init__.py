@@ -9,10 +9,14 @@ import click
 
 from apiv3 import __version__
 from apiv3.app import configure_logging
+from apiv3.cli.completion import completion
 from apiv3.cli.db import db
+from apiv3.cli.export import export
+from apiv3.cli.import_ import import_
 from apiv3.cli.role import role
 from apiv3.cli.serve import serve
 from apiv3.cli.subject import check, subject
+from apiv3.client.errors import Refused, Unreachable
 from apiv3.model.errors import ApiError
 from apiv3.settings import SettingsError
 
@@ -23,7 +27,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ApiError, SettingsError) as error:
+        except (ApiError, SettingsError, Refused, Unreachable) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -38,10 +42,12 @@ def main() -> None:
     apiv3 serve                                  start the server
     apiv3 subject add phone --role readable      a new subject and its access token
     apiv3 check phone api:entries:read           may it?
+    apiv3 import clarity.csv                     readings from a file
+    apiv3 export entries --output entries.ndjson a file from readings
     """
     os.umask(0o077)  # whatever is created here holds secrets or health data
     configure_logging()
 
 
-for command in (serve, subject, role, check, db):
+for command in (serve, subject, role, check, import_, export, db, completion):
     main.add_command(command)

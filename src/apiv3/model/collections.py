@@ -24,6 +24,11 @@ class Collection:
     clock_field: str | None = "created_at"
     list_action: str = "read"
 
+    @property
+    def fallback_kind(self) -> type[int] | type[str]:
+        """The type of the first fallback field, by which such documents are looked for."""
+        return int if self.fallback[:1] == ("date",) else str
+
 
 STANDARD = (
     Collection("devicestatus", fallback=("created_at", "device")),

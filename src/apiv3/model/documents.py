@@ -6,9 +6,9 @@ into them what they like; the server knows only the fields below.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,7 +17,7 @@ from apiv3.model.errors import BadRequest, ReadOnly
 
 Document = dict[str, Any]
 
-NAMESPACE = uuid.UUID(bytes=b"NightscoutRocks!")
+NAMESPACE = b"NightscoutRocks!"
 IMMUTABLE = (
     "identifier",
     "date",
@@ -75,11 +75,18 @@ def _resolve_date(document: Document, created_at_fallback: bool, partial: bool) 
 
 
 def identify(document: Mapping[str, Any]) -> str:
-    """The identifier of a document that brings none: a UUIDv5 over device, date and event type."""
+    """The identifier of a document that brings none: a UUIDv5 (RFC 9562, section 5.5) over device, date and event type.
+
+    Made here because every document passes by: `uuid.uuid5` takes three times as long.
+    """
     key = f"{_text(document, 'device')}_{_text(document, 'date')}"
     if document.get("eventType"):
         key += f"_{_text(document, 'eventType')}"
-    return str(uuid.uuid5(NAMESPACE, key))
+    digest = bytearray(hashlib.sha1(NAMESPACE + key.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50  # the version
+    digest[8] = digest[8] & 0x3F | 0x80  # the variant
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _text(document: Mapping[str, Any], field: str) -> str:
@@ -87,6 +94,8 @@ def _text(document: Mapping[str, Any], field: str) -> str:
     if field not in document:
         return "undefined"
     value = document[field]
+    if type(value) is int:
+        return str(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -109,7 +118,7 @@ def validate(document: Mapping[str, Any], *, partial: bool = False) -> None:
             continue
         if not is_good(document.get(field)):
             raise BadRequest(f"Bad or missing {field} field")
-    if "created_at" in document and _moment(document["created_at"]) is None:
+    if "created_at" in document and not _is_created_at(document):
         raise BadRequest("Bad or missing created_at field")
 
 
@@ -127,6 +136,12 @@ def _is_offset(value: object) -> bool:
 
 def _is_app(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_created_at(document: Mapping[str, Any]) -> bool:
+    """Nearly always it is what `normalise` made of the date; to write that again is cheaper than to read it."""
+    date, created_at = document.get("date"), document["created_at"]
+    return (_is_date(date) and created_at == timestamps.iso(date)) or _moment(created_at) is not None  # type: ignore[arg-type]
 
 
 _RULES = (("identifier", _is_identifier), ("date", _is_date), ("utcOffset", _is_offset), ("app", _is_app))

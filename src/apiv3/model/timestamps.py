@@ -49,8 +49,15 @@ def parse(value: object) -> Moment:
 
 def iso(ms: int) -> str:
     """ISO 8601 in UTC with milliseconds: `2020-09-14T12:56:40.000Z`."""
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    day, ms = divmod(ms, 86_400_000)
+    minutes, ms = divmod(ms, 60_000)
+    return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _day(number: int) -> str:
+    """The date of a day, counted from 1970-01-01; readings of many a minute share theirs."""
+    return (_EPOCH + timedelta(days=number)).date().isoformat()
 
 
 @lru_cache(maxsize=1024)

@@ -39,13 +39,32 @@ class Writing:
 
         Raises MissingPermission, ReadOnly, BadRequest.
         """
-        new = self._normalise(sent)
+        new = self.normalise(sent)
         async with self._store.writing(collection.name) as writer:
-            stored = await self._duplicate(writer, collection, new)
-            if stored is None:
-                return await _insert(writer, who, _demand(collection, "create"), new)
-            who.demand(_demand(collection, "update"))
-            await _replace(writer, who, stored, new, sent, free={"identifier"})
+            return await self.create_in(writer, who, collection, new, sent)
+
+    async def create_in(
+        self,
+        writer: DocumentWriter,
+        who: Principal,
+        collection: Collection,
+        new: Document,
+        sent: Mapping[str, Any],
+        *,
+        keep: bool = False,
+    ) -> Written:
+        """The same inside a transaction; `new` is what `normalise` made of the document that was `sent`.
+
+        `keep`: a document that is there already stays as it is.
+        """
+        stored = await self.duplicate(writer, collection, new)
+        if stored is None:
+            return await _insert(writer, who, _demand(collection, "create"), new)
+        if keep:
+            who.demand(_demand(collection, "create"))
+            return Written(stored.identifier, stored.srv_modified, deduplicated=True)
+        who.demand(_demand(collection, "update"))
+        await _replace(writer, who, stored, new, sent, free={"identifier"})
         former = stored.identifier if stored.identifier != new["identifier"] else None
         return Written(new["identifier"], new["srvModified"], deduplicated=True, former=former)
 
@@ -61,7 +80,7 @@ class Writing:
 
         Raises MissingPermission, Gone, PreconditionFailed, ReadOnly, BadRequest.
         """
-        new = self._normalise({**sent, "identifier": identifier})
+        new = self.normalise({**sent, "identifier": identifier})
         async with self._store.writing(collection.name) as writer:
             stored = await writer.find(identifier)
             if stored is None:
@@ -80,7 +99,7 @@ class Writing:
         unmodified_since: int | None = None,
     ) -> Written:
         """Set some fields of a document. Raises NotFound and whatever `update` raises."""
-        patch = self._normalise(sent, partial=True)
+        patch = self.normalise(sent, partial=True)
         async with self._store.writing(collection.name) as writer:
             stored = await _find(writer, identifier)
             who.demand(_demand(collection, "update").on(identifier))
@@ -109,19 +128,19 @@ class Writing:
             _sign(new, "modifiedBy", who)
             await writer.replace(stored, new)
 
-    def _normalise(self, sent: Mapping[str, Any], *, partial: bool = False) -> Document:
+    def normalise(self, sent: Mapping[str, Any], *, partial: bool = False) -> Document:
         return documents.normalise(sent, created_at_fallback=self._rules.created_at_fallback, partial=partial)
 
-    async def _duplicate(self, writer: DocumentWriter, collection: Collection, new: Document) -> Stored | None:
+    async def duplicate(self, writer: DocumentWriter, collection: Collection, new: Document) -> Stored | None:
         """The stored document that a new one is the same as: by identifier, else by the collection's fallback fields."""
         if isinstance(new["identifier"], str) and (stored := await writer.find(new["identifier"])):
             return stored
         if not self._rules.dedup_fallback or not collection.fallback or not all(name in new for name in collection.fallback):
             return None
         first, *others = collection.fallback
-        if not isinstance(new[first], int if first == "date" else str):
+        if type(new[first]) is not collection.fallback_kind:
             return None
-        for stored in await writer.find_unidentified(first, new[first]):
+        for stored in await writer.find_unidentified(first, [new[first]]):
             old = stored.document
             if all(documents.same(new[name], old.get(name)) for name in others):
                 return stored

@@ -5,7 +5,7 @@ Every method raises `StorageUnavailable` when the database is down, locked or fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -48,15 +48,17 @@ class Page(NamedTuple):
 class DocumentWriter(Protocol):
     """One collection inside a writing transaction: nobody else writes to it until the transaction ends."""
 
-    def tick(self) -> int:
-        """The next `srvModified` of the collection, in ms: greater than every one before it."""
+    def tick(self, at: int = 0) -> int:
+        """The next `srvModified` of the collection, in ms: greater than every one before it, and not before `at`."""
 
     async def find(self, identifier: str) -> Stored | None: ...
 
-    async def find_unidentified(self, field: str, value: object) -> Sequence[Stored]:
-        """Documents without an identifier of their own whose `date` or `created_at` is `value`."""
+    async def find_all(self, identifiers: Collection[str]) -> Sequence[Stored]: ...
 
-    async def insert(self, document: Mapping[str, Any], *, identified: bool = True) -> None: ...
+    async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
+        """Documents without an identifier of their own whose `date` or `created_at` is one of the values."""
+
+    async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None: ...
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None: ...
 
@@ -74,8 +76,16 @@ class DocumentStore(Protocol):
     async def last_modified(self, fields: Mapping[str, str | None]) -> Mapping[str, int]:
         """Collection -> ms, for those that are not empty; `fields` names the field that counts beside srvModified."""
 
-    def writing(self, collection: str) -> AbstractAsyncContextManager[DocumentWriter]:
-        """A transaction on one collection; committed at the end, rolled back when anything is raised."""
+    def writing(self, collection: str, at: int | None = None) -> AbstractAsyncContextManager[DocumentWriter]:
+        """A transaction on one collection; committed at the end, rolled back when anything is raised.
+
+        No tick is before `at` (ms; None: now).
+        """
+
+    def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
+        """Documents whose `date`, else `srvCreated`, is from `since` on and before `until` (ms), oldest change first, some at a
+        time: their bodies, and whether their identifiers are their own. All as they were at one moment.
+        """
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
         """Remove up to `limit` documents older than `before` (ms); returns how many were removed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,6 +34,10 @@ class Dialect:
         """A statement written with `?` for its parameters, as this database takes it."""
         return text
 
+    def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
+        """The condition that a column has one of any number of values, and its one parameter."""
+        raise NotImplementedError
+
     def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
         """Expressions that order documents by a field that has no column, each with its one parameter, if it has one.
 
@@ -44,6 +48,9 @@ class Dialect:
 
 
 class Sqlite(Dialect):
+    def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
+        return f"{column} IN (SELECT value FROM json_each(?))", orjson.dumps(list(values)).decode()
+
     def sort_keys(self, path: Path) -> Sequence[tuple[str, str | None]]:
         # As the name stands in the JSON text; one with a quotation mark in it cannot be written in a path.
         where = "$" + "".join(f".{_quoted(name.replace(chr(34), ''))}" for name in path)
@@ -55,6 +62,9 @@ class Sqlite(Dialect):
 
 
 class Postgresql(Dialect):
+    def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
+        return f"{column} = ANY(?)", list(values)
+
     def sql(self, text: str) -> str:
         return _numbered(text)
 

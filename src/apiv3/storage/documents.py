@@ -7,10 +7,11 @@ writers of a collection queue up there, the numbers follow the order of the comm
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -21,12 +22,18 @@ from apiv3.storage.contracts import Page, Stored
 from apiv3.storage.database import Connection, Database, Row
 from apiv3.storage.dialects import Dialect
 
+T = TypeVar("T")
+
 _STORED = "id, identifier, body, srv_modified, valid, identified"
 _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?"
-_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{column}} = ? AND NOT identified ORDER BY id"
+_GET_ALL = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}}"
+_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}} AND NOT identified ORDER BY id"
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
+_EXPORT = """SELECT body, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
+    AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last"
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
+_LISTED = "SELECT 1 FROM documents WHERE collection = ? AND listed LIMIT 1"
 _ADD_CLOCK = "INSERT INTO clocks (name, last) VALUES (?, 0) ON CONFLICT (name) DO NOTHING"
 _COLUMNS = (
     "identifier",
@@ -38,9 +45,13 @@ _COLUMNS = (
     "created_at",
     "type",
     "event_type",
+    "listed",
     "body",
 )
-_INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"
+_INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES "
+_VALUES = f"({', '.join('?' * (len(_COLUMNS) + 1))})"
+_AT_ONCE = (100, 10, 1)
+"""Documents that one statement inserts or looks for: few sizes, so that the database knows the statements."""
 _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
 
 _NUMBERS = {"date": "date", "srvModified": "srv_modified", "srvCreated": "srv_created"}
@@ -61,6 +72,7 @@ class DocumentTable:
         self._database = database
         self._dialect = database.dialect
         self._get, self._history = self._dialect.sql(_GET), self._dialect.sql(_HISTORY)
+        self._listed = self._dialect.sql(_LISTED)
 
     async def prepare(self, collections: Sequence[str]) -> None:
         """Give each collection its clock."""
@@ -78,12 +90,17 @@ class DocumentTable:
 
     async def search(self, collection: str, query: Query) -> Page:
         select = _select(collection, query, self._dialect)
+        bodies = await self._find(select, query)
+        if not bodies and select.unless_listed and await self._database.fetch(self._listed, collection):
+            bodies = await self._find(_select(collection, query, self._dialect, into_lists=True), query)
+        return Page(bodies)
+
+    async def _find(self, select: Select, query: Query) -> list[str]:
         if select.rest:
-            return Page(await self._scan(select, query))
+            return await self._scan(select, query)
         if select.thorough:
-            return Page([body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows])
-        rows = await self._database.fetch(select.sql, *select.args)
-        return Page([row[0] for row in rows])
+            return [body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows]
+        return [row[0] for row in await self._database.fetch(select.sql, *select.args)]
 
     async def _scan(self, select: Select, query: Query) -> list[str]:
         """Look for documents by what has no column, one chunk of rows after the other until there are enough."""
@@ -110,12 +127,17 @@ class DocumentTable:
         return max(timestamps.parse(value).ms for value in row if value) if row[0] else 0
 
     @asynccontextmanager
-    async def writing(self, collection: str) -> AsyncIterator[Writer]:
+    async def writing(self, collection: str, at: int | None = None) -> AsyncIterator[Writer]:
         async with self._database.transaction(collection) as connection:
             writer = Writer(connection, self._dialect, collection)
-            await writer.begin()
+            await writer.begin(time.time_ns() // 1_000_000 if at is None else at)
             yield writer
             await writer.end()
+
+    async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
+        async with aclosing(self._database.stream(self._dialect.sql(_EXPORT), collection, since, until)) as chunks:
+            async for rows in chunks:
+                yield [(body, bool(identified)) for body, identified in rows]
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
         async with self.writing(collection) as writer:
@@ -133,10 +155,10 @@ class Writer:
         self._connection, self._dialect, self._collection = connection, dialect, collection
         self._first = self._next = 0
 
-    async def begin(self) -> None:
+    async def begin(self, at: int) -> None:
         """Take the clock, and with it the right to write to the collection."""
         sql = self._sql(_TICK.format(greatest=self._dialect.greatest))
-        ((self._first,),) = await self._connection.fetch(sql, time.time_ns() // 1_000_000, self._collection)
+        ((self._first,),) = await self._connection.fetch(sql, at, self._collection)
         self._next = self._first
 
     async def end(self) -> None:
@@ -144,20 +166,33 @@ class Writer:
         if self._next > self._first + 1:
             await self._connection.execute(self._sql(_SET_CLOCK), self._next - 1, self._collection)
 
-    def tick(self) -> int:
-        self._next += 1
-        return self._next - 1
+    def tick(self, at: int = 0) -> int:
+        tick = max(self._next, at)
+        self._next = tick + 1
+        return tick
 
     async def find(self, identifier: str) -> Stored | None:
         rows = await self._connection.fetch(self._sql(_GET), self._collection, identifier)
         return _stored(rows[0]) if rows else None
 
-    async def find_unidentified(self, field: str, value: object) -> Sequence[Stored]:
-        sql = self._sql(_UNIDENTIFIED.format(column=_SORTABLE[field]))
-        return [_stored(row) for row in await self._connection.fetch(sql, self._collection, value)]
+    async def find_all(self, identifiers: Collection[str]) -> Sequence[Stored]:
+        return await self._find_among(_GET_ALL, "identifier", identifiers)
 
-    async def insert(self, document: Mapping[str, Any], *, identified: bool = True) -> None:
-        await self._connection.execute(self._sql(_INSERT), self._collection, *_row(document, identified))
+    async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
+        return await self._find_among(_UNIDENTIFIED, _SORTABLE[field], values)
+
+    async def _find_among(self, sql: str, column: str, values: Collection[object]) -> Sequence[Stored]:
+        found: list[Stored] = []
+        for some in _parts(tuple(values), _AT_ONCE[:1]):
+            among, parameter = self._dialect.among(column, some)
+            rows = await self._connection.fetch(self._sql(sql.format(among=among)), self._collection, parameter)
+            found += map(_stored, rows)
+        return found
+
+    async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None:
+        for some in _parts(documents, _AT_ONCE):
+            rows = chain.from_iterable((self._collection, *_row(document, identified)) for document in some)
+            await self._connection.execute(self._sql(_INSERT + ", ".join([_VALUES] * len(some))), *rows)
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
         identified = stored.identified or document["identifier"] != stored.identifier
@@ -185,6 +220,16 @@ class Writer:
         return self._dialect.sql(text)
 
 
+def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
+    """Values in parts of the first of the sizes, what is left in parts of the next one; the last part may be smaller."""
+    place = 0
+    for size in sizes:
+        last = len(values) if size == sizes[-1] else len(values) // size * size
+        while place < last:
+            yield values[place : place + size]
+            place += size
+
+
 def _stored(row: Row) -> Stored:
     return Stored(*row)
 
@@ -200,6 +245,7 @@ def _row(document: Mapping[str, Any], identified: bool) -> tuple[Any, ...]:
         document.get("date"),
         _text(document.get("created_at")),
         *(_text(document.get(name), LONGEST_INDEXED) for name in _CUT),
+        any(isinstance(document.get(name), list) for name in _CUT),
         orjson.dumps(document).decode(),
     )
 
@@ -216,31 +262,40 @@ def _matches(body: str, filters: Sequence[Filter]) -> bool:
 class Select(NamedTuple):
     """A query as a statement. `rest`: the filters that no column can decide; then the statement is without the window.
 
-    `thorough`: every document of the collection is looked at.
+    `thorough`: every document of the collection is looked at. `unless_listed`: it decides by texts in columns, and finds
+    nothing at all in a collection where some document has a list in such a place.
     """
 
     sql: str
     args: tuple[Any, ...]
     rest: tuple[Filter, ...]
     thorough: bool
+    unless_listed: bool
 
 
 @lru_cache(maxsize=512)
-def _select(collection: str, query: Query, dialect: Dialect) -> Select:
-    """Compile a query; once for each Query object, and apps that poll share theirs."""
+def _select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool = False) -> Select:
+    """Compile a query; once for each Query object, and apps that poll share theirs. `into_lists`: see Select."""
     conditions, args, rest = ["collection = ?", "valid"], list[Any]((collection,)), list[Filter]()
+    unless_listed = False
     for condition in query.filters:
-        sql = _condition(condition, args)
+        on_texts = condition.path[0] in _CUT
+        sql = None if on_texts and into_lists else _condition(condition, args)
         if sql:
             conditions.append(sql)
+            unless_listed |= on_texts
         else:
             rest.append(condition)
+    if unless_listed:
+        conditions.append(f"NOT EXISTS ({_LISTED})")
+        args.append(collection)
     order = _order(query.sort, dialect, args)
     sql = f"SELECT body FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}"
     if not rest:
         sql += " LIMIT ? OFFSET ?"
         args += [query.limit, query.skip]
-    return Select(dialect.sql(sql), tuple(args), tuple(rest), query.sort is not None and not _has_column(query.sort))
+    thorough = query.sort is not None and not _has_column(query.sort)
+    return Select(dialect.sql(sql), tuple(args), tuple(rest), thorough, unless_listed)
 
 
 def _has_column(sort: Sort) -> bool:

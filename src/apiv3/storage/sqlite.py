@@ -37,6 +37,9 @@ BUSY_TIMEOUT = 10_000
 PATIENCE = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 
+MANY_PARAMETERS = 50
+"""A statement with more has many rows to insert, which would hold up the event loop."""
+
 _BEGIN = "BEGIN IMMEDIATE"
 
 Row = Sequence[Any]
@@ -82,11 +85,14 @@ class SqliteConnection:
         return self._on_loop and self._budgets > 1
 
     async def execute(self, sql: str, *args: Any) -> None:
-        """A small statement inside a transaction, whose lock is held already.
+        """A statement inside a transaction, whose lock is held already; one with many parameters in a thread.
 
         Without a budget: SQLite rolls the whole transaction back when it interrupts a statement that writes.
         """
-        self._connection.execute(sql, args)
+        if len(args) > MANY_PARAMETERS:
+            await self.in_thread(lambda: self._connection.execute(sql, args))
+        else:
+            self._connection.execute(sql, args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,22 +28,26 @@ class Disconnected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`size`: bytes of a body. `patience`: seconds for the whole of it."""
+    """`size`: bytes of a body. `patience`: seconds for the whole of it. `bulk_size`, `bulk_items`: bytes and documents of a
+    body that holds many.
+    """
 
     size: int
     patience: float
+    bulk_size: int
+    bulk_items: int
 
 
-async def read_body(call: Call, limits: Limits) -> bytes:
+async def read_body(call: Call, size: int, patience: float) -> bytes:
     """The whole body. Raises TooLarge, RequestTimeout, UnsupportedMediaType, Disconnected."""
     if call.headers.get(b"content-encoding", b"identity") != b"identity":
         raise UnsupportedMediaType
     length = call.headers.get(b"content-length", b"0")
-    if length.isdigit() and int(length[:19]) > limits.size:
+    if length.isdigit() and int(length[:19]) > size:
         raise _closing(TooLarge)
     try:
-        async with asyncio.timeout(limits.patience):
-            return await _collect(call, limits.size)
+        async with asyncio.timeout(patience):
+            return await _collect(call, size)
     except TimeoutError as error:
         raise _closing(RequestTimeout) from error
 
@@ -69,7 +73,29 @@ def _closing(kind: type[ApiError]) -> ApiError:
 
 async def read_object(call: Call, limits: Limits) -> Document:
     """The body as a JSON object that is not empty. Raises BadRequest and what `read_body` raises."""
-    return parse_object(await read_body(call, limits))
+    return parse_object(await read_body(call, limits.size, limits.patience))
+
+
+async def read_items(call: Call, limits: Limits) -> list[Document | ApiError]:
+    """The documents of a body that is a JSON array or NDJSON; in the place of a malformed one, why it is.
+
+    Raises BadRequest, TooLarge when there are too many, and what `read_body` raises.
+    """
+    body = (await read_body(call, limits.bulk_size, limits.patience)).strip()
+    if not body:
+        raise BadRequest("Bad or missing request body")
+    is_array = body.startswith(b"[")
+    items = _load(body) if is_array else [line for line in body.splitlines() if line.strip()]
+    if len(items) > limits.bulk_items:
+        raise TooLarge(f"At most {limits.bulk_items} documents in one request")
+    return [_item(_checked if is_array else parse_object, item) for item in items]
+
+
+def _item(parse: Callable[[Any], Document], item: Any) -> Document | ApiError:
+    try:
+        return parse(item)
+    except BadRequest as error:
+        return error
 
 
 def parse_object(body: bytes) -> Document:
@@ -78,23 +104,27 @@ def parse_object(body: bytes) -> Document:
     Raises BadRequest for malformed JSON, anything but an object, an empty one, integers outside 64 bits, numbers that
     overflow, U+0000, lone surrogates, and nesting beyond DEEPEST.
     """
-    value = parse_json(body)
-    if not isinstance(value, dict) or not value:
-        raise BadRequest("Bad or missing request body")
-    return value
+    value = _load(body)
+    return _checked(value, b"\\u0000" in body, body.count(b"[") + body.count(b"{") > DEEPEST)
 
 
-def parse_json(body: bytes) -> Any:
-    """Any JSON value that the server can carry unchanged. Raises BadRequest."""
+def _load(body: bytes) -> Any:
+    """Any JSON value whose numbers and texts the server can carry unchanged. Raises BadRequest."""
     try:
         value = orjson.loads(body)
         if _LONG_INTEGER.search(body):  # orjson would turn a long integer into a float
             value = json.loads(body, parse_int=_int64)
     except (ValueError, RecursionError) as error:
         raise _bad_body(str(error)) from error
-    if b"\\u0000" in body and any("\0" in text for text in _texts(value)):
+    return value
+
+
+def _checked(value: Any, may_hold_null: bool = True, may_be_deep: bool = True) -> Document:
+    if not isinstance(value, dict) or not value:
+        raise BadRequest("Bad or missing request body")
+    if may_hold_null and any("\0" in text for text in _texts(value)):
         raise _bad_body("U+0000 is not allowed")
-    if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(value) > DEEPEST:
+    if may_be_deep and _depth(value) > DEEPEST:
         raise _bad_body(f"it is nested more than {DEEPEST} levels deep")
     return value
 

@@ -11,17 +11,18 @@ import orjson
 
 from apiv3.model import timestamps
 from apiv3.model.collections import Collection
-from apiv3.model.errors import BadRequest, MissingPermission, NotAcceptable, NotFound
+from apiv3.model.errors import ApiError, BadRequest, MissingPermission, NotAcceptable, NotFound
 from apiv3.model.queries import Fields
+from apiv3.operations.bulk import Bulk, Outcome
 from apiv3.operations.outcomes import Written
 from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing
 from apiv3.security.calls import Call
 from apiv3.storage.contracts import Page, Stored
 from apiv3.web import formats, queries, requests
-from apiv3.web.bodies import Limits, read_object
+from apiv3.web.bodies import Limits, read_items, read_object
 from apiv3.web.formats import Format
-from apiv3.web.responses import Answer, Headers, enveloped, result
+from apiv3.web.responses import Answer, Headers, enveloped, failure_fields, result
 
 
 class Documents:
@@ -30,8 +31,10 @@ class Documents:
     `extension`, in some of them: the format that the path asks for, as in `/entries.csv`.
     """
 
-    def __init__(self, collection: Collection, reading: Reading, writing: Writing, limits: Limits, most: int) -> None:
-        self.collection, self.reading, self.writing, self.limits = collection, reading, writing, limits
+    def __init__(
+        self, collection: Collection, reading: Reading, writing: Writing, bulk: Bulk, limits: Limits, most: int
+    ) -> None:
+        self.collection, self.reading, self.writing, self.bulk, self.limits = collection, reading, writing, bulk, limits
         self._search_query = partial(queries.search_query, most=most)
         self._limit = partial(queries.limit, most=most)
 
@@ -48,6 +51,13 @@ class Documents:
         document = await read_object(call, self.limits)
         written = await self.writing.create(call.principal, self.collection, document)
         return self._written(written)
+
+    async def create_many(self, call: Call) -> Answer:
+        """Many new documents at once, a JSON array or NDJSON; for each the answer that it would have got alone."""
+        keep = _flag(call, "keep")
+        items = await read_items(call, self.limits)
+        outcomes = await self.bulk.create(call.principal, self.collection, items, keep=keep)
+        return enveloped({"result": [_outcome(each) for each in outcomes]})
 
     async def read(self, call: Call) -> Answer:
         """One document. `.csv`, `.xml` and `.json` are formats only where no document has that very identifier."""
@@ -78,11 +88,9 @@ class Documents:
 
     async def delete(self, call: Call) -> Answer:
         """Mark a document as deleted; with `permanent=true` remove it for good."""
-        permanent = (call.query.one("permanent") or "false").lower()
-        if permanent not in ("true", "false"):
-            raise BadRequest("Parameter permanent must be true or false")
+        permanent = _flag(call, "permanent")
         identifier = requests.identifier(call.params[-1])
-        await self.writing.delete(call.principal, self.collection, identifier, permanent=permanent == "true")
+        await self.writing.delete(call.principal, self.collection, identifier, permanent=permanent)
         return enveloped({})
 
     async def history(self, call: Call, extension: Format | None = None) -> Answer:
@@ -114,15 +122,33 @@ class Documents:
         return await self.reading.read(call.principal, self.collection, stem), extension
 
     def _written(self, written: Written) -> Answer:
-        fields: dict[str, object] = {"identifier": written.identifier}
-        if written.deduplicated:
-            fields["isDeduplication"] = True
-        if written.former is not None:
-            fields["deduplicatedIdentifier"] = written.former
-        fields["lastModified"] = written.srv_modified
         location = f"/api/v3/{self.collection.name}/{_segment(written.identifier)}"
         headers = ((b"location", location.encode()), *_last_modified(written.srv_modified))
-        return enveloped(fields, 201 if written.created else 200, headers)
+        return enveloped(_written_fields(written), 201 if written.created else 200, headers)
+
+
+def _written_fields(written: Written) -> dict[str, object]:
+    fields: dict[str, object] = {"identifier": written.identifier}
+    if written.deduplicated:
+        fields["isDeduplication"] = True
+    if written.former is not None:
+        fields["deduplicatedIdentifier"] = written.former
+    return fields | {"lastModified": written.srv_modified}
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    """One of many, as its answer's body would have been."""
+    if isinstance(outcome, ApiError):
+        return failure_fields(outcome)
+    return {"status": 201 if outcome.created else 200, **_written_fields(outcome)}
+
+
+def _flag(call: Call, name: str) -> bool:
+    """A parameter that is true or false; false where there is none. Raises BadRequest."""
+    value = (call.query.one(name) or "false").lower()
+    if value not in ("true", "false"):
+        raise BadRequest(f"Parameter {name} must be true or false")
+    return value == "true"
 
 
 def _segment(identifier: str) -> str:

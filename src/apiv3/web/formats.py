@@ -123,11 +123,11 @@ def csv_documents(documents: Sequence[Mapping[str, Any]]) -> bytes:
     page = io.StringIO(newline="")
     writer = csv.writer(page)
     writer.writerow(fields)
-    writer.writerows([_plain(document.get(field)) for field in fields] for document in documents)
+    writer.writerows([csv_cell(document.get(field)) for field in fields] for document in documents)
     return page.getvalue().encode()
 
 
-def _plain(value: Any) -> str:
+def csv_cell(value: Any) -> str:
     """Spell a value as plain text: strings as they are, null as nothing, the rest as compact JSON."""
     if isinstance(value, str):
         return value
@@ -181,7 +181,7 @@ def _write(parts: list[str], name: str, value: Any) -> None:
     """Append the element of a value: objects and arrays hold elements, null and empty ones nothing."""
     tag = xml_name(name)
     if not isinstance(value, dict | list):
-        parts.append(f"<{tag}>{_xml_text(_plain(value))}</{tag}>")
+        parts.append(f"<{tag}>{_xml_text(csv_cell(value))}</{tag}>")
         return
     parts.append(f"<{tag}>")
     for inner_name, inner in _children(name, value):

@@ -42,13 +42,14 @@ def result(body: str, headers: Headers = ()) -> Answer:
 
 def failure(error: ApiError) -> Answer:
     """What a refused caller is told."""
-    body: dict[str, Any] = {"status": error.status}
-    if error.message is not None:
-        body["message"] = error.message
-    if error.description is not None:
-        body["description"] = error.description
     headers = tuple((name.encode(), value.encode()) for name, value in error.headers)
-    return json_answer(body, error.status, headers)
+    return json_answer(failure_fields(error), error.status, headers)
+
+
+def failure_fields(error: ApiError) -> dict[str, Any]:
+    """The same as an object."""
+    texts = {"message": error.message, "description": error.description}
+    return {"status": error.status} | {name: text for name, text in texts.items() if text is not None}
 
 
 async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless: bool) -> None:

@@ -72,6 +72,7 @@ def _collection(endpoints: Documents) -> Iterator[Route]:
     reading = replace(reading, endings=tuple(f".{form.extension}" for form in Format))
     yield Route("GET", base, endpoints.search, listing, operations.SEARCH)
     yield Route("POST", base, endpoints.create, _api(collection, "create", "update"), operations.CREATE)
+    yield Route("POST", f"{base}/bulk", endpoints.create_many, _api(collection, "create", "update"), operations.BULK)
     yield Route("GET", f"{base}/history", endpoints.history, listing, operations.HISTORY)
     yield Route("GET", f"{base}/history/{{lastModified}}", endpoints.history_since, listing, operations.HISTORY_SINCE)
     yield Route("GET", f"{base}/{{identifier}}", endpoints.read, reading, operations.READ)

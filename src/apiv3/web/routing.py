@@ -43,6 +43,10 @@ def demanded(table: Sequence[Route]) -> list[str]:
     return sorted({demand.name for route in table for demand in route.access.demands})
 
 
+Found = tuple[Mapping[str, Route], tuple[bytes, ...]]
+"""The routes of a path by their methods, and the path's parameters."""
+
+
 class Table:
     """Finds the methods of a path: whole paths first, then those with a parameter, by what stands before it.
 
@@ -50,34 +54,40 @@ class Table:
     """
 
     def __init__(self, table: Sequence[Route]) -> None:
-        self._whole: dict[bytes, dict[str, Route]] = {}
+        whole: dict[bytes, dict[str, Route]] = {}
         self._with_parameter: dict[tuple[bytes, bytes], dict[str, Route]] = {}
         for route in table:
             before, brace, rest = route.path.encode().partition(b"{")
             after = rest.partition(b"}")[2]
-            methods = self._with_parameter.setdefault((before, after), {}) if brace else self._whole.setdefault(before, {})
+            methods = self._with_parameter.setdefault((before, after), {}) if brace else whole.setdefault(before, {})
             methods[route.method] = route
             if route.method == "GET":
                 methods["HEAD"] = route
         self._endings = tuple({after for _, after in self._with_parameter if after})
+        self._known = {path: self._complete(path, methods) for path, methods in whole.items()}
 
-    def find(self, path: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]]:
+    def _complete(self, path: bytes, methods: dict[str, Route]) -> Found:
+        """A whole path keeps only its own methods for itself: `DELETE /entries/bulk` is about a document of that name."""
+        others, parameters = self._find(path, b"") or ({}, ())
+        return {**others, **methods}, parameters
+
+    def find(self, path: bytes) -> Found:
         """Method -> route, and the path's parameters; no routes for a path that is not there.
 
         A slash at the end changes nothing: that is how the field's servers take it.
         """
         if len(path) > 1 and path.endswith(b"/"):
             path = path[:-1]
-        whole = self._whole.get(path)
-        if whole is not None:
-            return whole, ()
+        known = self._known.get(path)
+        if known is not None:
+            return known
         if path.endswith(self._endings):
             ending = next(ending for ending in self._endings if path.endswith(ending))
             if found := self._find(path[: -len(ending)], ending):
                 return found
         return self._find(path, b"") or ({}, ())
 
-    def _find(self, path: bytes, ending: bytes) -> tuple[Mapping[str, Route], tuple[bytes, ...]] | None:
+    def _find(self, path: bytes, ending: bytes) -> Found | None:
         cut = path.rfind(b"/") + 1
         methods = self._with_parameter.get((path[:cut], ending))
         parameter = path[cut:]

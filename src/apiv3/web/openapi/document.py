@@ -78,7 +78,7 @@ def describe(routes: Sequence[Route], collections: Mapping[str, Collection], bou
     }
     for operation, members in _grouped(routes).items():
         path = operation.path or members[0].path
-        document["paths"].setdefault(path, {})[members[0].method.lower()] = _operation(operation, members, table)
+        document["paths"].setdefault(path, {})[members[0].method.lower()] = _operation(operation, members, table, bounds)
     return document
 
 
@@ -91,7 +91,7 @@ def _grouped(routes: Sequence[Route]) -> Mapping[Operation, Sequence[Route]]:
     return groups
 
 
-def _operation(operation: Operation, members: Sequence[Route], table: Mapping[str, Parameter]) -> Json:
+def _operation(operation: Operation, members: Sequence[Route], table: Mapping[str, Parameter], bounds: Bounds) -> Json:
     route, choices = members[0], _choices(operation, members)
     names = [*re.findall(r"\{(\w+)\}", operation.path or route.path), *operation.parameters]
     if not (route.access.public or route.access.administration):
@@ -117,8 +117,7 @@ def _operation(operation: Operation, members: Sequence[Route], table: Mapping[st
     if route.access.instance:
         shown["x-permission-on-one-document"] = True
     if operation.body:
-        media = {kind: {"schema": schema, "examples": _named(operation.body)} for kind, schema in operation.body.media.items()}
-        shown["requestBody"] = {"required": True, "content": media}
+        shown["requestBody"] = _body(operation.body, bounds)
     return shown
 
 
@@ -182,8 +181,13 @@ def _reply(reply: Reply) -> Json:
     return shown
 
 
-def _named(body: Body) -> Json:
-    return {name: {"value": value} for name, value in body.examples.items()}
+def _body(body: Body, bounds: Bounds) -> Json:
+    about = f"At most {bounds.bulk_body if body.many else bounds.body} bytes."
+    content = {
+        kind: {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
+        for (kind, schema), examples in zip(body.media.items(), body.examples, strict=True)
+    }
+    return {"description": about, "required": True, "content": content}
 
 
 def _security(route: Route) -> list[Json]:

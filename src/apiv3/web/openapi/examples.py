@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from apiv3.web.openapi.operation import Json
 from apiv3.web.openapi.parameters import DATE
 
@@ -25,6 +27,9 @@ STORED: Json = {
     "srvModified": DATE + 2000,
 }
 """What becomes of one of them."""
+MANY: Json = {"two readings": [NEW["entries"], NEW["entries"] | {"identifier": "example-7", "date": DATE + 300_000}]}
+LINES: Json = {name: "".join(json.dumps(each) + "\n" for each in documents) for name, documents in MANY.items()}
+"""The same as NDJSON."""
 CHANGED: Json = {"a new version": {**_COMMON, "type": "sgv", "sgv": 121, "notes": "sent again"}}
 PATCHED: Json = {"one field": {"notes": "checked by finger prick"}}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,27 +15,33 @@ JSON_TYPE = "application/json"
 class Bounds(NamedTuple):
     """What the settings of an installation bound, as far as a client notices.
 
-    `limit`: documents in an answer; `body`: bytes of a request; `tolerance`: minutes that a clock may be off;
+    `limit`: documents in an answer; `body`: bytes of a request; `bulk` and `bulk_body`: documents and bytes of one that holds
+    many; `tolerance`: minutes that a clock may be off;
     `created_at_fallback`: whether `created_at` may stand in for `date`.
     """
 
     limit: int
     body: int
+    bulk: int
+    bulk_body: int
     tolerance: float
     created_at_fallback: bool
 
 
 class Body(NamedTuple):
-    """What an operation takes. `examples`: name -> a body that works; `media`: type -> schema."""
+    """What an operation takes. `media`: type -> schema; `examples`: name -> a body that works, for the type of the same
+    place; `many`: whether it holds many documents.
+    """
 
     media: Mapping[str, Json]
-    examples: Mapping[str, Any]
+    examples: Sequence[Mapping[str, Any]]
     refusals: tuple[str, ...] = ()
+    many: bool = False
 
     @classmethod
     def of(cls, schema: str, examples: Mapping[str, Any], *refusals: str) -> Body:
         """One JSON value of a schema in the components."""
-        return cls({JSON_TYPE: ref(schema)}, examples, refusals)
+        return cls({JSON_TYPE: ref(schema)}, [examples], refusals)
 
 
 class Reply(NamedTuple):

@@ -16,6 +16,7 @@ from apiv3.model.errors import (
     NotFound,
     PreconditionFailed,
     ReadOnly,
+    TooLarge,
 )
 from apiv3.web.openapi import examples
 from apiv3.web.openapi.operation import JSON_TYPE, Body, Json, Operation, Reply, ref
@@ -125,6 +126,22 @@ CREATE = Operation(
     COLLECTION,
     body=Body.of("NewDocument", examples.NEW, _BODY),
     errors=(*_FIELDS, _IMMUTABLE, ReadOnly()),
+)
+BULK = Operation(
+    "createMany",
+    DOCUMENTS,
+    {200: Reply.of("What CREATE would have answered to each, in their order.", "Many")},
+    "A JSON array, or one document on each line; which one it is, is seen from its first character. All in one transaction: "
+    "a document that is refused does not undo the others; when storage fails, nothing is stored.",
+    f"{COLLECTION}/bulk",
+    ("keep",),
+    Body(
+        {JSON_TYPE: ref("NewDocuments"), "application/x-ndjson": {"type": "string", "pattern": r"^\s*[^\[\s]"}},
+        (examples.MANY, examples.LINES),
+        (_BODY,),
+        many=True,
+    ),
+    (TooLarge("At most {limit} documents in one request"),),
 )
 READ = Operation(
     "read",

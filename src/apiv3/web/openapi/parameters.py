@@ -73,12 +73,8 @@ def _listing(bounds: Bounds) -> Mapping[str, Parameter]:
         "skip": _query("skip", "How many documents to leave out first.", skip, "Parameter skip out of tolerance"),
         "fields": _query("fields", "A comma list of the fields to show, dotted names included; or `_all`.", {"type": "string"}),
         "filter": _filter(),
-        "permanent": _query(
-            "permanent",
-            "`true` removes the document for good, without a trace in HISTORY.",
-            {"type": "string", "enum": ["true", "false"], "default": "false"},
-            "Parameter permanent must be true or false",
-        ),
+        "permanent": _flag("permanent", "`true` removes the document for good, without a trace in HISTORY."),
+        "keep": _flag("keep", "`true`: a document that is there already stays as it is. This takes `create` only."),
     }
 
 
@@ -156,6 +152,11 @@ def _query(name: str, about: str, schema: Json, *refusals: str, example: object 
     spec = {"name": name, "in": "query", "description": about, "schema": schema}
     repeated = f"Parameter {name} is repeated"
     return Parameter(spec if example is None else {**spec, "example": example}, (*refusals, repeated))
+
+
+def _flag(name: str, about: str) -> Parameter:
+    schema = {"type": "string", "enum": ["true", "false"], "default": "false"}
+    return _query(name, about, schema, f"Parameter {name} must be true or false")
 
 
 def _header(name: str, about: str, schema: Json) -> Parameter:

@@ -98,6 +98,16 @@ def _documents(bounds: Bounds) -> dict[str, Json]:
             "required": ["app"],
             "anyOf": dated,
         },
+        "NewDocuments": {
+            "anyOf": [
+                {
+                    "type": "array",
+                    "items": {"anyOf": [ref("NewDocument"), {"description": "Whatever else it is, it is refused alone."}]},
+                    "maxItems": bounds.bulk,
+                },
+                {"description": "The one line of an NDJSON.", "type": ["object", "string", "number", "boolean", "null"]},
+            ],
+        },
         "Patch": {
             "description": "The fields to set. Those that do not change once stored may stand here with the value they have.",
             **sent,
@@ -143,6 +153,7 @@ def _envelope(fields: Json, optional: Json = {}, status: int = 200) -> Json:  # 
 def _envelopes() -> dict[str, Json]:
     identifier, modified = {"type": "string"}, ref("Milliseconds")
     error = {"status": {"type": "integer"}}
+    one = ("Created", "Deduplicated", "Error")
     said = {"message": {"type": "string"}, "description": {"type": "string", "description": "For people; it may change."}}
     return {
         "Error": _object(error, said, "What a refused caller is told."),
@@ -154,6 +165,7 @@ def _envelopes() -> dict[str, Json]:
             {"identifier": identifier, "isDeduplication": {"const": True}, "lastModified": modified},
             {"deduplicatedIdentifier": {"type": "string", "description": "What it was, where it differs."}},
         ),
+        "Many": _envelope({"result": {"type": "array", "items": {"anyOf": [ref(name) for name in one]}}}),
         "Updated": _envelope({"lastModified": modified}),
     }
 

@@ -1,0 +1,137 @@
+"""`apiv3 import`: documents from a file into the database, or over HTTP into any server."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from apiv3.app import Installation
+from apiv3.cli.importing import LOCAL, REMOTE, Report, into_database, over_http, transfer
+from apiv3.cli.installation import as_json, run, show
+from apiv3.client.uploads import Uploader
+from apiv3.files.reading import collection_of, read
+from apiv3.files.rows import Malformed, Row
+
+SHOWN = 20
+"""Refused documents that are told one by one."""
+Progress = Callable[[int], None]
+
+
+@click.command("import")
+@click.argument("file")
+@click.option("--collection", help="Where the documents of a JSON file belong. By default its name says so: entries.json.")
+@click.option("--timezone", help="The zone of a Clarity export's times, such as Europe/Berlin. By default this machine's.")
+@click.option("--url", help="Send them to the server at this address, instead of into this installation's database.")
+@click.option("--token", envvar="APIV3_TOKEN", help="The access token for --url. Better in the environment: APIV3_TOKEN.")
+@as_json
+def import_(file: str, collection: str | None, timezone: str | None, url: str, token: str, as_json: bool) -> None:
+    """Import the documents of FILE: a JSON array, NDJSON (one document on each line), or a Dexcom Clarity export in CSV.
+    `-` is the standard input.
+
+    What is there already stays as it is, so the same file can be imported again, also after an interruption. Exit status 0:
+    everything is in; 1: something is not.
+
+    \b
+    apiv3 import entries.ndjson
+    apiv3 import backup.json --collection treatments
+    apiv3 import clarity.csv --timezone Europe/Berlin
+    APIV3_TOKEN=phone-0123456789abcdef apiv3 import entries.json --url https://glucose.example
+    """
+    if url and not token:
+        raise click.UsageError("--url needs a token: set APIV3_TOKEN, or give --token.")
+    report, problem = Report(), ""
+    with _opened(file) as source, _progress(source) as progress:
+        zone = _zone(timezone)
+        try:
+            rows = _placed(read(source, zone), collection or collection_of(file))
+            if url:
+                asyncio.run(_upload(url, token, rows, report, progress))
+            else:
+                run(lambda installation: _restore(installation, rows, report, progress))
+        except Malformed as error:
+            problem = f"{file} cannot be read on: {error}. What stands before that is in."
+        except KeyboardInterrupt:
+            problem = "Interrupted. What is counted here is in; the same command goes on with the rest."
+    if report.refused and not problem:
+        problem = "Not everything is in."
+    _tell(report, problem, as_json)
+
+
+async def _upload(url: str, token: str, rows: Iterator[Row], report: Report, progress: Progress) -> None:
+    async with Uploader(url, token) as uploader:
+        await transfer(rows, over_http(uploader), REMOTE, report, progress)
+
+
+async def _restore(installation: Installation, rows: Iterator[Row], report: Report, progress: Progress) -> None:
+    await installation.documents.prepare(tuple(installation.collections))
+    await transfer(rows, into_database(installation), LOCAL, report, progress)
+
+
+def _placed(rows: Iterator[Row], collection: str) -> Iterator[Row]:
+    """Rows of which each one says where it belongs."""
+    return (row if row.collection else row._replace(collection=collection) for row in rows)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[io.BufferedReader]:
+    if file == "-":
+        yield io.BufferedReader(cast("io.RawIOBase", sys.stdin.buffer))
+        return
+    try:
+        with Path(file).open("rb") as source:
+            yield source
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be read: {error.strerror}.") from error
+
+
+@contextmanager
+def _progress(source: io.BufferedReader) -> Iterator[Progress]:
+    """A bar on a terminal; how large the standard input is nobody knows."""
+    length = source.seek(0, io.SEEK_END) if source.seekable() else 0
+    if length:
+        source.seek(0)
+    hidden = not length or not sys.stderr.isatty()
+    with click.progressbar(length=length, label="Importing", file=sys.stderr, hidden=hidden) as bar:
+        yield bar.update
+
+
+def _zone(name: str | None) -> tzinfo:
+    try:
+        return ZoneInfo(name) if name else _here()
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.UsageError(f"--timezone is {name!r}, which is no zone; it must be like Europe/Berlin or UTC.") from error
+
+
+def _here() -> tzinfo:
+    """The zone of this machine, with its changes to summer time where the system tells."""
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return datetime.now().astimezone().tzinfo or ZoneInfo("UTC")
+
+
+def _tell(report: Report, problem: str, as_json: bool) -> None:
+    """What was done, for people or programs; with a problem it ends in one."""
+    if as_json:
+        counts = {name: dict(each) for name, each in report.counts.items()}
+        show({"complete": not problem, "collections": counts, "refused": report.refused}, as_json=True)
+    else:
+        for name, each in report.counts.items():
+            numbers = f"{each['new']:,} new, {each['duplicate']:,} there already, {each['refused']:,} refused"
+            click.echo(f"{name or 'unknown'}: {numbers}")
+        for refusal in report.refused[:SHOWN]:
+            click.echo(f"line {refusal['line']}: {refusal['reason']}", err=True)
+        if len(report.refused) > SHOWN:
+            click.echo(f"and {len(report.refused) - SHOWN:,} more; --json lists them all", err=True)
+    if problem:
+        raise click.ClickException(problem)

@@ -1,0 +1,1 @@
+"""Documents in files: what other programs exported, and what this one exports."""

@@ -1,0 +1,70 @@
+"""A collection as a file: NDJSON, which can be imported again, or CSV. However many documents, the memory stays the same."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import BinaryIO, NamedTuple
+
+import orjson
+
+from apiv3.files.texts import as_text
+from apiv3.storage.contracts import DocumentStore
+from apiv3.web.formats import csv_cell
+
+
+class Span(NamedTuple):
+    """From `since` on and before `until`, in ms."""
+
+    since: int
+    until: int
+
+
+async def ndjson(store: DocumentStore, collection: str, span: Span, file: BinaryIO) -> int:
+    """One document on each line; how many there are.
+
+    One without an identifier of its own, from before APIv3, is written with its `_id` and without the identifier that stands
+    in for it: so it stays what it is when it is imported.
+    """
+    number = 0
+    async with aclosing(store.export(collection, *span)) as pages:
+        async for page in pages:
+            file.write(b"".join([_line(body, identified) for body, identified in page]))
+            number += len(page)
+    return number
+
+
+def _line(body: str, identified: bool) -> bytes:
+    if identified:
+        return body.encode() + b"\n"
+    document = orjson.loads(body)
+    return orjson.dumps({"_id": document.pop("identifier"), **document}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+async def comma_separated(store: DocumentStore, collection: str, span: Span, file: BinaryIO) -> int:
+    """A header with every field that occurs, then a line for each document; how many there are.
+
+    The documents are read twice: once for the header, and then up to the one that was the last by that time.
+    """
+    fields: dict[str, None] = {}
+    last = number = 0
+    async with aclosing(store.export(collection, *span)) as pages:
+        async for page in pages:
+            for body, _ in page:
+                document = orjson.loads(body)
+                fields |= dict.fromkeys(document)
+                last = document["srvModified"]
+    with as_text(file, "utf-8") as text:
+        writer = csv.writer(text)
+        writer.writerow(fields)
+        async with aclosing(store.export(collection, *span)) as pages:
+            async for page in pages:
+                documents = [each for body, _ in page if (each := orjson.loads(body))["srvModified"] <= last]
+                writer.writerows([csv_cell(each.get(field)) for field in fields] for each in documents)
+                number += len(documents)
+    return number
+
+
+Write = Callable[[DocumentStore, str, Span, BinaryIO], Awaitable[int]]
+FORMATS: Mapping[str, Write] = {"ndjson": ndjson, "csv": comma_separated}

@@ -1,0 +1,215 @@
+"""`apiv3 import` and `apiv3 export`: files of every kind, in and out, into the database and over HTTP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import here, process
+from tests.support.factories import FreshServer, NewDatabase
+from tests.support.installation import Installation
+
+ROOT = Path(__file__).parents[2]
+CLARITY = {
+    "sample": (ROOT / "tests/data/clarity-sample.csv", 15),
+    "real": (ROOT.parent / "shared/data/dexcom-clarity-export.csv", 2148),
+}
+DATE = 1_600_087_000_000
+
+
+@pytest.fixture
+def installation(tmp_path: Path, database: str, new_database: NewDatabase) -> Any:
+    """One that was never started, on each kind of database."""
+    with new_database(database) as url:
+        yield Installation(tmp_path, url)
+
+
+def entries(number: int, **fields: Any) -> list[dict[str, Any]]:
+    return [{"app": "test", "type": "sgv", "sgv": 100, "date": DATE + each * 300_000, **fields} for each in range(number)]
+
+
+def write(path: Path, documents: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(each) + "\n" for each in documents))
+    return path
+
+
+def summary(installation: Installation, *arguments: str, status: int = 0, **options: Any) -> dict[str, Any]:
+    done = here(installation, "import", *arguments, "--json", **options)
+    assert done.status == status, done.errors
+    found: dict[str, Any] = json.loads(done.output)
+    assert found["complete"] == (status == 0)
+    return found
+
+
+def counts(new: int = 0, duplicate: int = 0, refused: int = 0) -> dict[str, int]:
+    return {"new": new, "duplicate": duplicate, "refused": refused}
+
+
+@pytest.mark.parametrize("kind", CLARITY)
+def test_a_clarity_export(installation: Installation, kind: str) -> None:
+    path, readings = CLARITY[kind]
+    if not path.exists():
+        pytest.skip(f"there is no {path.name} beside the checkout")
+    first = summary(installation, str(path), "--timezone", "Europe/Berlin")["collections"]
+    assert first["entries"] == counts(new=readings)
+    assert {name: sum(each.values()) for name, each in first.items()} == {name: each["new"] for name, each in first.items()}
+    again = summary(installation, str(path), "--timezone", "Europe/Berlin")["collections"]
+    assert again == {name: counts(duplicate=each["new"]) for name, each in first.items()}
+
+
+def test_what_went_in_comes_out(installation: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path / "entries.ndjson", entries(2500, device="x"))
+    assert summary(installation, str(file))["collections"] == {"entries": counts(new=2500)}
+    target = tmp_path / "out.ndjson"
+    done = here(installation, "export", "entries", "--output", str(target))
+    assert (done.status, done.errors) == (0, "entries: 2,500 documents exported\n")
+    assert [
+        {name: each[name] for name in ("date", "sgv", "device")} for each in map(json.loads, target.read_text().splitlines())
+    ] == [{"date": DATE + number * 300_000, "sgv": 100, "device": "x"} for number in range(2500)]
+    printed = here(installation, "export", "entries", "--since", "2020-09-14T12:36:40Z", "--until", "2020-09-14T12:46:40Z")
+    assert printed.output == "".join(target.read_text().splitlines(keepends=True)[:2])
+    table = here(installation, "export", "entries", "--format", "csv").output
+    assert table.count("\n") == 2501
+    told = here(installation, "export", "entries", "--output", str(target), "--json")
+    assert json.loads(told.output) == {"collection": "entries", "documents": 2500, "file": str(target)}
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_array_from_the_standard_input(installation: Installation) -> None:
+    data = json.dumps(entries(3)).encode()
+    assert summary(installation, "-", "--collection", "entries", stdin=data)["collections"] == {"entries": counts(new=3)}
+
+
+def test_what_is_refused_is_told_with_its_line(installation: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path / "entries.json", [*entries(1), {"date": DATE + 1}, *entries(1)])
+    with file.open("a") as more:
+        more.write('{"a":\n' + "".join(json.dumps(each) + "\n" for each in [{"app": "x"}] * 30))
+    done = here(installation, "import", str(file))
+    assert done.status == 1
+    assert done.output == "entries: 1 new, 1 there already, 32 refused\n"
+    lines = done.errors.splitlines()
+    assert lines[:2] == ["line 2: Bad or missing app field", lines[1]]
+    assert lines[1].startswith("line 4: Bad or missing request body: ")
+    assert lines[-2:] == ["and 12 more; --json lists them all", "Error: Not everything is in."]
+    refused = summary(installation, str(file), status=1)["refused"]
+    assert [each["line"] for each in refused] == [2, *range(4, 35)]
+
+
+def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> None:
+    file = tmp_path / "entries.json"
+    file.write_text(json.dumps(entries(5))[:-40])
+    done = here(installation, "import", str(file))
+    assert (done.status, done.output) == (1, "entries: 4 new, 0 there already, 0 refused\n")
+    assert "cannot be read on: document 5 is no JSON" in done.errors
+    assert here(installation, "export", "entries").output.count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["import", "nowhere.json"], "nowhere.json cannot be read: No such file or directory."),
+        (["import", "."], ". cannot be read: Is a directory."),
+        (["import", "readings.json"], "There is no collection 'readings'; there are: devicestatus, entries, food"),
+        (["import", "readings.json", "--collection", "weather"], "There is no collection 'weather'"),
+        (["import", "readings.json", "--timezone", "Mars/Base"], "--timezone is 'Mars/Base', which is no zone"),
+        (["import", "readings.json", "--timezone", "../../etc"], "which is no zone"),
+        (["import", "readings.json", "--url", "http://127.0.0.1:9"], "--url needs a token"),
+        (["import", "picture"], "it is neither JSON, nor NDJSON, nor a Dexcom Clarity export in CSV"),
+        (["export", "weather"], "There is no collection 'weather'"),
+        (["export", "entries", "--since", "yesterday"], "--since is 'yesterday', which is no time"),
+        (["export", "entries", "--output", "no/such/folder"], "no/such/folder cannot be written: No such file or directory."),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    write(tmp_path / "readings.json", entries(1))
+    (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = here(installation, *arguments)
+    assert done.status in (1, 2)
+    assert done.output == ""
+    assert sentence in done.errors
+    assert "Traceback" not in done.errors
+
+
+def test_an_interruption(tmp_path: Path) -> None:
+    """Ctrl-C in the middle: what was counted is in, whole batches of it, and the same command goes on."""
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    assert installation.run("db", "upgrade").returncode == 0
+    command = installation.command("import", "-", "--collection", "entries")
+    lines = [json.dumps(each).encode() + b"\n" for each in entries(15_000)]
+    importing = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=installation.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert importing.stdin is not None
+    importing.stdin.write(b"".join(lines))
+    importing.stdin.flush()
+    deadline = time.monotonic() + 60
+    while (stored := len(_exported(installation))) < 10_000 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert stored == 10_000
+    importing.send_signal(signal.SIGINT)
+    output, errors = importing.communicate(timeout=30)
+    assert importing.returncode == 1
+    assert output.decode() == "entries: 10,000 new, 0 there already, 0 refused\n"
+    assert "Interrupted." in errors.decode()
+    assert "Traceback" not in errors.decode()
+    done = here(installation, "import", "-", "--collection", "entries", stdin=b"".join(lines))
+    assert done.output == "entries: 5,000 new, 10,000 there already, 0 refused\n"
+
+
+def _exported(installation: Installation) -> list[str]:
+    return here(installation, "export", "entries").output.splitlines()
+
+
+def test_over_http(fresh_server: FreshServer, tmp_path: Path) -> None:
+    """In bulk requests that the server may find too large; documents from before APIv3 keep their address."""
+    server = fresh_server(env={"API3_MAX_BULK": "300"})
+    token = server.subject("importer", "api:*:create", "api:*:read")
+    elsewhere = Installation(tmp_path, f"sqlite:///{tmp_path / 'elsewhere.db'}", {"APIV3_TOKEN": token})
+    old = [{"_id": "5f5f6a3e9d1c4b0012345678", "type": "sgv", "sgv": 90, "date": DATE - 1}]
+    file = write(tmp_path / "entries.ndjson", [*entries(700), *old, {"app": "x"}, "no document"])
+    for expected in (counts(701, 0, 2), counts(0, 701, 2)):
+        found = summary(elsewhere, str(file), "--url", server.url, status=1)
+        assert found["collections"] == {"entries": expected}
+        assert [each["line"] for each in found["refused"]] == [702, 703]
+    answer = server.client(token).get(f"{server.url}/api/v3/entries/5f5f6a3e9d1c4b0012345678").json()["result"]
+    assert (answer["sgv"], answer["app"], answer["subject"]) == (90, "apiv3 import", "importer")
+    assert not Path(tmp_path / "elsewhere.db").exists()
+
+
+def test_a_server_that_will_not_have_it(fresh_server: FreshServer, tmp_path: Path) -> None:
+    server = fresh_server()
+    file = write(tmp_path / "entries.ndjson", entries(1))
+    reader = server.subject("reader", "api:*:read")
+    for token, sentence in (
+        (reader, "403: Missing permission api:entries:create"),
+        ("guess-0123456789abcdef", "401: Bad access token or JWT"),
+    ):
+        elsewhere = Installation(tmp_path, f"sqlite:///{tmp_path / 'elsewhere.db'}", {"APIV3_TOKEN": token})
+        done = process(elsewhere, "import", str(file), "--url", server.url)
+        assert (done.status, done.output) == (1, "")
+        assert sentence in done.errors
+        assert token not in done.errors
+        assert "Traceback" not in done.errors
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(tmp_path: Path, shell: str) -> None:
+    script = here(Installation(tmp_path, "sqlite:///unused"), "completion", shell).output
+    assert "_APIV3_COMPLETE" in script
+    if shell == "bash":
+        asked = {"_APIV3_COMPLETE": "bash_complete", "COMP_WORDS": "apiv3 exp", "COMP_CWORD": "1", **os.environ}
+        command = Path(sys.executable).with_name("apiv3")
+        done = subprocess.run([command], env=asked, capture_output=True, text=True, check=False, timeout=60)
+        assert "export" in done.stdout

@@ -1,0 +1,137 @@
+"""Files of JSON documents: both forms, however they are cut into pieces, and what is wrong with some."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiv3.files import json_documents
+from apiv3.files.rows import Malformed, Row
+from apiv3.model.errors import ApiError
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab🍎", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+_documents = st.lists(st.dictionaries(st.text("xy[]{},", min_size=1, max_size=3), _values, min_size=1, max_size=4), max_size=6)
+_blanks = st.text(" \t\r\n", max_size=2)
+
+
+def read(data: bytes) -> list[Row]:
+    return list(json_documents.read(io.BufferedReader(io.BytesIO(data))))
+
+
+def items(data: bytes) -> list[Any]:
+    return [f"{row.place}: {row.item}" if isinstance(row.item, ApiError) else row.item for row in read(data)]
+
+
+@pytest.fixture(params=[1, 2, 7, 1 << 20], ids=lambda size: f"in pieces of {size}")
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(json_documents, "CHUNK", request.param)
+    return int(request.param)
+
+
+@given(documents=_documents, blanks=_blanks, ascii=st.booleans(), mark=st.booleans())
+def test_an_array_comes_out_as_it_was(documents: list[Any], blanks: str, ascii: bool, mark: bool) -> None:
+    texts = [json.dumps(each, ensure_ascii=ascii) for each in documents]
+    text = f"{blanks}[{blanks}" + f"{blanks},{blanks}".join(texts) + f"{blanks}]{blanks}"
+    data = text.encode("utf-8-sig" if mark else "utf-8")
+    assert items(data) == documents
+    assert [row.place for row in read(data)] == list(range(1, len(documents) + 1))
+
+
+@given(documents=_documents, ending=st.sampled_from(["\n", "\r\n", "\n\n"]), last=st.booleans())
+def test_lines_come_out_as_they_were(documents: list[Any], ending: str, last: bool) -> None:
+    data = ending.join(json.dumps(each, ensure_ascii=False) for each in documents) + (ending if last else "")
+    assert items(data.encode()) == documents
+
+
+def test_an_array_in_pieces(chunk: int) -> None:
+    documents: list[Any] = [{"a": "ünï🍎]},{", "b": [1, 2.5, {"c": 'q"\\'}]}, {"d": 12345678901}, {"e": {}}]
+    for indent in (None, 2):
+        assert items(json.dumps(documents, ensure_ascii=False, indent=indent).encode()) == documents
+    assert items(b"[12345, 678, {}]") == [f"{number}: Bad or missing request body" for number in (1, 2, 3)]
+    assert items(b" [ ] ") == []
+
+
+def test_what_is_refused_does_not_stop_the_others(chunk: int) -> None:
+    array = b'[{"a":1}, 5, {"a":18446744073709551616}, {"a":"\\u0000"}, {"a":NaN}, {"a":"\\ud800"}, [{"a":1}], {"a":2}]'
+    found = items(array)
+    assert [found[0], found[-1]] == [{"a": 1}, {"a": 2}]
+    assert found[1:-1] == [f"{number}: Bad or missing request body" for number in range(2, 8)]
+    lines = b'{"a":1}\n{"a":\n\n\xff\n{"a":2}'
+    assert items(lines) == [{"a": 1}, "2: Bad or missing request body", "4: Bad or missing request body", {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'[{"a":1}', "neither a comma nor the end"),
+        (b'[{"a":1} {"a":2}]', "after document 1"),
+        (b'[{"a":1},]', "document 2 is no JSON"),
+        (b'[{"a":1},{"a":', "document 2 is no JSON"),
+        (b'[{"a":1},{"a":"\xff"}]', "UTF-8"),
+        (b"[" * 100_000, "nested too deep"),
+    ],
+)
+def test_a_file_that_ends_too_early(data: bytes, reason: str) -> None:
+    """What stands before the fault has been read by then."""
+    rows = json_documents.read(io.BufferedReader(io.BytesIO(data)))
+    with pytest.raises(Malformed, match=reason):
+        list(rows)
+
+
+class Endless(io.RawIOBase):
+    """A file that begins somehow and never ends. `given`: bytes that were asked of it."""
+
+    def __init__(self, start: bytes) -> None:
+        self._start, self.given = start, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._start[: len(buffer)].ljust(len(buffer), b"x")
+        self._start = self._start[len(buffer) :]
+        buffer[:] = piece
+        self.given += len(piece)
+        return len(piece)
+
+
+@pytest.mark.parametrize("start", [b'{"a":"', b'[{"a":"'], ids=["ndjson", "array"])
+def test_what_has_no_end_is_not_read_to_its_end(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_documents, "LARGEST", 10_000)
+    monkeypatch.setattr(json_documents, "CHUNK", 1000)
+    endless = Endless(start)
+    with pytest.raises(Malformed, match=r"line 1|document 1"):
+        list(json_documents.read(io.BufferedReader(endless, 1000)))
+    assert endless.given < 50_000
+
+
+def test_extended_json_of_mongoexport() -> None:
+    line = (
+        b'{"_id":{"$oid":"5f5f6a3e9d1c4b0012345678"},"date":{"$numberLong":"1600087000000"},"sgv":{"$numberInt":"120"},'
+        b'"at":{"$date":"2020-09-14T12:36:40Z"},"since":{"$date":{"$numberLong":"1600087000000"}},"x":[{"$numberDouble":"1.5"}],'
+        b'"cost":{"$":1,"$oid":2}}'
+    )
+    assert items(line) == [
+        {
+            "_id": "5f5f6a3e9d1c4b0012345678",
+            "date": 1600087000000,
+            "sgv": 120,
+            "at": "2020-09-14T12:36:40Z",
+            "since": 1600087000000,
+            "x": [1.5],
+            "cost": {"$": 1, "$oid": 2},
+        }
+    ]
+    assert items(b'{"a":{"$numberLong":"many"}}')[0].startswith("1: Bad extended JSON")
+    assert items(b'{"a":{"$numberLong":"18446744073709551616"}}')[0].startswith("1: Bad extended JSON")
+    assert items(b'{"a":{"$numberDouble":"NaN"}}')[0].startswith("1: Bad extended JSON")
