@@ -1,11 +1,9 @@
 """Fixtures for every test: both databases, and real servers on them."""
 
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +20,7 @@ from tests.support.factories import (  # noqa: E402  (after the registration)
     database_maker,
     running_server,
 )
+from tests.support.needs import do_without  # noqa: E402
 from tests.support.postgres import Postgres, postgres_server  # noqa: E402
 from tests.support.server import LiveServer  # noqa: E402
 
@@ -44,17 +43,10 @@ def start_postgres() -> Iterator[Callable[[], Postgres]]:
         def demand() -> Postgres:
             found = start()
             if isinstance(found, Exception):
-                _do_without(f"no PostgreSQL: {found!r}")
+                do_without("postgres", f"no PostgreSQL: {found!r}")
             return found
 
         yield demand
-
-
-def _do_without(reason: str) -> NoReturn:
-    required = "postgres" in re.split(r"[\s,]+", os.environ.get("REQUIRE", ""))
-    if required or "TEST_DATABASE_URL" in os.environ:
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,18 @@ TABLES = {"alembic_version", "documents", "clocks", "subjects", "roles"}
 def test_the_wheel_works_without_the_checkout(tmp_path: Path) -> None:
     command = _install_wheel(tmp_path)
 
+    assert _pages(command) == {"index.html", "explorer.css", "explorer.js"}
     usage = _run(command, "--help", folder=tmp_path)
     assert "serve" in usage
 
     database = tmp_path / "elsewhere.db"
     _run(command, "db", "upgrade", folder=tmp_path, DATABASE_URL=f"sqlite:///{database}")
     assert _tables(database) >= TABLES
+
+
+def _pages(command: Path) -> set[str]:
+    """The files of the interactive page that came with the wheel."""
+    return {file.name for file in command.parents[1].glob("lib/python*/site-packages/apiv3/web/explorer_files/*")}
 
 
 def _install_wheel(folder: Path) -> Path:

@@ -31,6 +31,9 @@ from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.bodies import Limits
 from apiv3.web.collections import Documents
+from apiv3.web.explorer import Explorer
+from apiv3.web.openapi.document import describe
+from apiv3.web.openapi.operation import Bounds
 from apiv3.web.pages import Pages
 from apiv3.web.routes import routes
 from apiv3.web.routing import Route, demanded
@@ -89,8 +92,20 @@ class Installation:
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),
             Pages(lambda: table),
+            Explorer(lambda: describe(table, self.collections, self._bounds())),
         )
         return table
+
+    def _bounds(self) -> Bounds:
+        settings = self.settings
+        return Bounds(
+            settings.api3_max_limit,
+            settings.api3_max_body,
+            settings.api3_max_bulk,
+            settings.api3_max_bulk_body,
+            settings.api3_time_skew_tolerance,
+            settings.api3_created_at_fallback_enabled,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -106,7 +106,7 @@ def test_a_document_may_be_born_deleted(corner: Corner) -> None:
 
 ABSURD = ["9999-12-31T24:00:00Z", "Mon, 01 Jan 2020 00:00:00 +99999999999999999999999"]
 BAD: dict[str, list[Any]] = {
-    "identifier": [" ", 5, True, [1], {"a": 1}, "x" * 1025],
+    "identifier": [" ", 5, 0, True, False, [], {}, [1], {"a": 1}, "x" * 1025],
     "date": [None, "", "yesterday", 0, -1, 946684800000, True, [], {}, *ABSURD],
     "utcOffset": [None, "0", 1441, -1441, True, []],
     "app": [None, "", " \t", 5, True, []],

@@ -134,6 +134,7 @@ def test_nothing_found(corner: Corner) -> None:
     for path in ("/treatments.csv", f"/treatments/history/{corner.cursor()}.csv"):
         empty = corner.api.get(path, params={**nobody, "identifier": "nobody"} if "history" not in path else {})
         assert (empty.status_code, empty.content) == (200, b"")
+        assert empty.headers["content-type"] == "text/csv; charset=utf-8"
     answer = corner.api.get("/treatments.xml", params={**nobody, "identifier": "nobody"})
     assert answer.text == '<?xml version="1.0" encoding="UTF-8"?><items />'
     assert corner.api.get("/treatments.csv", params={**nobody, "fields": "nothing"}).content == b""

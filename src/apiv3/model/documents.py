@@ -50,7 +50,7 @@ def normalise(document: Mapping[str, Any], *, created_at_fallback: bool = True, 
     result = dict(document)
     result.pop("_id", None)  # the database's own, on every server of this protocol
     _resolve_date(result, created_at_fallback, partial)
-    if not partial and not result.get("identifier"):
+    if not partial and result.get("identifier") in (None, ""):
         result["identifier"] = identify(result)
     return result
 

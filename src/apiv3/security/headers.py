@@ -19,16 +19,27 @@ POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
 )
 """Cross-site scripting, clickjacking: a page runs no script and stands in no frame."""
+EXPLORER = "/api3-docs"
+"""Where the interactive page stands."""
+EXPLORER_POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+)
+"""The page that runs scripts: ours alone, from files; it talks to this server and to nobody else."""
 
 _API: Headers = (NO_STORE, NOSNIFF)
 _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY)
-_ENCRYPTED_API, _ENCRYPTED_PAGE = (*_API, HSTS), (*_PAGE, HSTS)
+_EXPLORER: Headers = (NOSNIFF, NO_REFERRER, EXPLORER_POLICY)
+_ENCRYPTED_API, _ENCRYPTED_PAGE, _ENCRYPTED_EXPLORER = (*_API, HSTS), (*_PAGE, HSTS), (*_EXPLORER, HSTS)
 
 
 def common_headers(call: Call) -> Headers:
     """What every answer to this call carries."""
     if call.path.startswith(b"/api/"):
         headers = _ENCRYPTED_API if call.origin.encrypted else _API
+    elif call.path.startswith(EXPLORER.encode()):
+        headers = _ENCRYPTED_EXPLORER if call.origin.encrypted else _EXPLORER
     else:
         headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
     return (*headers, (b"x-request-id", call.id.encode()))

@@ -33,6 +33,7 @@ over the protocol of Nightscout's APIv3. This server runs version {version}.</p>
 (<code>Authorization: Bearer …</code>), and the client's time (<code>Date</code> header or <code>now</code> in the query).
 Trade a token for a JWT at <code>/api/v2/authorization/request/{{accessToken}}</code>.
 Tokens come from whoever runs this server.</p>
+<p><a href="/api3-docs">Try the API in the browser</a>, or read its <a href="/api/v3/openapi.json">OpenAPI description</a>.</p>
 <h2>Routes</h2>
 <table>
 <thead><tr><th>Method</th><th>URL</th><th>Permission</th><th></th></tr></thead>

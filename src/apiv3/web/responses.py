@@ -61,7 +61,7 @@ async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless:
     start = [(b"date", timestamps.http_date(int(time.time()))), *others, *headers]
     if status not in (204, 304):
         start.append((b"content-length", b"%d" % len(body)))
-    if body:
+    if body or status == 200:  # a table without a line is a table
         start.append((b"content-type", media_type))
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": b"" if bodiless else body})

@@ -12,10 +12,13 @@ from functools import partial
 
 from apiv3.model.collections import Collection
 from apiv3.security.gate import Access
+from apiv3.security.headers import EXPLORER
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.collections import Documents
+from apiv3.web.explorer import Explorer
 from apiv3.web.formats import Format
+from apiv3.web.openapi import operations
 from apiv3.web.pages import Pages
 from apiv3.web.routing import Route
 from apiv3.web.service import Service
@@ -33,29 +36,33 @@ def routes(
     subjects: Subjects,
     roles: Roles,
     pages: Pages,
+    explorer: Explorer,
 ) -> Iterator[Route]:
     """All of them."""
-    yield Route("GET", f"{V3}/version", service.version, PUBLIC)
-    yield Route("GET", f"{V3}/status", service.status, KNOWN)
-    yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN)
+    yield Route("GET", f"{V3}/version", service.version, PUBLIC, operations.VERSION)
+    yield Route("GET", f"{V3}/status", service.status, KNOWN, operations.STATUS)
+    yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
     for endpoints in documents.values():
         yield from _collection(endpoints)
 
-    yield Route("GET", f"{V2}/request/{{accessToken}}", authorization.exchange, PUBLIC)
-    yield Route("GET", f"{V2}/permissions", authorization.permissions, _admin("permissions", "read"))
-    yield Route("GET", f"{V2}/permissions/trie", authorization.trie, _admin("permissions", "read"))
-    yield Route("GET", f"{V2}/debug/check/{{permission}}", authorization.check, Access(administration=True))
-    yield Route("GET", f"{V2}/subjects", subjects.all, _admin("subjects", "read"))
-    yield Route("POST", f"{V2}/subjects", subjects.add, _admin("subjects", "create"))
-    yield Route("PUT", f"{V2}/subjects", subjects.change, _admin("subjects", "update"))
-    yield Route("DELETE", f"{V2}/subjects/{{_id}}", subjects.remove, _admin("subjects", "delete"))
-    yield Route("POST", f"{V2}/subjects/{{_id}}/rotate", subjects.rotate, _admin("subjects", "update"))
-    yield Route("GET", f"{V2}/roles", roles.all, _admin("roles", "list"))
-    yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"))
-    yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"))
-    yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"))
+    yield Route("GET", f"{V2}/request/{{accessToken}}", authorization.exchange, PUBLIC, operations.EXCHANGE)
+    yield Route("GET", f"{V2}/permissions", authorization.permissions, _admin("permissions", "read"), operations.PERMISSIONS)
+    yield Route("GET", f"{V2}/permissions/trie", authorization.trie, _admin("permissions", "read"), operations.TRIE)
+    yield Route("GET", f"{V2}/debug/check/{{permission}}", authorization.check, Access(administration=True), operations.CHECK)
+    yield Route("GET", f"{V2}/subjects", subjects.all, _admin("subjects", "read"), operations.SUBJECTS)
+    yield Route("POST", f"{V2}/subjects", subjects.add, _admin("subjects", "create"), operations.ADD_SUBJECT)
+    yield Route("PUT", f"{V2}/subjects", subjects.change, _admin("subjects", "update"), operations.CHANGE_SUBJECT)
+    yield Route("DELETE", f"{V2}/subjects/{{_id}}", subjects.remove, _admin("subjects", "delete"), operations.REMOVE_SUBJECT)
+    yield Route("POST", f"{V2}/subjects/{{_id}}/rotate", subjects.rotate, _admin("subjects", "update"), operations.ROTATE)
+    yield Route("GET", f"{V2}/roles", roles.all, _admin("roles", "list"), operations.ROLES)
+    yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"), operations.ADD_ROLE)
+    yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"), operations.CHANGE_ROLE)
+    yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"), operations.REMOVE_ROLE)
 
-    yield Route("GET", "/", pages.welcome, PUBLIC)
+    yield Route("GET", f"{V3}/openapi.json", explorer.description, PUBLIC, operations.DESCRIPTION)
+    yield Route("GET", EXPLORER, explorer.page, PUBLIC, operations.EXPLORER)
+    yield Route("GET", f"{EXPLORER}/{{file}}", explorer.file, PUBLIC, operations.EXPLORER_FILE)
+    yield Route("GET", "/", pages.welcome, PUBLIC, operations.WELCOME)
 
 
 def _collection(endpoints: Documents) -> Iterator[Route]:
@@ -63,18 +70,32 @@ def _collection(endpoints: Documents) -> Iterator[Route]:
     base = f"{V3}/{collection.name}"
     listing, reading = _api(collection, collection.list_action), _api(collection, "read", instance=True)
     reading = replace(reading, endings=tuple(f".{form.extension}" for form in Format))
-    yield Route("GET", base, endpoints.search, listing)
-    yield Route("POST", base, endpoints.create, _api(collection, "create", "update"))
-    yield Route("POST", f"{base}/bulk", endpoints.create_many, _api(collection, "create", "update"))
-    yield Route("GET", f"{base}/history", endpoints.history, listing)
-    yield Route("GET", f"{base}/history/{{lastModified}}", endpoints.history_since, listing)
-    yield Route("GET", f"{base}/{{identifier}}", endpoints.read, reading)
-    yield Route("PUT", f"{base}/{{identifier}}", endpoints.update, _api(collection, "update", "create", instance=True))
-    yield Route("PATCH", f"{base}/{{identifier}}", endpoints.patch, _api(collection, "update", instance=True))
-    yield Route("DELETE", f"{base}/{{identifier}}", endpoints.delete, _api(collection, "delete", instance=True))
+    yield Route("GET", base, endpoints.search, listing, operations.SEARCH)
+    yield Route("POST", base, endpoints.create, _api(collection, "create", "update"), operations.CREATE)
+    yield Route("POST", f"{base}/bulk", endpoints.create_many, _api(collection, "create", "update"), operations.BULK)
+    yield Route("GET", f"{base}/history", endpoints.history, listing, operations.HISTORY)
+    yield Route("GET", f"{base}/history/{{lastModified}}", endpoints.history_since, listing, operations.HISTORY_SINCE)
+    yield Route("GET", f"{base}/{{identifier}}", endpoints.read, reading, operations.READ)
+    yield Route(
+        "PUT",
+        f"{base}/{{identifier}}",
+        endpoints.update,
+        _api(collection, "update", "create", instance=True),
+        operations.UPDATE,
+    )
+    yield Route("PATCH", f"{base}/{{identifier}}", endpoints.patch, _api(collection, "update", instance=True), operations.PATCH)
+    yield Route(
+        "DELETE", f"{base}/{{identifier}}", endpoints.delete, _api(collection, "delete", instance=True), operations.DELETE
+    )
     for form in Format:
-        yield Route("GET", f"{base}.{form.extension}", partial(endpoints.search, extension=form), listing)
-        yield Route("GET", f"{base}/history.{form.extension}", partial(endpoints.history, extension=form), listing)
+        yield Route("GET", f"{base}.{form.extension}", partial(endpoints.search, extension=form), listing, operations.SEARCH_AS)
+        yield Route(
+            "GET",
+            f"{base}/history.{form.extension}",
+            partial(endpoints.history, extension=form),
+            listing,
+            operations.HISTORY_AS,
+        )
 
 
 def _api(collection: Collection, *actions: str, instance: bool = False) -> Access:

@@ -8,6 +8,7 @@ from functools import partial
 
 from apiv3.security.calls import Call
 from apiv3.security.gate import Access
+from apiv3.web.openapi.operation import Operation
 from apiv3.web.responses import Answer
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -15,12 +16,13 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one URL."""
+    """One method of one URL. `operation`: what the OpenAPI description says about it."""
 
     method: str
     path: str
     handler: Handler
     access: Access
+    operation: Operation | None = None
 
     @property
     def summary(self) -> str:

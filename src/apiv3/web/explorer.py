@@ -1,0 +1,62 @@
+"""The OpenAPI description, and the interactive page that shows it: Swagger UI, from this server alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+
+from apiv3.model.errors import BadOperation
+from apiv3.security.calls import Call
+from apiv3.web.assets import Asset
+from apiv3.web.openapi.operation import Json
+from apiv3.web.responses import Answer
+
+_OURS = Path(__file__).with_name("explorer_files")
+_SWAGGER = "flask_swagger_ui"
+"""The package that carries the files of Swagger UI. It is never imported, so neither is Flask."""
+
+
+class Explorer:
+    """`describe`: makes the description, once the routes are known."""
+
+    def __init__(self, describe: Callable[[], Json]) -> None:
+        self._describe = describe
+        self._description = b""
+        self._files = _files()
+        self._read: dict[str, Asset] = {}
+
+    async def description(self, _call: Call) -> Answer:
+        """This description of the server, as OpenAPI 3.1."""
+        if not self._description:
+            self._description = orjson.dumps(self._describe())
+        return Answer(200, self._description)
+
+    async def page(self, call: Call) -> Answer:
+        """An interactive page about all of this: enter a token, send requests."""
+        return await self._answer("index.html", call)
+
+    async def file(self, call: Call) -> Answer:
+        """A file that the interactive page needs."""
+        return await self._answer(call.params[-1].decode("latin-1"), call)
+
+    async def _answer(self, name: str, call: Call) -> Answer:
+        if name not in self._files:
+            raise BadOperation
+        if name not in self._read:
+            self._read[name] = await asyncio.to_thread(Asset.read, self._files[name])
+        return self._read[name].answer(call)
+
+
+def _files() -> dict[str, Path]:
+    """Name in the URL -> file; there are no others, so no name leads elsewhere."""
+    spec = find_spec(_SWAGGER)
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError(f"the package {_SWAGGER} is not installed")
+    swagger = Path(spec.submodule_search_locations[0], "dist")
+    theirs = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+    ours = ("index.html", "explorer.css", "explorer.js")
+    return {name: swagger / name for name in theirs} | {name: _OURS / name for name in ours}

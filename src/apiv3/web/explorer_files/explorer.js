@@ -1,0 +1,115 @@
+// The interactive page: Swagger UI, one field for a credential, and the time that each request carries.
+"use strict";
+
+const TIMELESS = new Set(["/api/v3/version", "/api/v3/openapi.json"]);
+const RIGHTS = { c: "create", r: "read", u: "update", d: "delete" };
+const STAND_INS = { Authorization: "Bearer $TOKEN", "api-secret": "$API_SECRET_SHA1" };
+
+const field = document.getElementById("credential");
+const forget = document.getElementById("forget");
+const said = document.getElementById("said");
+const promise = said.textContent;
+
+function followTheme() {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+  dark.addEventListener("change", apply);
+  apply();
+}
+
+// Runs before each request. The time goes into `now`, since browsers let no page set `Date`. A token goes from the address,
+// where logs show it, into the header; and what the page shows of the request, which people copy and photograph, has a
+// stand-in for it: only `send` knows the real one.
+function prepare(request) {
+  const url = new URL(request.url, window.location.href);
+  if (url.origin !== window.location.origin) {
+    throw new Error("Requests go to this server only");
+  }
+  const { Date: date, ...real } = request.headers ?? {};
+  if (url.searchParams.has("token")) {
+    real.Authorization ??= `Bearer ${url.searchParams.get("token")}`;
+    url.searchParams.delete("token");
+  }
+  if (url.pathname.startsWith("/api/v3/") && !TIMELESS.has(url.pathname) && !url.searchParams.has("now")) {
+    url.searchParams.set("now", date ?? String(Date.now()));
+  }
+  const shown = Object.fromEntries(Object.entries(real).map(([name, value]) => [name, STAND_INS[name] ?? value]));
+  const send = (address, options) => fetch(address, { ...options, headers: real, credentials: "omit", cache: "no-store" });
+  return Object.assign(request, { url: url.href, headers: shown, userFetch: send });
+}
+
+function say(text, kind = "") {
+  said.textContent = text;
+  said.className = kind;
+}
+
+// Collections with the same rights are named together.
+function rights(permissions) {
+  const groups = new Map();
+  for (const [name, letters] of Object.entries(permissions)) {
+    if (letters) {
+      groups.set(letters, [...(groups.get(letters) ?? []), name]);
+    }
+  }
+  const told = [...groups].map(([letters, names]) => `${verbs(letters)} in ${names.join(", ")}`);
+  return told.length ? `Good. It may ${told.join("; ")}.` : "Good, but it may do nothing with the collections.";
+}
+
+function verbs(letters) {
+  const words = [...letters].map((letter) => RIGHTS[letter]);
+  return words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : words[0];
+}
+
+async function check(credential) {
+  const request = prepare({ url: "/api/v3/status", headers: { Authorization: `Bearer ${credential}` } });
+  const answer = await request.userFetch(request.url, {});
+  const body = await answer.json();
+  if (!answer.ok) {
+    throw new Error(body.message || `The server says ${answer.status}`);
+  }
+  return rights(body.result.apiPermissions);
+}
+
+async function use(event, ui) {
+  event.preventDefault();
+  const credential = field.value.trim();
+  say("Asking the server…");
+  try {
+    say(await check(credential), "good");
+    ui.preauthorizeApiKey("bearer", credential);
+    field.value = "";
+    forget.hidden = false;
+  } catch (error) {
+    say(`Not accepted: ${error.message}`, "bad");
+  }
+}
+
+function leave(ui) {
+  ui.authActions.logout(["bearer"]);
+  field.value = "";
+  forget.hidden = true;
+  say(promise);
+  field.focus();
+}
+
+function start() {
+  followTheme();
+  const ui = SwaggerUIBundle({
+    url: "/api/v3/openapi.json",
+    dom_id: "#explorer",
+    deepLinking: true,
+    defaultModelsExpandDepth: 0,
+    displayRequestDuration: true,
+    docExpansion: "list",
+    filter: false,
+    persistAuthorization: false,
+    queryConfigEnabled: false,
+    requestInterceptor: prepare,
+    requestSnippetsEnabled: false,
+    validatorUrl: null,
+  });
+  document.getElementById("who").addEventListener("submit", (event) => use(event, ui));
+  forget.addEventListener("click", () => leave(ui));
+}
+
+start();

@@ -1,0 +1,1 @@
+"""The OpenAPI description of the server, made from its table of routes."""

@@ -1,0 +1,42 @@
+"""Bodies that work, for each collection and for administration; the tests send every one of them."""
+
+from __future__ import annotations
+
+import json
+
+from apiv3.web.openapi.operation import Json
+from apiv3.web.openapi.parameters import DATE
+
+_COMMON = {"date": DATE, "app": "example", "device": "terminal"}
+
+NEW: Json = {
+    "entries": {"identifier": "example-1", **_COMMON, "type": "sgv", "sgv": 120, "direction": "Flat", "units": "mg/dl"},
+    "treatments": {"identifier": "example-2", **_COMMON, "eventType": "Meal Bolus", "carbs": 40, "insulin": 3.5},
+    "devicestatus": {"identifier": "example-3", **_COMMON, "uploaderBattery": 82, "pump": {"reservoir": 124.5}},
+    "profile": {"identifier": "example-4", **_COMMON, "defaultProfile": "day", "store": {"day": {"dia": 6}}},
+    "food": {"identifier": "example-5", **_COMMON, "name": "Apple", "carbs": 14, "portion": 100, "unit": "g"},
+    "settings": {"identifier": "example-6", **_COMMON, "theme": "dark", "thresholds": {"high": 180, "low": 70}},
+}
+"""Name of a collection -> a new document."""
+STORED: Json = {
+    **NEW["entries"],
+    "utcOffset": 0,
+    "created_at": "2020-09-14T12:36:40.000Z",
+    "subject": "phone",
+    "srvCreated": DATE + 2000,
+    "srvModified": DATE + 2000,
+}
+"""What becomes of one of them."""
+MANY: Json = {"two readings": [NEW["entries"], NEW["entries"] | {"identifier": "example-7", "date": DATE + 300_000}]}
+LINES: Json = {name: "".join(json.dumps(each) + "\n" for each in documents) for name, documents in MANY.items()}
+"""The same as NDJSON."""
+CHANGED: Json = {"a new version": {**_COMMON, "type": "sgv", "sgv": 121, "notes": "sent again"}}
+PATCHED: Json = {"one field": {"notes": "checked by finger prick"}}
+
+_ID = "5f5f5f5f5f5f5f5f5f5f5f5f"
+_SUBJECT = {"_id": _ID, "name": "phone", "roles": ["readable"], "notes": "the phone in the kitchen"}
+_ROLE = {"_id": _ID, "name": "reader of readings", "permissions": ["api:entries:read"], "notes": ""}
+NEW_SUBJECT: Json = {"a reader": _SUBJECT}
+CHANGED_SUBJECT: Json = {"other roles": {**_SUBJECT, "roles": ["readable", "careportal"]}}
+NEW_ROLE: Json = {"readings only": _ROLE}
+CHANGED_ROLE: Json = {"treatments too": {**_ROLE, "permissions": ["api:entries:read", "api:treatments:read"]}}

@@ -1,0 +1,261 @@
+"""The table of operations: what each takes, how it succeeds, and how else it can fail. `web/routes.py` says where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from apiv3.model.documents import IMMUTABLE
+from apiv3.model.errors import (
+    AdministrationRefused,
+    ApiError,
+    BadOperation,
+    BadRequest,
+    Conflict,
+    Gone,
+    NotAcceptable,
+    NotFound,
+    PreconditionFailed,
+    ReadOnly,
+    TooLarge,
+)
+from apiv3.web.openapi import examples
+from apiv3.web.openapi.operation import JSON_TYPE, Body, Json, Operation, Reply, ref
+
+COLLECTION = "/api/v3/{collection}"
+DOCUMENT = f"{COLLECTION}/{{identifier}}"
+SERVER, DOCUMENTS, ADMINISTRATION = "Server", "Documents", "Administration"
+TAGS = {
+    SERVER: "What runs here, and what the caller may do.",
+    DOCUMENTS: "The collections: entries (glucose), treatments, devicestatus, profile, food, settings.",
+    ADMINISTRATION: "Subjects, roles, and the exchange of an access token for a JWT. No timestamp is asked here.",
+}
+
+# --- the server
+
+_HTML = {"text/html": {"type": "string"}}
+WELCOME = Operation("welcome", SERVER, {200: Reply("A page.", _HTML)}, stored=False)
+DESCRIPTION = Operation("openapi", SERVER, {200: Reply("OpenAPI 3.1.", {JSON_TYPE: {"type": "object"}})}, stored=False)
+_UNCHANGED = Reply("What the client has is good (`If-None-Match`).", headers=("ETag",))
+EXPLORER = Operation(
+    "explorer", SERVER, {200: Reply("A page.", _HTML, ("ETag",)), 304: _UNCHANGED}, parameters=("If-None-Match",), stored=False
+)
+EXPLORER_FILE = Operation(
+    "explorerFile",
+    SERVER,
+    {
+        200: Reply(
+            "The file.",
+            {kind: {"type": "string"} for kind in ("text/javascript", "text/css")} | {"image/png": {}},
+            ("ETag",),
+        ),
+        304: _UNCHANGED,
+    },
+    parameters=("If-None-Match",),
+    errors=(BadOperation(),),
+    stored=False,
+)
+VERSION = Operation("version", SERVER, {200: Reply.of("The versions.", "Version")})
+STATUS = Operation("status", SERVER, {200: Reply.of("The versions and the rights.", "Status")})
+LAST_MODIFIED = Operation("lastModified", SERVER, {200: Reply.of("Collection -> ms.", "LastModified")})
+
+# --- documents
+
+_TEXT = {"type": "string"}
+_MANY = Reply(
+    "The documents.", {JSON_TYPE: ref("Documents"), "text/csv": _TEXT, "application/xml": _TEXT}, ("Last-Modified", "ETag")
+)
+_FOUND = Reply("The documents.", _MANY.media)
+_SAME: Json = {"collection": "$request.path.collection", "identifier": "$response.body#/identifier"}
+_LINKS: Json = {
+    "read": {"parameters": _SAME},
+    "update": {"parameters": _SAME, "requestBody": "$request.body"},
+    "patch": {"parameters": _SAME},
+    "delete": {"parameters": _SAME},
+}
+_FIELDS = tuple(
+    BadRequest(f"Bad or missing {field} field") for field in ("identifier", "date", "utcOffset", "app", "created_at")
+)
+_IMMUTABLE = BadRequest("Field {name} cannot be modified by the client")
+_BODY = "Bad or missing request body"
+
+SEARCH = Operation(
+    "search",
+    DOCUMENTS,
+    {200: _FOUND},
+    "The format is that of `Accept`: JSON, CSV or XML.",
+    COLLECTION,
+    ("filter", "sort", "sort$desc", "limit", "skip", "fields", "Accept"),
+    errors=(NotAcceptable(),),
+)
+SEARCH_AS = replace(
+    SEARCH,
+    id="searchAs",
+    description="",
+    path=f"{COLLECTION}.{{format}}",
+    parameters=SEARCH.parameters[:-1],
+    errors=(),
+)
+HISTORY = Operation(
+    "history",
+    DOCUMENTS,
+    {200: _MANY},
+    "Deleted documents too, oldest change first. For a sync without loss, use the exact form with a time in the path.",
+    f"{COLLECTION}/history",
+    ("Last-Modified", "limit", "fields", "Accept"),
+    errors=(NotAcceptable(),),
+)
+HISTORY_AS = replace(
+    HISTORY, id="historyAs", path=f"{COLLECTION}/history.{{format}}", parameters=HISTORY.parameters[:-1], errors=()
+)
+HISTORY_SINCE = replace(
+    HISTORY,
+    id="historySince",
+    description="Deleted documents too, oldest change first. Go on with the `ETag` until a page is empty. "
+    "`.csv`, `.xml` or `.json` may follow the time.",
+    path=f"{COLLECTION}/history/{{lastModified}}",
+    parameters=HISTORY.parameters[1:],
+)
+CREATE = Operation(
+    "create",
+    DOCUMENTS,
+    {
+        201: Reply.of("It is new.", "Created", "Location", "Last-Modified", links=_LINKS),
+        200: Reply.of("It was there, and has a new version.", "Deduplicated", "Location", "Last-Modified", links=_LINKS),
+    },
+    "Without an `identifier`, it gets one from `device`, `date` and `eventType`. The same document sent twice is one.",
+    COLLECTION,
+    body=Body.of("NewDocument", examples.NEW, _BODY),
+    errors=(*_FIELDS, _IMMUTABLE, ReadOnly()),
+)
+BULK = Operation(
+    "createMany",
+    DOCUMENTS,
+    {200: Reply.of("What CREATE would have answered to each, in their order.", "Many")},
+    "A JSON array, or one document on each line; which one it is, is seen from its first character. All in one transaction: "
+    "a document that is refused does not undo the others; when storage fails, nothing is stored.",
+    f"{COLLECTION}/bulk",
+    ("keep",),
+    Body(
+        {JSON_TYPE: ref("NewDocuments"), "application/x-ndjson": {"type": "string", "pattern": r"^\s*[^\[\s]"}},
+        (examples.MANY, examples.LINES),
+        (_BODY,),
+        many=True,
+    ),
+    (TooLarge("At most {limit} documents in one request"),),
+)
+READ = Operation(
+    "read",
+    DOCUMENTS,
+    {
+        200: Reply(
+            "The document.",
+            {JSON_TYPE: ref("OneDocument"), "text/csv": _TEXT, "application/xml": _TEXT},
+            ("Last-Modified",),
+        ),
+        304: Reply("It did not change.", headers=("Last-Modified",)),
+    },
+    path=DOCUMENT,
+    parameters=("If-Modified-Since", "fields", "Accept"),
+    errors=(NotFound(), Gone(), NotAcceptable()),
+)
+UPDATE = Operation(
+    "update",
+    DOCUMENTS,
+    {
+        200: Reply.of("It has a new version.", "Updated", "Last-Modified"),
+        201: Reply.of("It is new.", "Created", "Location", "Last-Modified"),
+    },
+    "The identifier of the path counts; one in the body is ignored.",
+    DOCUMENT,
+    ("If-Unmodified-Since",),
+    Body.of("Replacement", examples.CHANGED, _BODY),
+    (*_FIELDS, _IMMUTABLE, Gone(), PreconditionFailed(), ReadOnly()),
+)
+PATCH = Operation(
+    "patch",
+    DOCUMENTS,
+    {200: Reply.of("The fields are set.", "Done", "Last-Modified")},
+    f"Once stored, these do not change: {', '.join(f'`{name}`' for name in IMMUTABLE)}.",
+    DOCUMENT,
+    ("If-Unmodified-Since",),
+    Body.of("Patch", examples.PATCHED, _BODY),
+    (*_FIELDS, _IMMUTABLE, NotFound(), Gone(), PreconditionFailed(), ReadOnly()),
+)
+DELETE = Operation(
+    "delete",
+    DOCUMENTS,
+    {200: Reply.of("It is deleted, or was already.", "Done")},
+    path=DOCUMENT,
+    parameters=("permanent",),
+    errors=(NotFound(), ReadOnly()),
+)
+
+# --- administration
+
+_NAME = BadRequest("Bad or missing name: 1 to 200 printable characters, no blanks around them")
+_NOTES = BadRequest("Bad notes: at most 10000 characters")
+_KIND = BadRequest("Bad {field}: it must be a list of texts")
+_ID = BadRequest("Bad _id: it must be 24 lower-case hex digits")
+_UNKNOWN = NotFound("There is no {id}; list what there is to see the ids")
+_SUBJECT: tuple[ApiError, ...] = (
+    *(_NAME, _NOTES, _KIND, _ID, BadRequest("Unknown role {name}; there are: ...")),
+    Conflict("There is a subject named {name} already"),
+)
+_ROLE: tuple[ApiError, ...] = (
+    *(_NAME, _NOTES, _KIND, _ID, BadRequest("Malformed permission {text}: {reason}")),
+    Conflict("There is a role named {name} already"),
+)
+_USED = Conflict("The role {name} is in use by: ...")
+
+
+def _next(change: str, *others: str) -> Json:
+    same = {"parameters": {"_id": "$response.body#/_id"}}
+    return {change: {"requestBody": "$response.body"}, **dict.fromkeys(others, same)}
+
+
+EXCHANGE = Operation(
+    "exchange",
+    ADMINISTRATION,
+    {200: Reply.of("The JWT, and what it is good for.", "Jwt")},
+    "The JWT goes into the header `Authorization: Bearer` of later calls, until `exp` (seconds since 1970).",
+    errors=(AdministrationRefused(),),
+    stored=False,
+)
+PERMISSIONS = Operation("permissions", ADMINISTRATION, {200: Reply.of("The permissions.", "Texts")}, stored=False)
+TRIE = Operation("permissionsTrie", ADMINISTRATION, {200: Reply.of("The tree.", "Tree")}, stored=False)
+CHECK = Operation("check", ADMINISTRATION, {200: Reply.of("Whether it is held.", "Check")}, stored=False)
+SUBJECTS = Operation("subjects", ADMINISTRATION, {200: Reply.of("The subjects.", "Subjects")})
+ADD_SUBJECT = Operation(
+    "addSubject",
+    ADMINISTRATION,
+    {200: Reply.of("The subject as stored.", "Subject", links=_next("changeSubject", "rotateToken", "removeSubject"))},
+    body=Body.of("NewSubject", examples.NEW_SUBJECT, _BODY),
+    errors=(*_SUBJECT, Conflict("There is a subject with the _id {id} already")),
+)
+CHANGE_SUBJECT = Operation(
+    "changeSubject",
+    ADMINISTRATION,
+    {200: Reply.of("The subject as stored.", "Subject")},
+    body=Body.of("SubjectChange", examples.CHANGED_SUBJECT, _BODY),
+    errors=(*_SUBJECT, _UNKNOWN),
+)
+ROTATE = Operation(
+    "rotateToken", ADMINISTRATION, {200: Reply.of("The subject with its new token.", "Subject")}, errors=(_UNKNOWN,)
+)
+REMOVE_SUBJECT = Operation("removeSubject", ADMINISTRATION, {200: Reply.of("It is gone.", "Nothing")}, errors=(_UNKNOWN,))
+ROLES = Operation("roles", ADMINISTRATION, {200: Reply.of("The roles.", "Roles")})
+ADD_ROLE = Operation(
+    "addRole",
+    ADMINISTRATION,
+    {200: Reply.of("The role as stored.", "Role", links=_next("changeRole", "removeRole"))},
+    body=Body.of("NewRole", examples.NEW_ROLE, _BODY),
+    errors=(*_ROLE, Conflict("There is a role with the _id {id} already")),
+)
+CHANGE_ROLE = Operation(
+    "changeRole",
+    ADMINISTRATION,
+    {200: Reply.of("The role as stored.", "Role")},
+    body=Body.of("RoleChange", examples.CHANGED_ROLE, _BODY),
+    errors=(*_ROLE, _UNKNOWN, _USED),
+)
+REMOVE_ROLE = Operation("removeRole", ADMINISTRATION, {200: Reply.of("It is gone.", "Nothing")}, errors=(_UNKNOWN, _USED))

@@ -1,0 +1,168 @@
+"""The table of parameters: where each stands, what is allowed, and what a bad one is answered with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from apiv3.model.documents import LONGEST_IDENTIFIER
+from apiv3.model.queries import OPERATORS
+from apiv3.security.calls import MOST_PARAMETERS
+from apiv3.web.formats import Format
+from apiv3.web.openapi.operation import Bounds, Json, ref
+from apiv3.web.queries import DEFAULT_LIMIT, LONGEST_PATTERN, RESERVED, TIMESTAMPS
+
+LARGEST_SKIP = 10**18 - 1
+DATE = 1_600_087_000_000
+"""Of the examples: 2020-09-14, so that one that somebody sends to real data is no reading of today."""
+
+
+class Parameter(NamedTuple):
+    """`spec`: the parameter as OpenAPI has it. `refusals`: the messages of the 400 that it may earn."""
+
+    spec: Json
+    refusals: tuple[str, ...] = ()
+
+
+def table(bounds: Bounds) -> Mapping[str, Parameter]:
+    """Name -> parameter."""
+    return {**_times(bounds), **_listing(bounds), **_path()}
+
+
+def _times(bounds: Bounds) -> Mapping[str, Parameter]:
+    about = (
+        f"The client's time, at most {bounds.tolerance:g} minutes off: Unix epoch in ms or s, ISO 8601, or an HTTP date. "
+        "A secured call carries this or the header `Date`, which goes first."
+    )
+    text: Json = {"type": "string"}
+    return {
+        "now": _query("now", about, text),
+        "Date": _header("Date", "The client's time; see `now`. Browsers do not let a page set it.", text),
+        "If-Modified-Since": _header(
+            "If-Modified-Since",
+            "Answer 304 unless the document changed after this time (whole seconds). A malformed one is ignored.",
+            text,
+        ),
+        "If-Unmodified-Since": _header(
+            "If-Unmodified-Since",
+            "Answer 412 if the document changed after this time (whole seconds). A malformed one is ignored.",
+            text,
+        ),
+        "Last-Modified": Parameter(
+            {
+                **_header("Last-Modified", "Since when: whole seconds, inclusive.", ref("TimeText")).spec,
+                "required": True,
+                "example": "Mon, 14 Sep 2020 12:36:40 GMT",
+            },
+            ("Bad or missing Last-Modified header/parameter",),
+        ),
+        "If-None-Match": _header("If-None-Match", "The `ETag` of what the client has.", text),
+        "Accept": _header("Accept", "JSON, CSV or XML, where the path has no ending.", text),
+    }
+
+
+def _listing(bounds: Bounds) -> Mapping[str, Parameter]:
+    default = min(DEFAULT_LIMIT, bounds.limit)
+    limit = {"type": "integer", "minimum": 1, "maximum": bounds.limit, "default": default}
+    skip = {"type": "integer", "minimum": 0, "maximum": LARGEST_SKIP, "default": 0}
+    both = "Parameters sort and sort_desc cannot be combined"
+    return {
+        "sort": _query("sort", "Order by this field, ascending. Without it: by `identifier`.", {"type": "string"}, both),
+        "sort$desc": _query("sort$desc", "Order by this field, descending.", {"type": "string"}, both, example="date"),
+        "limit": _query("limit", "The most documents to answer with.", limit, "Parameter limit out of tolerance", example=10),
+        "skip": _query("skip", "How many documents to leave out first.", skip, "Parameter skip out of tolerance"),
+        "fields": _query("fields", "A comma list of the fields to show, dotted names included; or `_all`.", {"type": "string"}),
+        "filter": _filter(),
+        "permanent": _flag("permanent", "`true` removes the document for good, without a trace in HISTORY."),
+        "keep": _flag("keep", "`true`: a document that is there already stays as it is. This takes `create` only."),
+    }
+
+
+def _filter() -> Parameter:
+    """Any other parameter is a filter. What this says about values is what `apiv3.web.queries` does with them."""
+    operators = "|".join(sorted(OPERATORS - {"re"}))
+    reserved = "|".join(sorted(RESERVED)).replace("$", r"\$")
+    times = "|".join(sorted(TIMESTAMPS))
+    names = rf"^(?!({reserved})$)[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*(\$({operators}|re))?$"
+    schema = {
+        "type": "object",
+        "propertyNames": {"pattern": names, "maxLength": 200},
+        "patternProperties": {
+            r"\$re$": {"type": "string", "format": "re2", "maxLength": LONGEST_PATTERN},
+            rf"^({times})(\$({operators}))?$": ref("TimeText"),
+        },
+        "additionalProperties": {"type": "string"},
+        "maxProperties": MOST_PARAMETERS // 2,
+    }
+    about = (
+        "Filters, each a parameter of its own: `field=value` or `field$op=value`, with "
+        + " ".join(f"`{name}`" for name in sorted(OPERATORS))
+        + ". All of them hold. `in` and `nin` take `a|b|c`, `re` an RE2 pattern; dotted names reach into objects. A value is a "
+        "number where it looks like one; quotes (`'5'`) make it a text; dates take any form of time."
+    )
+    spec = {"name": "filter", "in": "query", "description": about, "schema": schema, "style": "form", "explode": True}
+    return Parameter(
+        {**spec, "example": {"date$gte": "2020-09-14T00:00:00Z"}},
+        (
+            "Unsupported filter operator {operator}",
+            "Bad timestamp in parameter {name}",
+            "Parameter {name} is no regular expression: {reason}",
+            f"Parameter {{name}} is longer than {LONGEST_PATTERN} characters",
+        ),
+    )
+
+
+def _path() -> Mapping[str, Parameter]:
+    address = {"type": "string", "minLength": 1, "maxLength": LONGEST_IDENTIFIER, "pattern": r"\S"}
+    object_id = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
+    bad_id = "Bad _id: it must be 24 lower-case hex digits"
+    return {
+        "collection": _in_path("collection", "Which kind of document.", {"type": "string"}, "entries"),
+        "format": _in_path("format", "The format of the answer.", {"enum": [form.extension for form in Format]}, "csv"),
+        "identifier": _in_path(
+            "identifier",
+            "The document's address, percent-encoded, slashes too.",
+            address,
+            "example-1",
+            "Bad or missing identifier field",
+        ),
+        "lastModified": _in_path(
+            "lastModified",
+            "After when, exclusive: the greatest `srvModified` seen so far, which is what `ETag` says.",
+            ref("TimeText"),
+            str(DATE),
+            "Bad or missing Last-Modified header/parameter",
+        ),
+        "accessToken": _in_path(
+            "accessToken", "An access token, or a JWT that is still good.", address, "example-0123456789abcdef"
+        ),
+        "permission": _in_path(
+            "permission",
+            "A permission in the form of Apache Shiro.",
+            {"type": "string", "pattern": "^[^,:\\s]+(:[^,:\\s]+)*$"},
+            "api:entries:read",
+            "Malformed permission: {reason}",
+        ),
+        "file": _in_path("file", "The name of a file.", {"type": "string"}, "explorer.js"),
+        "_id": _in_path("_id", "24 hex digits.", object_id, "5f5f5f5f5f5f5f5f5f5f5f5f", bad_id),
+    }
+
+
+def _query(name: str, about: str, schema: Json, *refusals: str, example: object = None) -> Parameter:
+    spec = {"name": name, "in": "query", "description": about, "schema": schema}
+    repeated = f"Parameter {name} is repeated"
+    return Parameter(spec if example is None else {**spec, "example": example}, (*refusals, repeated))
+
+
+def _flag(name: str, about: str) -> Parameter:
+    schema = {"type": "string", "enum": ["true", "false"], "default": "false"}
+    return _query(name, about, schema, f"Parameter {name} must be true or false")
+
+
+def _header(name: str, about: str, schema: Json) -> Parameter:
+    return Parameter({"name": name, "in": "header", "description": about, "schema": schema})
+
+
+def _in_path(name: str, about: str, schema: Json, example: str, *refusals: str) -> Parameter:
+    spec = {"name": name, "in": "path", "required": True, "description": about, "schema": schema, "example": example}
+    return Parameter(spec, refusals)

@@ -1,0 +1,248 @@
+"""The table of schemas: documents, envelopes, subjects and roles, as JSON Schema (2020-12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apiv3.model.collections import Collection
+from apiv3.model.documents import LONGEST_IDENTIFIER, READ_ONLY_MARKS
+from apiv3.model.identity import LONGEST_NAME
+from apiv3.model.timestamps import EPOCH_2000, LAST
+from apiv3.security.subjects import LONGEST_NOTES
+from apiv3.web.openapi.examples import STORED
+from apiv3.web.openapi.operation import Bounds, Json, ref
+from apiv3.web.openapi.parameters import DATE
+
+_INT64 = 2**63
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_ISO = rf"^(?!2000-01-01T00:00:00(\.000\d*)?Z)[2-9]\d{{3}}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T{_CLOCK}(\.\d{{1,9}})?Z$"
+_DAY, _MONTH = "(Mon|Tue|Wed|Thu|Fri|Sat|Sun)", "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_HTTP = rf"^(?!.* 01 Jan 2000 00:00:00 ){_DAY}, (0[1-9]|1\d|2[0-8]) {_MONTH} [2-9]\d{{3}} {_CLOCK} GMT$"
+_MS = {"type": "integer", "minimum": EPOCH_2000, "maximum": LAST}
+_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
+
+
+def table(collections: Mapping[str, Collection], bounds: Bounds) -> dict[str, Json]:
+    """Name -> schema."""
+    return {**_values(), **_documents(bounds), **_envelopes(), **_service(collections), **_administration()}
+
+
+def _values() -> dict[str, Json]:
+    number = {"type": "number", "minimum": -_INT64, "maximum": _INT64 - 1}
+    return {
+        "Value": {
+            "description": "Any JSON value without U+0000, at most 100 levels deep; integers fit into 64 bits.",
+            "anyOf": [
+                {"type": ["null", "boolean"]},
+                number,
+                _TEXT,
+                {"type": "array", "items": ref("Value")},
+                {"type": "object", "propertyNames": _TEXT, "additionalProperties": ref("Value")},
+            ],
+        },
+        "Milliseconds": {"description": "Since 1970-01-01T00:00:00Z.", **_MS, "examples": [DATE]},
+        "Time": {
+            "description": "A moment after the year 2000: Unix epoch in ms or s, ISO 8601, or an HTTP date.",
+            "anyOf": [*_numbers("number", EPOCH_2000 + 1), *_texts()],
+            "examples": [DATE],
+        },
+        "TimeText": {
+            "description": "The same in a URL or a header.",
+            "anyOf": [*_numbers("integer", EPOCH_2000), *_texts()],
+            "examples": [str(DATE)],
+        },
+    }
+
+
+def _numbers(kind: str, first: int) -> list[Json]:
+    return [
+        {"type": kind, "minimum": first, "maximum": LAST, "title": "ms"},
+        {"type": kind, "minimum": -(-first // 1000), "maximum": LAST // 1000, "title": "s"},
+    ]
+
+
+def _texts() -> list[Json]:
+    return [
+        {"type": "string", "pattern": _ISO, "title": "ISO 8601"},
+        {"type": "string", "pattern": _HTTP, "title": "HTTP date"},
+    ]
+
+
+def _documents(bounds: Bounds) -> dict[str, Json]:
+    fallback = bounds.created_at_fallback
+    known: dict[str, Any] = {
+        "identifier": {"type": ["string", "null"], "maxLength": LONGEST_IDENTIFIER, "pattern": r"^$|\S"},
+        "date": {"anyOf": [ref("Time"), {"type": "null"}]},
+        "utcOffset": {"type": "number", "minimum": -1440, "maximum": 1440, "description": "Minutes."},
+        "app": {"type": "string", "pattern": r"^[^\u0000]*\S[^\u0000]*$", "description": "What wrote it."},
+        "created_at": {"description": "The date as ISO 8601, filled in by the server from `date`."},
+        **{mark: ref("Value") for mark in READ_ONLY_MARKS},
+    }
+    dated: list[Json] = [{"required": ["date"], "properties": {"date": ref("Time")}}]
+    if fallback:
+        created = {"required": ["created_at"], "properties": {"created_at": ref("Time"), "date": {"type": "null"}}}
+        dated.append(created)
+    sent = {"type": "object", "properties": known, "propertyNames": _TEXT, "additionalProperties": ref("Value")}
+    return {
+        "NewDocument": {
+            "description": "A document as a client sends it: what the server knows about, and whatever else the client likes.",
+            **sent,
+            "required": ["app"],
+            "anyOf": dated,
+        },
+        "Replacement": {
+            "description": "A new document, for the identifier in the path; one in the body is ignored.",
+            **sent,
+            "properties": {**known, "identifier": ref("Value")},
+            "required": ["app"],
+            "anyOf": dated,
+        },
+        "NewDocuments": {
+            "anyOf": [
+                {
+                    "type": "array",
+                    "items": {"anyOf": [ref("NewDocument"), {"description": "Whatever else it is, it is refused alone."}]},
+                    "maxItems": bounds.bulk,
+                },
+                {"description": "The one line of an NDJSON.", "type": ["object", "string", "number", "boolean", "null"]},
+            ],
+        },
+        "Patch": {
+            "description": "The fields to set. Those that do not change once stored may stand here with the value they have.",
+            **sent,
+            "properties": {**known, "identifier": {**known["identifier"], "type": "string"}, "date": ref("Time")},
+            "minProperties": 1,
+            **({"anyOf": [{"required": ["date"]}, {"properties": {"created_at": ref("Time")}}]} if fallback else {}),
+        },
+        "Document": {
+            "description": "A document as it is stored; with `fields`, only those.",
+            "type": "object",
+            "properties": {
+                "identifier": {"type": "string"},
+                "date": _MS,
+                "utcOffset": {"type": "number"},
+                "created_at": {"type": "string"},
+                "app": {"type": "string"},
+                "srvCreated": _MS,
+                "srvModified": _MS,
+                "subject": {"type": "string"},
+                "modifiedBy": {"type": "string"},
+                "isValid": {"description": "`false`: deleted."},
+            },
+            "additionalProperties": True,
+            "examples": [STORED],
+        },
+    }
+
+
+def _object(required: Json, optional: Json = {}, description: str = "") -> Json:  # noqa: B006 (it is not changed)
+    schema = {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+    return {"description": description, **schema} if description else schema
+
+
+def _envelope(fields: Json, optional: Json = {}, status: int = 200) -> Json:  # noqa: B006
+    return _object({"status": {"const": status}, **fields}, optional)
+
+
+def _envelopes() -> dict[str, Json]:
+    identifier, modified = {"type": "string"}, ref("Milliseconds")
+    error = {"status": {"type": "integer"}}
+    one = ("Created", "Deduplicated", "Error")
+    said = {"message": {"type": "string"}, "description": {"type": "string", "description": "For people; it may change."}}
+    return {
+        "Error": _object(error, said, "What a refused caller is told."),
+        "Done": _envelope({}),
+        "Documents": _envelope({"result": {"type": "array", "items": ref("Document")}}),
+        "OneDocument": _envelope({"result": ref("Document")}),
+        "Created": _envelope({"identifier": identifier, "lastModified": modified}, status=201),
+        "Deduplicated": _envelope(
+            {"identifier": identifier, "isDeduplication": {"const": True}, "lastModified": modified},
+            {"deduplicatedIdentifier": {"type": "string", "description": "What it was, where it differs."}},
+        ),
+        "Many": _envelope({"result": {"type": "array", "items": {"anyOf": [ref(name) for name in one]}}}),
+        "Updated": _envelope({"lastModified": modified}),
+    }
+
+
+def _service(collections: Mapping[str, Collection]) -> dict[str, Json]:
+    text = {"type": "string"}
+    version: dict[str, Json] = {
+        "version": text,
+        "apiVersion": text,
+        "srvDate": ref("Milliseconds"),
+        "storage": _object({"storage": text, "version": text}),
+    }
+    rights = {name: {"type": "string", "pattern": "^c?r?u?d?$", "examples": ["crud"]} for name in collections}
+    changes = {name: {"type": "integer"} for name in collections}
+    return {
+        "Version": _envelope({"result": _object(version)}),
+        "Status": _envelope({"result": _object({**version, "apiPermissions": _object(rights)})}),
+        "LastModified": _envelope(
+            {"result": _object({"srvDate": ref("Milliseconds"), "collections": _object({}, changes)})},
+        ),
+    }
+
+
+def _administration() -> dict[str, Json]:
+    text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    name = {
+        "type": "string",
+        "pattern": rf"^\S(.{{0,{LONGEST_NAME - 2}}}\S)?$",
+        "format": "printable",
+        "description": "Printable characters alone.",
+    }
+    notes = {**_TEXT, "type": ["string", "null"], "maxLength": LONGEST_NOTES}
+    roles = _words("role", "Names of roles that there are.")
+    permissions = _words("permission", "Permissions in the form of Apache Shiro.")
+    id_ = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
+    chosen = {"type": ["string", "null"], "pattern": "^([0-9a-f]{24})?$"}
+    subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text, "accessToken": text}
+    role: dict[str, Json] = {"name": text, "permissions": texts, "notes": text}
+    named = {"_id": id_, "created_at": text}
+    return {
+        "Jwt": _object(
+            {
+                "token": text,
+                "sub": text,
+                "permissionGroups": {"type": "array", "items": texts},
+                "iat": {"type": "integer"},
+                "exp": {"type": "integer"},
+            }
+        ),
+        "Texts": texts,
+        "Tree": {"type": "object", "additionalProperties": ref("Tree")},
+        "Check": _object({"check": {"type": "boolean"}}),
+        "Nothing": _object({}),
+        "Subject": _object(subject),
+        "Subjects": {"type": "array", "items": ref("Subject")},
+        "Role": _object(role, named),
+        "Roles": {"type": "array", "items": ref("Role")},
+        "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes}),
+        "SubjectChange": _open({"_id": id_, "name": name}, {"roles": roles, "notes": notes}),
+        "NewRole": _open({"name": name}, {"_id": chosen, "permissions": permissions, "notes": notes}),
+        "RoleChange": _open({"_id": id_, "name": name}, {"permissions": permissions, "notes": notes}),
+    }
+
+
+def _words(kind: str, about: str) -> Json:
+    """A list of texts; or one text with blanks or commas between them, as the admin tools of the field send it."""
+    word = {"type": "string", "format": kind}
+    return {"anyOf": [{"type": "array", "items": word}, {"type": "string", "format": f"{kind}s"}], "description": about}
+
+
+def _open(required: Json, optional: Json) -> Json:
+    """An object that may hold more, which is ignored."""
+    properties = {**required, **optional}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "propertyNames": _TEXT,
+        "additionalProperties": ref("Value"),
+    }

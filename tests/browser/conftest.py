@@ -1,0 +1,64 @@
+"""A real Chromium, and what it did: requests, messages on the console, violations of the page's policy."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+
+from tests.support.needs import browser as installed_browser
+
+ARGUMENTS = [
+    "--no-sandbox",  # the tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60_000.0
+"""Ms after which the page will not do what it should any more."""
+expect.set_options(timeout=PATIENCE)
+
+
+@dataclass
+class Visit:
+    """A page, and all that happened on it."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    """Errors and warnings on the console, errors of scripts, violations of the policy, requests that came to nothing."""
+
+    def hear(self, said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            self.complaints.append(said.text)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = installed_browser()
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield running
+        await running.close()
+
+
+@pytest.fixture
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """A fresh profile: no cookies, no storage."""
+    context = await browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    page = await context.new_page()
+    seen = Visit(page)
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("requestfailed", lambda request: seen.complaints.append(f"{request.url}: {request.failure}"))
+    page.on("console", seen.hear)
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    await page.add_init_script(
+        "document.addEventListener('securitypolicyviolation',"
+        " (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"
+    )
+    yield seen
+    await context.close()

@@ -1,0 +1,74 @@
+"""Schemathesis asks a real server what its description promises, and finds nothing."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.factories import FreshServer
+from tests.support.processes import clean_environment
+from tests.support.server import LiveServer
+
+HERE = Path(__file__).parent
+PATIENCE = 280.0
+"""Seconds after which it hangs; it takes about 20."""
+
+SMALL = {"API3_MAX_BULK": "20"}
+"""So that the most documents, and one more, are soon made."""
+
+
+def run(server: LiveServer, folder: Path, phases: str) -> str:
+    """What schemathesis says. Its exit status is 0 when it found nothing."""
+    environment = clean_environment() | {
+        "SCHEMATHESIS_TOKEN": server.jwt(server.subject("schemathesis", "*")),
+        "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"),
+        "NO_COLOR": "1",
+    }
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
+    done = subprocess.run(
+        [*command, f"{server.url}/api/v3/openapi.json", "--phases", phases],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def operations(server: LiveServer) -> int:
+    document = server.client().get("/api/v3/openapi.json").json()
+    return sum(len(path) for path in document["paths"].values())
+
+
+def check(said: str, at_least: int) -> None:
+    """Something was asked, and all of it was answered well."""
+    [counts] = re.findall(r"(\d+) generated, (\d+) passed", said)
+    assert int(counts[0]) == int(counts[1]) >= at_least, said
+
+
+def test_every_operation_with_every_boundary(fresh_server: FreshServer, tmp_path: Path) -> None:
+    """On one database: what lies within the bounds of a parameter is decided before any database is asked."""
+    server = fresh_server("sqlite", env=SMALL)
+    said = run(server, tmp_path, "examples,coverage")
+    asked = operations(server) - 1  # it does not test the one that it got the description from
+    assert f"Tested: {asked}\n" in said
+    check(said, 20 * asked)
+    assert "Internal error" not in server.output
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_every_operation_with_made_up_data(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
+    check(run(fresh_server(database, env=SMALL), tmp_path, "fuzzing"), 100)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_chains_of_requests(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
+    said = run(fresh_server(database, env=SMALL), tmp_path, "stateful")
+    check(said, 50)
+    [covered] = re.findall(r"(\d+) covered", said)
+    assert int(covered) > 0
