@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
+from apiv3.live.bells import Bells
+from apiv3.live.feed import Feed
 from apiv3.model import collections
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
@@ -47,6 +49,9 @@ class Installation:
         self.limits = Limits(settings.api3_max_body, settings.api3_request_timeout)
         self.database = Database(settings.database)
         self.documents = DocumentTable(self.database)
+        bells = Bells(self.database.watch)
+        self.documents.on_write.append(bells.ring)
+        self.feed = Feed(self.documents, bells, self.collections)
         policy_table = PolicyTable(self.database)
         api_secret, jwt_key = _text(settings.api_secret), _text(settings.jwt_key)
         self.policies = Policies(policy_table, api_secret, settings.auth_default_roles)
