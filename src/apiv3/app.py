@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
+from apiv3.live.bells import Bells
+from apiv3.live.feed import Feed
 from apiv3.model import collections
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
@@ -18,6 +20,7 @@ from apiv3.security.audit import AccessLog
 from apiv3.security.authenticator import AccessTokenVerifier, ApiSecretVerifier, Authenticator, JwtVerifier
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
+from apiv3.security.lasting import LastingRights
 from apiv3.security.policy import Policies
 from apiv3.security.proxies import Proxies
 from apiv3.security.subjects import Administration
@@ -31,10 +34,12 @@ from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.bodies import Limits
 from apiv3.web.collections import Documents
+from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
 from apiv3.web.openapi.document import describe
 from apiv3.web.openapi.operation import Bounds
 from apiv3.web.pages import Pages
+from apiv3.web.protocol import SHUTDOWN
 from apiv3.web.routes import routes
 from apiv3.web.routing import Route, demanded
 from apiv3.web.service import Service
@@ -55,6 +60,9 @@ class Installation:
         self.documents = DocumentTable(self.database)
         rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)
         self.writing = Writing(self.documents, rules)
+        bells = Bells(self.database.watch)
+        self.documents.on_write.append(bells.ring)
+        self.feed = Feed(self.documents, bells, self.collections)
         policy_table = PolicyTable(self.database)
         api_secret, jwt_key = _text(settings.api_secret), _text(settings.jwt_key)
         self.policies = Policies(policy_table, api_secret, settings.auth_default_roles)
@@ -66,6 +74,7 @@ class Installation:
             AccessTokenVerifier(self.policies),
         )
         self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), self.policies)
+        self.rights = LastingRights(self.policies)
         self.access_log = AccessLog() if settings.access_log else AccessLog(None)
 
     def gate(self) -> Gate:
@@ -88,6 +97,7 @@ class Installation:
         table += routes(
             Service(reading, self.documents),
             {name: Documents(each, reading, self.writing, bulk, self.limits, most) for name, each in self.collections.items()},
+            Events(self.feed, self.collections, self.rights),
             Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),
@@ -108,16 +118,22 @@ class Installation:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Connected, up to date with the policy, and with the background work going on."""
+    async def running(self) -> AsyncIterator[Mapping[str, Callable[[], None]]]:
+        """Connected, up to date with the policy, and with the background work going on.
+
+        What it yields is for the server: SHUTDOWN is called before it waits for the last answers.
+        """
         await self.database.connect()
         try:
             await self.documents.prepare(tuple(self.collections))
             await self.policies.refresh()
             self._check_default_roles()
-            pruning = Pruning(self.documents, self.settings.api3_autoprune)
+            pruning = Pruning(
+                self.documents, self.settings.api3_autoprune, tuple(self.collections), self.settings.api3_tombstone_days
+            )
             tasks = [asyncio.create_task(work) for work in (self.policies.follow(), pruning.run())]
-            yield
+            yield {SHUTDOWN: self.feed.close}
+            self.feed.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -203,6 +203,16 @@ def assert_as_described(document: Json, operation: Shown, answer: httpx.Response
         validate(document, media["schema"], answer.json())
 
 
+def ask(client: httpx.Client, method: str, path: str, **options: Any) -> httpx.Response:
+    """The answer; of one that never ends, its beginning."""
+    with client.stream(method, path, **options) as answer:
+        if answer.headers.get("content-type", "").startswith("text/event-stream") and method != "HEAD":
+            beginning = next(answer.iter_raw())
+            return httpx.Response(answer.status_code, headers=answer.headers, content=beginning)
+        answer.read()
+    return answer
+
+
 def again(answer: httpx.Response) -> Json:
     """What a client sends that has seen an answer."""
     known = {"If-None-Match": answer.headers.get("etag"), "If-Modified-Since": answer.headers.get("last-modified")}
@@ -221,7 +231,7 @@ def test_every_example_works(database: str, fresh_server: FreshServer) -> None:
         promised = {int(status) for status in operation.about["responses"] if status < "400"}
         seen = {}
         for body in bodies(operation) * (2 if promised == {200, 201} else 1):
-            answer = client.request(operation.method, path, **body, **options)
+            answer = ask(client, operation.method.upper(), path, **body, **options)
             assert_as_described(document, operation, answer)
             seen[answer.status_code] = answer
         if 304 in promised:
@@ -246,7 +256,7 @@ def test_head_and_options_are_answered_as_it_says(fresh_server: FreshServer) -> 
         assert allowed == methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()), path
         for get in [each for each in shown if each.method == "get"]:
             options = example("nobody", get)[1]
-            assert client.head(url, **options).status_code == client.get(url, **options).status_code
+            assert client.head(url, **options).status_code == ask(client, "GET", url, **options).status_code
 
 
 def test_it_is_public(fresh_server: FreshServer) -> None:

@@ -16,6 +16,7 @@ from apiv3.cli.import_ import import_
 from apiv3.cli.role import role
 from apiv3.cli.serve import serve
 from apiv3.cli.subject import check, subject
+from apiv3.cli.watch import watch
 from apiv3.client.errors import Refused, Unreachable
 from apiv3.model.errors import ApiError
 from apiv3.settings import SettingsError
@@ -49,5 +50,5 @@ def main() -> None:
     configure_logging()
 
 
-for command in (serve, subject, role, check, import_, export, db, completion):
+for command in (serve, subject, role, check, import_, export, db, watch, completion):
     main.add_command(command)

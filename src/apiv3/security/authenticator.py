@@ -95,12 +95,12 @@ class Authenticator:
         self._known: dict[bytes, Identity] = {}
         policies.on_change.append(self._known.clear)
 
-    def recall(self, header: bytes) -> Principal | None:
+    def recall(self, header: bytes) -> Identity | None:
         """Whose Authorization header this is, if it was found good before and still is."""
         known = self._known.get(header)
         if known is None or (known.expires is not None and time.time() >= known.expires):
             return None
-        return known.principal
+        return known
 
     def remember(self, header: bytes, identity: Identity) -> None:
         """For `recall`."""

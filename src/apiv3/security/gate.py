@@ -22,7 +22,7 @@ from apiv3.model.errors import (
     NotSecure,
     Unauthorized,
 )
-from apiv3.security.authenticator import Authenticator, Credential, Source
+from apiv3.security.authenticator import Authenticator, Credential, Identity, Source
 from apiv3.security.calls import Call
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import ANYBODY, Principal
@@ -40,6 +40,7 @@ class Access:
     `public`: nobody is asked who they are. `instance`: the route's last parameter is the document that is demanded.
     `endings`: what may follow the document's name in the path, such as `.csv`.
     `administration`: a route of /api/v2/authorization: no timestamp, API_SECRET will do, one refusal for everything.
+    `timestamp`: whether the client's time is asked for; clients of event streams send none.
     """
 
     demands: tuple[Demand, ...] = ()
@@ -47,6 +48,7 @@ class Access:
     instance: bool = False
     endings: tuple[str, ...] = ()
     administration: bool = False
+    timestamp: bool = True
 
     def check(self, principal: Principal, params: tuple[bytes, ...]) -> None:
         """Raises MissingPermission when the principal holds none of what the route could need."""
@@ -99,13 +101,16 @@ class Gate:
         if access.administration:
             await self._admit_administrator(call, access)
             return
-        self._check_timestamp(call)
-        call.principal = self._recall(call) or await self._authenticate(call)
+        if access.timestamp:
+            self._check_timestamp(call)
+        call.identity = self._recall(call) or await self._authenticate(call)
+        call.principal = call.identity.principal
         access.check(call.principal, call.params)
 
     async def _admit_administrator(self, call: Call, access: Access) -> None:
         try:
-            call.principal = await self._authenticate(call, api_secret=self._api_secret_enabled)
+            call.identity = await self._authenticate(call, api_secret=self._api_secret_enabled)
+            call.principal = call.identity.principal
             access.check(call.principal, call.params)
         except (Unauthorized, MissingPermission) as error:
             raise AdministrationRefused from error
@@ -125,19 +130,19 @@ class Gate:
         if abs(time.time_ns() // 1_000_000 - moment) > self._tolerance:
             raise Unauthorized("Date header out of tolerance")
 
-    def _recall(self, call: Call) -> Principal | None:
+    def _recall(self, call: Call) -> Identity | None:
         """Who sent this header before, if it is the only credential."""
         header = call.headers.get(b"authorization")
         return None if header is None or call.query.all("token") else self._authenticator.recall(header)
 
-    async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Principal:
+    async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Identity:
         credential = find_credential(call, api_secret=api_secret)
         if credential is None:
             raise MissingToken
         identity = await self._authenticator.identify(credential)
         if credential.source == "header":
             self._authenticator.remember(call.headers[b"authorization"], identity)
-        return identity.principal
+        return identity
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ writers of a collection queue up there, the numbers follow the order of the comm
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from itertools import chain
@@ -18,6 +18,7 @@ import orjson
 from apiv3.model import timestamps
 from apiv3.model.documents import Document, is_valid
 from apiv3.model.queries import Filter, Query, Sort
+from apiv3.storage.changes import BURY, ChangeLog
 from apiv3.storage.contracts import Page, Stored
 from apiv3.storage.database import Connection, Database, Row
 from apiv3.storage.dialects import Dialect
@@ -31,7 +32,7 @@ _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{amo
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
 _EXPORT = """SELECT body, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
     AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
-_TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last"
+_TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last{bell}"
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
 _LISTED = "SELECT 1 FROM documents WHERE collection = ? AND listed LIMIT 1"
 _ADD_CLOCK = "INSERT INTO clocks (name, last) VALUES (?, 0) ON CONFLICT (name) DO NOTHING"
@@ -65,11 +66,12 @@ LONGEST_INDEXED = 200
 """Characters of `type` and `eventType` in their columns: PostgreSQL takes up to 2,700 bytes into a row of an index."""
 
 
-class DocumentTable:
-    """The DocumentStore of both databases."""
+class DocumentTable(ChangeLog):
+    """The DocumentStore of both databases. `on_write`: is told of each collection that was written to, after the commit."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
+        self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
         self._get, self._history = self._dialect.sql(_GET), self._dialect.sql(_HISTORY)
         self._listed = self._dialect.sql(_LISTED)
@@ -128,11 +130,15 @@ class DocumentTable:
 
     @asynccontextmanager
     async def writing(self, collection: str, at: int | None = None) -> AsyncIterator[Writer]:
-        async with self._database.transaction(collection) as connection:
-            writer = Writer(connection, self._dialect, collection)
-            await writer.begin(time.time_ns() // 1_000_000 if at is None else at)
-            yield writer
-            await writer.end()
+        try:
+            async with self._database.transaction(collection) as connection:
+                writer = Writer(connection, self._dialect, collection)
+                await writer.begin(time.time_ns() // 1_000_000 if at is None else at)
+                yield writer
+                await writer.end()
+        finally:  # also when the caller went away during the commit
+            for tell in self.on_write:
+                tell(collection)
 
     async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
         async with aclosing(self._database.stream(self._dialect.sql(_EXPORT), collection, since, until)) as chunks:
@@ -157,8 +163,8 @@ class Writer:
 
     async def begin(self, at: int) -> None:
         """Take the clock, and with it the right to write to the collection."""
-        sql = self._sql(_TICK.format(greatest=self._dialect.greatest))
-        ((self._first,),) = await self._connection.fetch(sql, at, self._collection)
+        sql = self._sql(_TICK.format(greatest=self._dialect.greatest, bell=self._dialect.bell))
+        ((self._first, *_),) = await self._connection.fetch(sql, at, self._collection)
         self._next = self._first
 
     async def end(self) -> None:
@@ -197,24 +203,32 @@ class Writer:
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
         identified = stored.identified or document["identifier"] != stored.identifier
         await self._connection.execute(self._sql(_REPLACE), *_row(document, identified), stored.key)
+        if document["identifier"] != stored.identifier:
+            await self._bury(stored.identifier)
 
     async def remove(self, stored: Stored) -> None:
-        await self._connection.execute(self._sql("DELETE FROM documents WHERE id = ?"), stored.key)
+        await self._remove(stored.key, stored.identifier)
+
+    async def _remove(self, key: int, identifier: str) -> None:
+        await self._connection.execute(self._sql("DELETE FROM documents WHERE id = ?"), key)
+        await self._bury(identifier)
+
+    async def _bury(self, identifier: str) -> None:
+        """Leave a tombstone: there is no document of that name any more."""
+        await self._connection.execute(self._sql(BURY), self._collection, self.tick(), identifier)
 
     async def prune(self, before: int, limit: int) -> int:
         """Remove up to `limit` documents older than `before` (ms): by date, else created_at, else srvCreated."""
         age = {"date": before, "created_at": timestamps.iso(before), "srv_created": before}
-        unknown, keys = "", list[int]()
+        unknown, old = "", list[Row]()
         for column, bound in age.items():
-            sql = (
-                f"SELECT id FROM documents WHERE collection = ?{unknown} AND {column} < ? ORDER BY {column} NULLS FIRST LIMIT ?"
-            )
-            rows = await self._connection.fetch(self._sql(sql), self._collection, bound, limit - len(keys))
-            keys += [key for (key,) in rows]
+            where = f"collection = ?{unknown} AND {column} < ?"
+            sql = f"SELECT id, identifier FROM documents WHERE {where} ORDER BY {column} NULLS FIRST LIMIT ?"
+            old += await self._connection.fetch(self._sql(sql), self._collection, bound, limit - len(old))
             unknown += f" AND {column} IS NULL"
-        for key in keys:
-            await self._connection.execute(self._sql("DELETE FROM documents WHERE id = ?"), key)
-        return len(keys)
+        for key, identifier in old:
+            await self._remove(key, identifier)
+        return len(old)
 
     def _sql(self, text: str) -> str:
         return self._dialect.sql(text)

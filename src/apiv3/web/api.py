@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from secrets import token_hex
@@ -29,12 +29,23 @@ from apiv3.security.headers import common_headers
 from apiv3.web.bodies import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.routing import Route, Table
+from apiv3.web.streams import send_stream
 
 __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 
 _log = logging.getLogger(__name__)
 _NOBODY_THERE = Answer(499)
 """For the log alone: the client went away."""
+_ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Date",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "Last-Event-ID",
+    "Last-Modified",
+)
+"""Of requests from pages of other sites."""
 
 
 class Api:
@@ -53,7 +64,7 @@ class Api:
         started = time.perf_counter()
         call = Call(scope, receive, next(self._ids))
         try:
-            answer = await self._answer(call)
+            answer = await self._answer(call, send)
         except ApiError as error:
             answer = failure(error)
         except Disconnected:
@@ -62,11 +73,11 @@ class Api:
             _log.exception("request %s failed", call.id)
             answer = json_answer({"status": 500, "message": f"Internal error, request {call.id}"}, 500)
         self._access_log.write(call, answer.status, time.perf_counter() - started)
-        if answer is not _NOBODY_THERE:
+        if answer is not _NOBODY_THERE and answer.stream is None:
             await send_answer(send, answer, common_headers(call), bodiless=call.method == "HEAD")
         return None
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _answer(self, call: Call, send: Send) -> Answer:
         self._gate.locate(call)
         call.check_headers()
         methods, call.params = self._table.find(call.path)
@@ -77,20 +88,28 @@ class Api:
         self._in_flight.enter(place)
         try:
             await self._gate.admit(call, route.access)
-            return await self._handle(call, route)
+            return await self._handle(call, route, send)
         finally:
             self._in_flight.leave(place)
 
-    async def _handle(self, call: Call, route: Route) -> Answer:
+    async def _handle(self, call: Call, route: Route, send: Send) -> Answer:
         """Run the endpoint; one more request of the principal, if there is one by name, as long as that takes."""
         if call.principal.name is None:
-            return await route.handler(call)
+            return await _run(call, route, send)
         whom = ("subject", call.principal.name)
         self._in_flight.enter(whom)
         try:
-            return await route.handler(call)
+            return await _run(call, route, send)
         finally:
             self._in_flight.leave(whom)
+
+
+async def _run(call: Call, route: Route, send: Send) -> Answer:
+    """A stream is sent at once: its request is under way until it ends."""
+    answer = await route.handler(call)
+    if answer.stream is not None:
+        await send_stream(call, send, answer, answer.stream)
+    return answer
 
 
 def _options(methods: Any, call: Call) -> Answer:
@@ -101,7 +120,7 @@ def _options(methods: Any, call: Call) -> Answer:
     return Answer(204, headers=((b"allow", allowed.encode()),))
 
 
-def lifespan(running: Callable[[], AbstractAsyncContextManager[None]]) -> ASGIApp:
+def lifespan(running: Callable[[], AbstractAsyncContextManager[Mapping[str, Any]]]) -> ASGIApp:
     """What is done from the server's start to its end, as an ASGI app."""
     return Router(lifespan=lambda _app: running())
 
@@ -123,7 +142,15 @@ def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         app,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Date", "If-Modified-Since", "If-Unmodified-Since", "Last-Modified"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Date",
+            "If-Modified-Since",
+            "If-Unmodified-Since",
+            "Last-Event-ID",
+            "Last-Modified",
+        ],
         expose_headers=["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id"],
         max_age=86_400,
     )

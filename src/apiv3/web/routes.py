@@ -16,6 +16,7 @@ from apiv3.security.headers import EXPLORER
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.collections import Documents
+from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
 from apiv3.web.formats import Format
 from apiv3.web.openapi import operations
@@ -25,6 +26,7 @@ from apiv3.web.service import Service
 
 PUBLIC = Access(public=True)
 KNOWN = Access()
+STREAM = Access(timestamp=False)
 V2 = "/api/v2/authorization"
 V3 = "/api/v3"
 
@@ -32,6 +34,7 @@ V3 = "/api/v3"
 def routes(
     service: Service,
     documents: Mapping[str, Documents],
+    events: Events,
     authorization: Authorization,
     subjects: Subjects,
     roles: Roles,
@@ -42,6 +45,7 @@ def routes(
     yield Route("GET", f"{V3}/version", service.version, PUBLIC, operations.VERSION)
     yield Route("GET", f"{V3}/status", service.status, KNOWN, operations.STATUS)
     yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
+    yield Route("GET", f"{V3}/events", events.stream, STREAM, operations.EVENTS)
     for endpoints in documents.values():
         yield from _collection(endpoints)
 

@@ -57,6 +57,20 @@ EXPLORER_FILE = Operation(
 VERSION = Operation("version", SERVER, {200: Reply.of("The versions.", "Version")})
 STATUS = Operation("status", SERVER, {200: Reply.of("The versions and the rights.", "Status")})
 LAST_MODIFIED = Operation("lastModified", SERVER, {200: Reply.of("Collection -> ms.", "LastModified")})
+EVENTS = Operation(
+    "events",
+    SERVER,
+    {
+        200: Reply(
+            "Server-sent events, without end: `create`, `update`, `delete`, `reset`.", {"text/event-stream": {"type": "string"}}
+        )
+    },
+    description=(
+        "Each event's `data` is `{colName, doc}`, or `{colName, identifier, srvModified}` for `delete`; its `id` says where to "
+        "go on. For each collection it takes what HISTORY takes. No timestamp is asked."
+    ),
+    parameters=("collections", "since", "lastEventId", "Last-Event-ID"),
+)
 
 # --- documents
 

@@ -26,7 +26,7 @@ class Parameter(NamedTuple):
 
 def table(bounds: Bounds) -> Mapping[str, Parameter]:
     """Name -> parameter."""
-    return {**_times(bounds), **_listing(bounds), **_path()}
+    return {**_times(bounds), **_listing(bounds), **_following(), **_path()}
 
 
 def _times(bounds: Bounds) -> Mapping[str, Parameter]:
@@ -58,6 +58,23 @@ def _times(bounds: Bounds) -> Mapping[str, Parameter]:
         ),
         "If-None-Match": _header("If-None-Match", "The `ETag` of what the client has.", text),
         "Accept": _header("Accept", "JSON, CSV or XML, where the path has no ending.", text),
+    }
+
+
+def _following() -> Mapping[str, Parameter]:
+    about = "Go on after the event with this id."
+    text: Json = {"type": "string"}
+    return {
+        "collections": _query(
+            "collections",
+            "A comma list; without it, all that the caller may follow.",
+            text,
+            "Unknown collection in parameter collections; there are {names}",
+            example="entries,treatments",
+        ),
+        "since": _query("since", "Begin with what changed after this time; else from now on.", text, "Bad parameter since"),
+        "lastEventId": _query("lastEventId", f"{about} For clients that cannot set the header.", text, "Bad Last-Event-ID"),
+        "Last-Event-ID": _header("Last-Event-ID", about, text),
     }
 
 
