@@ -144,7 +144,7 @@ def _envelope(text: str) -> bytes:
 
 
 def _list(rows: Sequence[Any]) -> bytes:
-    return _envelope(f"[{','.join([row[0] for row in rows])}]")
+    return f'{{"status":200,"result":[{",".join([row[0] for row in rows])}]}}'.encode()
 
 
 def _row(document: dict[str, Any], srv_modified: int) -> tuple[Any, ...]:

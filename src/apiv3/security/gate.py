@@ -133,7 +133,9 @@ class Gate:
     def _recall(self, call: Call) -> Identity | None:
         """Who sent this header before, if it is the only credential."""
         header = call.headers.get(b"authorization")
-        return None if header is None or call.query.all("token") else self._authenticator.recall(header)
+        if header is None or (call.scope["query_string"] and call.query.all("token")):
+            return None
+        return self._authenticator.recall(header)
 
     async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Identity:
         credential = find_credential(call, api_secret=api_secret)

@@ -22,7 +22,7 @@ from apiv3.storage.contracts import Page
 from apiv3.web import formats, queries, requests
 from apiv3.web.bodies import Limits, read_items, read_object
 from apiv3.web.formats import Format
-from apiv3.web.responses import Answer, Headers, enveloped, failure_fields, result
+from apiv3.web.responses import Answer, Headers, enveloped, failure_fields, result, results
 
 
 class Documents:
@@ -177,7 +177,7 @@ def _format(call: Call, extension: Format | None) -> Format:
 
 def _many(bodies: Sequence[str], fields: Fields, form: Format, headers: Headers = ()) -> Answer:
     if form is Format.JSON and not fields.paths:
-        return result(f"[{','.join(bodies)}]", headers)
+        return results(bodies, headers)
     documents = [fields.project(orjson.loads(body)) if fields else orjson.loads(body) for body in bodies]
     if form is Format.JSON:
         return enveloped({"result": documents}, headers=headers)

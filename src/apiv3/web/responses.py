@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -38,7 +38,12 @@ def enveloped(fields: Mapping[str, Any], status: int = 200, headers: Headers = (
 
 def result(body: str, headers: Headers = ()) -> Answer:
     """A JSON text that is ready, in the envelope: nothing is parsed or dumped again."""
-    return Answer(200, ('{"status":200,"result":' + body + "}").encode(), JSON, headers)
+    return Answer(200, f'{{"status":200,"result":{body}}}'.encode(), JSON, headers)
+
+
+def results(bodies: Sequence[str], headers: Headers = ()) -> Answer:
+    """The same with a list of JSON texts, copied no more often than need be."""
+    return Answer(200, f'{{"status":200,"result":[{",".join(bodies)}]}}'.encode(), JSON, headers)
 
 
 def failure(error: ApiError) -> Answer:
