@@ -19,6 +19,7 @@ from apiv3.model import collections, errors
 from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
 from apiv3.web.formats import Format
+from tests.support.pages import section
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -123,15 +124,10 @@ def test_the_reference_has_every_route_with_its_permission() -> None:
 # --- permissions
 
 
-def _part(page: str, heading: str) -> str:
-    """A page's text from one heading of the second level to the next."""
-    return re.split(r"^## ", page.partition(f"\n## {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
-
-
 def _listed() -> set[str]:
     """The permissions under "What is demanded"; an action that stands alone belongs to what stands before it."""
     listed = set()
-    for line in re.findall(r"^\| (`.*?) \|", _part(PERMISSIONS.read_text(), "What is demanded"), re.MULTILINE):
+    for line in re.findall(r"^\| (`.*?) \|", section(PERMISSIONS.read_text(), "What is demanded"), re.MULTILINE):
         first, *actions = re.findall(r"`([^`]+)`", line)
         kind = first.rpartition(":")[0]
         for permission in (first, *(f"{kind}:{action}" for action in actions)):
@@ -145,7 +141,7 @@ def test_the_reference_has_every_permission_that_is_demanded() -> None:
 
 
 def test_the_reference_has_every_built_in_role_with_its_permissions() -> None:
-    rows = re.findall(r"^\| `(.+?)` \| (.+?) \|", _part(PERMISSIONS.read_text(), "Built-in roles"), re.MULTILINE)
+    rows = re.findall(r"^\| `(.+?)` \| (.+?) \|", section(PERMISSIONS.read_text(), "Built-in roles"), re.MULTILINE)
     roles = {name: tuple(re.findall(r"`([^`]+)`", granted)) for name, granted in rows}
     assert roles == {role.name: role.permissions for role in BUILT_IN_ROLES}
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from tests.support.pages import section
 from tests.support.processes import clean_environment, demand, free_port
 from tests.support.terminal import Terminal, wait_until
 
@@ -41,10 +42,6 @@ def blocks(text: str) -> list[Block]:
         else:
             found[-1].outputs.append(body)
     return found
-
-
-def section(page: str, heading: str) -> str:
-    return re.split(r"^## ", page.partition(f"\n## {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 class Newcomer:
