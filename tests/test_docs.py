@@ -16,11 +16,14 @@ from pydantic_core import PydanticUndefined
 from apiv3.app import Installation
 from apiv3.cli import main
 from apiv3.model import collections, errors
+from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
 from apiv3.web.formats import Format
+from tests.support.pages import section
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+PERMISSIONS = DOCS / "reference/permissions.md"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
 EXAMPLE = ROOT / ".env.example"
 PRUNE = "API3_AUTOPRUNE_"
@@ -116,6 +119,31 @@ def _with_formats(path: str) -> list[str]:
 
 def test_the_reference_has_every_route_with_its_permission() -> None:
     assert _documented() == _served()
+
+
+# --- permissions
+
+
+def _listed() -> set[str]:
+    """The permissions under "What is demanded"; an action that stands alone belongs to what stands before it."""
+    listed = set()
+    for line in re.findall(r"^\| (`.*?) \|", section(PERMISSIONS.read_text(), "What is demanded"), re.MULTILINE):
+        first, *actions = re.findall(r"`([^`]+)`", line)
+        kind = first.rpartition(":")[0]
+        for permission in (first, *(f"{kind}:{action}" for action in actions)):
+            listed |= {permission.replace("{collection}", name) for name in collections.table(["weather"])}
+    return listed
+
+
+def test_the_reference_has_every_permission_that_is_demanded() -> None:
+    demanded = {name for _, _, permission, _ in _served() for name in permission.split(" or ")}
+    assert _listed() == demanded - {"none", "any subject"}
+
+
+def test_the_reference_has_every_built_in_role_with_its_permissions() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| (.+?) \|", section(PERMISSIONS.read_text(), "Built-in roles"), re.MULTILINE)
+    roles = {name: tuple(re.findall(r"`([^`]+)`", granted)) for name, granted in rows}
+    assert roles == {role.name: role.permissions for role in BUILT_IN_ROLES}
 
 
 # --- messages

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from apiv3.security.secrets import access_token
 from apiv3.settings import Settings, SettingsError, load, provision
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
-from tests.support.processes import clean_environment
+from tests.support.processes import clean_environment, demand
 from tests.support.server import LiveServer
 from tests.support.wire import ask, now_ms, undated
 
@@ -291,7 +290,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def test_the_two_commands_of_the_first_start_work(newcomer: LiveServer) -> None:
-    _demand("curl")
+    demand("curl")
     read, post = [line for line in newcomer.output.splitlines() if line.startswith("curl ")]
     assert json.loads(_pasted(read)) == {"status": 200, "result": []}
     posted = json.loads(_pasted(post))
@@ -308,12 +307,6 @@ def _pasted(command: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def _demand(program: str) -> None:
-    """A test that needs a program is skipped without it, or fails where REQUIRE names it."""
-    if shutil.which(program) is None:
-        (pytest.fail if program in re.split(r"[\s,]+", os.environ.get("REQUIRE", "")) else pytest.skip)(f"no {program}")
 
 
 def test_processes_that_start_at_once_agree_on_the_secrets(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.error import HTTPError
@@ -97,4 +98,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["upload"]:
         upload(Client(os.environ["TOKEN"]), sys.argv[2])
     else:
-        follow(Client(os.environ["TOKEN"]))
+        with suppress(KeyboardInterrupt):
+            follow(Client(os.environ["TOKEN"]))

@@ -63,6 +63,15 @@ def test_a_clarity_export(installation: Installation, kind: str) -> None:
     assert again == {name: counts(duplicate=each["new"]) for name, each in first.items()}
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Chatham", ":Pacific/Chatham"])
+def test_the_zone_of_this_machine_is_that_of_tz(installation: Installation, zone: str) -> None:
+    path, readings = CLARITY["sample"]
+    installation.settings = {"TZ": zone}
+    assert summary(installation, str(path))["collections"]["entries"] == counts(new=readings)
+    again = summary(installation, str(path), "--timezone", "Pacific/Chatham")["collections"]
+    assert again["entries"] == counts(duplicate=readings)
+
+
 def test_what_went_in_comes_out(installation: Installation, tmp_path: Path) -> None:
     file = write(tmp_path / "entries.ndjson", entries(2500, device="x"))
     assert summary(installation, str(file))["collections"] == {"entries": counts(new=2500)}

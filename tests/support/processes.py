@@ -2,9 +2,13 @@
 
 import os
 import random
+import re
+import shutil
 import socket
 import subprocess
 from pathlib import Path
+
+import pytest
 
 INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
 
@@ -25,6 +29,12 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def demand(program: str) -> None:
+    """A test that needs a program is skipped without it, or fails where REQUIRE names it."""
+    if shutil.which(program) is None:
+        (pytest.fail if program in re.split(r"[\s,]+", os.environ.get("REQUIRE", "")) else pytest.skip)(f"no {program}")
 
 
 class Guardian:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,11 +113,14 @@ def _zone(name: str | None) -> tzinfo:
 
 
 def _here() -> tzinfo:
-    """The zone of this machine, with its changes to summer time where the system tells."""
+    """The zone of this machine, with its changes to summer time where the system tells: by TZ, a name or a file."""
+    name = os.environ.get("TZ", "").removeprefix(":") or "/etc/localtime"
     try:
-        with Path("/etc/localtime").open("rb") as file:
+        if not name.startswith("/"):
+            return ZoneInfo(name)
+        with Path(name).open("rb") as file:
             return ZoneInfo.from_file(file)
-    except (OSError, ValueError):
+    except (ZoneInfoNotFoundError, OSError, ValueError):
         return datetime.now().astimezone().tzinfo or ZoneInfo("UTC")
 
 
