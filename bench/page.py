@@ -57,10 +57,10 @@ def _introduction(options: Options, grown: Sequence[Grown], load: float) -> Iter
     ]
     yield _table(("", ""), rows)
     yield _paragraph(
-        "What such numbers mean. Absolute ones are those of this machine, on this day, with what else ran on it: a load average",
-        "near the number of cores or above makes everything slower. Compare ratios, and processor times (CPU), which suffer",
-        "least. Load generator, server and database share one machine, and nothing travels over a network. SQLite waits for",
-        "the disk at each commit (`synchronous=FULL`).",
+        "What such numbers mean. Absolute ones are those of this machine, on this day, with what else ran on it: a load",
+        "average near the number of cores or above makes everything slower. Compare ratios, and processor times (CPU), which",
+        "suffer least. Load generator, server and database share one machine, and nothing travels over a network. SQLite waits",
+        "for the disk at each commit (`synchronous=FULL`).",
         _durability(),
         "Processor time and memory are those of apiv3; PostgreSQL's own processes are not counted in them.",
     )

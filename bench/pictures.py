@@ -9,12 +9,13 @@ from html import escape
 WIDTH, HEIGHT = 720, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 560, 56, 336
 _STYLE = """
-  text { font: 13px sans-serif; fill: #24292f } .title { font-size: 16px; font-weight: bold }
+  text { font: 13px sans-serif; fill: #24292f; stroke: #ffffff; stroke-width: 4; paint-order: stroke }
+  .title { font-size: 16px; font-weight: bold }
   .back { fill: #ffffff } .grid { stroke: #d0d7de } .line { fill: none; stroke-width: 2.5 }
   .c0 { color: #0969da } .c1 { color: #bc4c00 } .c2 { color: #1a7f37 } .c3 { color: #8250df }
   .line, .dot { stroke: currentColor } .dot, .bar { fill: currentColor }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 } .back { fill: #0d1117 } .grid { stroke: #30363d }
+    text { fill: #e6edf3; stroke: #0d1117 } .back { fill: #0d1117 } .grid { stroke: #30363d }
     .c0 { color: #58a6ff } .c1 { color: #f0883e } .c2 { color: #3fb950 } .c3 { color: #bc8cff }
   }
 """
@@ -23,7 +24,7 @@ _STYLE = """
 def lines(title: str, x_label: str, y_label: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     """A line for each series of points, from 0 upwards; x is logarithmic."""
     xs = sorted({x for points in series.values() for x, _ in points})
-    scale = _Scale.for_values([y for points in series.values() for _, y in points])
+    scale = Scale.for_values([y for points in series.values() for _, y in points])
 
     def across(x: float) -> float:
         return _LEFT + 30 + (_RIGHT - _LEFT - 60) * math.log(x / xs[0]) / (math.log(xs[-1] / xs[0]) or 1)
@@ -43,7 +44,7 @@ def lines(title: str, x_label: str, y_label: str, series: Mapping[str, Sequence[
 def bars(title: str, x_label: str, y_label: str, groups: Mapping[str, Mapping[str, float]]) -> str:
     """A group of bars for each name, in it a bar for each series, with its value above."""
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
-    scale = _Scale.for_values([value for group in groups.values() for value in group.values()])
+    scale = Scale.for_values([value for group in groups.values() for value in group.values()])
     step = (_RIGHT - _LEFT) / len(groups)
     width = step * 0.8 / len(names)
 
@@ -61,14 +62,14 @@ def bars(title: str, x_label: str, y_label: str, groups: Mapping[str, Mapping[st
     return _picture(title, x_label, y_label, scale, [*drawn(), *_legend(names)])
 
 
-class _Scale:
+class Scale:
     """The upright axis, from 0 to a round number."""
 
     def __init__(self, step: float, steps: int) -> None:
         self.ticks = [step * number for number in range(steps + 1)]
 
     @classmethod
-    def for_values(cls, values: Sequence[float]) -> _Scale:
+    def for_values(cls, values: Sequence[float]) -> Scale:
         """The least number of round steps, at most six, that has room for all."""
         highest = max(values, default=0) or 1
         power = 10 ** math.floor(math.log10(highest / 6))
@@ -79,7 +80,7 @@ class _Scale:
         return _BOTTOM - (_BOTTOM - _TOP) * value / self.ticks[-1]
 
 
-def _picture(title: str, x_label: str, y_label: str, scale: _Scale, content: Sequence[str]) -> str:
+def _picture(title: str, x_label: str, y_label: str, scale: Scale, content: Sequence[str]) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="title">'
     middle = (_TOP + _BOTTOM) / 2
     frame = [
@@ -93,7 +94,7 @@ def _picture(title: str, x_label: str, y_label: str, scale: _Scale, content: Seq
     return "\n".join([head, *frame, *content, "</svg>", ""])
 
 
-def _grid(scale: _Scale) -> Iterator[str]:
+def _grid(scale: Scale) -> Iterator[str]:
     for tick in scale.ticks:
         y = scale.up(tick)
         yield f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
