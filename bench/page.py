@@ -89,6 +89,7 @@ def _growth(grown: Sequence[Grown]) -> Iterator[str]:
     yield _paragraph(
         "One request at a time, over one connection, on collections of three sizes, which are measured in turn. The time is",
         "that of the whole answer, as an app sees it; CPU is the processor time of the server for one request.",
+        "READ takes a thousand documents in turn, from all over the collection; after the first time they are in memory.",
         "A ratio near 1 against the smallest: it costs the same however much is stored.",
     )
     for each in grown:

@@ -175,18 +175,29 @@ class Cost:
 
 def run_command(installation: Installation, cpus: frozenset[int] | None, *arguments: str) -> Cost:
     """Run `apiv3` with these arguments to its end. Raises RuntimeError, with what it said, unless all went well."""
-    started, memory = time.perf_counter(), None
+    started = time.perf_counter()
     with (installation.folder / f"{arguments[0]}.log").open("w+b") as log:
         command = [sys.executable, "-m", "apiv3", *arguments]
         environment = installation.environment({})
         process = subprocess.Popen(command, cwd=installation.folder, env=environment, stdout=log, stderr=log)  # noqa: S603
-        pin(process.pid, cpus)
-        # The peak that wait4 tells counts the process that started this one as well.
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            memory = _memory(process.pid, "VmHWM") or memory
-            time.sleep(0.02)
-        process.returncode = os.waitstatus_to_exitcode(ended[1])
+        try:
+            pin(process.pid, cpus)
+            cpu, memory = _wait(process)
+        except BaseException:
+            process.kill()
+            raise
         if process.returncode:
             log.seek(0)
             raise RuntimeError(f"apiv3 {arguments[0]} failed:\n{log.read().decode(errors='replace')}")
-    return Cost(time.perf_counter() - started, ended[2].ru_utime + ended[2].ru_stime, memory)
+    return Cost(time.perf_counter() - started, cpu, memory)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[float, float | None]:
+    """The processor time and the peak memory of a process that has ended."""
+    memory = None
+    # The peak that wait4 tells counts the process that started this one as well.
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        memory = _memory(process.pid, "VmHWM") or memory
+        time.sleep(0.02)
+    process.returncode = os.waitstatus_to_exitcode(ended[1])
+    return ended[2].ru_utime + ended[2].ru_stime, memory
