@@ -33,7 +33,8 @@ def main() -> int:
     """Measure, print, and write down; the exit status says whether all answers were right."""
     options = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended
-    load_before, cpus = os.getloadavg()[0], Cpus.share()
+    cpus = Cpus.share()
+    conditions = page.Conditions(os.getloadavg()[0], cpus)
     pin(os.getpid(), cpus.load)  # and with it all that is started from here, but for what is pinned elsewhere
     results: list[Result] = []
     grown: list[growth.Grown] = []
@@ -49,7 +50,7 @@ def main() -> int:
         _say(f"scripts/bench: {error}")
         return 1
     if options.write:
-        page.write(options.write, options, results, grown, load_before)
+        page.write(options.write, options, results, grown, conditions)
     if options.json:
         options.json.write_bytes(orjson.dumps(report.data(results), option=orjson.OPT_INDENT_2))
     return 1 if any(result.failure for result in results) else 0

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import fill
+from typing import NamedTuple
 
 from bench import pictures, report
 from bench.growth import IN_ONE_REQUEST, Grown, Transfer
 from bench.measure import Series
 from bench.options import CONNECTIONS, Options
+from bench.processes import Cpus
 from bench.report import Result
 
 NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
@@ -31,31 +33,42 @@ SHORT = {"READ": "READ", "SEARCH": "SEARCH, newest", "FILTER": "SEARCH, type=sgv
 CELLS = ("documents", "median ms", "99 % within ms", "CPU µs")
 
 
-def write(folder: Path, options: Options, results: Sequence[Result], grown: Sequence[Grown], load: float) -> None:
-    """Write the page and its pictures. `load`: the machine's load average before the run."""
+class Conditions(NamedTuple):
+    """The load average before the run, and what runs on which core."""
+
+    load: float
+    cpus: Cpus
+
+
+def write(folder: Path, options: Options, results: Sequence[Result], grown: Sequence[Grown], conditions: Conditions) -> None:
+    """Write the page and its pictures. It says under which conditions the run began."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmarks.md").write_text(_page(options, results, grown, load))
+    (folder / "benchmarks.md").write_text(_page(options, results, grown, conditions))
     for each in grown:
         (folder / _growth_picture(each)).write_text(_growth_lines(each))
     (folder / "benchmarks-rates.svg").write_text(_rate_bars(grown))
 
 
-def _page(options: Options, results: Sequence[Result], grown: Sequence[Grown], load: float) -> str:
+def _page(options: Options, results: Sequence[Result], grown: Sequence[Grown], conditions: Conditions) -> str:
     return (
-        "\n\n".join([*_introduction(options, grown, load), *_first(options, results), *_growth(grown), *_rates(grown)]) + "\n"
+        "\n\n".join([*_introduction(options, grown, conditions), *_first(options, results), *_growth(grown), *_rates(grown)])
+        + "\n"
     )
 
 
-def _introduction(options: Options, grown: Sequence[Grown], load: float) -> Iterator[str]:
+def _introduction(options: Options, grown: Sequence[Grown], conditions: Conditions) -> Iterator[str]:
     yield "# Benchmarks"
     yield f"Written by `{options.command}`. Run it on your own machine: it overwrites this page and its pictures."
     rows = [
         ("date", f"{datetime.now(UTC):%Y-%m-%d}"),
         ("machine", _machine()),
-        ("load average before the run", f"{load:.1f}"),
+        ("load average before the run", f"{conditions.load:.1f}"),
+        ("pinned", str(conditions.cpus)),
         ("software", ", ".join(_software(grown))),
     ]
     yield _table(("", ""), rows)
+    if conditions.load > (os.cpu_count() or 1) / 2:
+        yield "**The machine was busy before this run began: these numbers are rough ones. Run it again on a quiet machine.**"
     yield _paragraph(
         "What such numbers mean. Absolute ones are those of this machine, on this day, with what else ran on it: a load",
         "average near the number of cores or above makes everything slower. Compare ratios, and processor times (CPU), which",

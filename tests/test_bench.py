@@ -113,7 +113,9 @@ def _servers(table: str) -> dict[str, list[str]]:
 def _growth(page: str) -> dict[str, list[str]]:
     """Request -> the sizes it was measured at."""
     found: dict[str, list[str]] = {}
-    for request, size in re.findall(r"^\| (.*?) ?\| ([\d,]+) \| [\d.]+ \| [\d.]+ \|", page, re.MULTILINE):
+    for request, size in re.findall(
+        r"^\| ((?:READ|SEARCH|HISTORY) .*?)? ?\| ([\d,]+) \| [\d.]+ \| [\d.]+ \|", page, re.MULTILINE
+    ):
         if request:
             name = f"{request.split()[0]}{' type=sgv' if 'type=sgv' in request else ''}"
             found[name] = []
