@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import httpx
 import orjson
 
-from bench import load, report
+from bench import growth, load, page, report
 from bench.documents import fill
 from bench.measure import Run, Series, interleaved
-from bench.operations import Client, record
+from bench.operations import Client, admin_token, record
 from bench.options import CONNECTIONS, OPERATIONS, SECURITY, Options, parse
 from bench.processes import Cpus, Installation, Server, pin
 from bench.report import Result
@@ -36,15 +34,23 @@ def main() -> int:
     options = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended
     cpus = Cpus.share()
+    conditions = page.Conditions(os.getloadavg()[0], cpus)
     pin(os.getpid(), cpus.load)  # and with it all that is started from here, but for what is pinned elsewhere
     results: list[Result] = []
+    grown: list[growth.Grown] = []
     try:
         with _load_generator(cpus) as run:
             for database in options.databases:
-                results += _measure_database(options, database, cpus, run)
+                with _databases(database, cpus) as (folder, new):
+                    results += _measure_database(options, database, folder, new("bench"), cpus, run)
+                    if options.write:
+                        _say(f"{database}: import, export, growth and bulk up to {options.sizes[-1]:,} documents")
+                        grown.append(growth.measure(options, database, folder, new, cpus, run))
     except (load.WrongAnswer, RuntimeError) as error:  # before anything could be measured
         _say(f"scripts/bench: {error}")
         return 1
+    if options.write:
+        page.write(options.write, options, results, grown, conditions)
     if options.json:
         options.json.write_bytes(orjson.dumps(report.data(results), option=orjson.OPT_INDENT_2))
     return 1 if any(result.failure for result in results) else 0
@@ -56,26 +62,30 @@ def _load_generator(cpus: Cpus) -> Iterator[Run]:
         yield lambda *arguments: pool.submit(load.run_round, *arguments).result()
 
 
-def _measure_database(options: Options, database: str, cpus: Cpus, run: Run) -> list[Result]:
-    _say(f"{database}: starting servers, storing {options.documents:,} documents")
+@contextmanager
+def _databases(database: str, cpus: Cpus) -> Iterator[tuple[Path, Callable[[str], str]]]:
+    """A folder, and what makes the URL of an empty database of a name; all is gone afterwards."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apiv3-bench-")))
-        url = _new_database(stack, database, folder, cpus)
+        if database == "sqlite":
+            yield folder, lambda name: f"sqlite:///{folder / name}.sqlite"
+            return
+        pin(os.getpid(), cpus.database)
+        try:
+            server = stack.enter_context(postgres_server())
+        finally:
+            pin(os.getpid(), cpus.load)
+        yield folder, lambda _name: stack.enter_context(server.database())
+
+
+def _measure_database(options: Options, database: str, folder: Path, url: str, cpus: Cpus, run: Run) -> list[Result]:
+    _say(f"{database}: starting servers, storing {options.documents:,} documents")
+    with ExitStack() as stack:
         bench = _Bench(stack, Installation.make(folder / "installation", url), options, cpus, run)
         results = [bench.measure(database, name) for name in options.operations]
     sys.stdout.write(f"{_title(database, options, cpus)}\n\n{report.table(results)}\n\n")
     sys.stdout.flush()
     return results
-
-
-def _new_database(stack: ExitStack, database: str, folder: Path, cpus: Cpus) -> str:
-    if database == "sqlite":
-        return f"sqlite:///{folder / 'apiv3.sqlite'}"
-    pin(os.getpid(), cpus.database)
-    try:
-        return stack.enter_context(stack.enter_context(postgres_server()).database())
-    finally:
-        pin(os.getpid(), cpus.load)
 
 
 def _title(database: str, options: Options, cpus: Cpus) -> str:
@@ -94,7 +104,7 @@ class _Bench:
         start = partial(Server, installation, cpus=cpus.server)
         self._ours = stack.enter_context(start(OURS))
         self._filled = fill(installation.url, options.documents)
-        self._client = Client(_token(self._ours, installation.api_secret), self._filled)
+        self._client = Client(admin_token(self._ours, installation.api_secret), self._filled)
         self._expected = {name: self._client.ask(self._ours.port, name) for name in OPERATIONS}
         answers = {name: record(response) for name, response in self._expected.items()}
         (installation.folder / "answers.json").write_bytes(orjson.dumps(answers))
@@ -131,19 +141,11 @@ class _Bench:
         sent = "READ" if operation == SECURITY else operation
         length = len(self._expected[sent].content)
         status = 201 if sent == "CREATE" else 200
-        requests = partial(self._client.requests, sent, status, length)
         parts = PAIRS if operation == SECURITY else 1
         seconds, rounds = self._options.seconds / parts, self._options.rounds * parts
-        return interleaved(self._run, self._servers(operation), requests, seconds, rounds)
-
-
-def _token(server: Server, api_secret: str) -> str:
-    """A JWT of the subject `admin`."""
-    base = f"http://127.0.0.1:{server.port}/api/v2/authorization"
-    digest = hashlib.sha1(api_secret.encode()).hexdigest()  # noqa: S324  (the wire's own)
-    subjects = httpx.get(f"{base}/subjects", headers={"api-secret": digest}, trust_env=False).json()
-    [admin] = [subject for subject in subjects if subject["name"] == "admin"]
-    return str(httpx.get(f"{base}/request/{admin['accessToken']}", trust_env=False).json()["token"])
+        return interleaved(
+            self._run, self._servers(operation), lambda _: self._client.requests(sent, status, length), seconds, rounds
+        )
 
 
 def _say(text: str) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import sqlite3
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import orjson
 
 from apiv3.model import timestamps
 from apiv3.storage.database import Database
@@ -18,6 +20,8 @@ COLLECTION = "entries"
 LIMIT = 100
 READ_IN_TURN = 1_000
 FIVE_MINUTES = 300_000
+FINGER_STICK = 50
+"""Every so many entries one that is no sgv."""
 
 
 def entry(identifier: str, date: int) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def entry(identifier: str, date: int) -> dict[str, Any]:
         "created_at": timestamps.iso(date),
         "app": "AndroidAPS",
         "device": "AndroidAPS-DexcomG6",
-        "type": "sgv",
+        "type": "mbg" if date // FIVE_MINUTES % FINGER_STICK == 0 else "sgv",
         "sgv": 100 + date // FIVE_MINUTES % 200,
         "direction": "Flat",
         "units": "mg",
@@ -38,6 +42,28 @@ def entry(identifier: str, date: int) -> dict[str, Any]:
         "unfiltered": 0,
         "rssi": 100,
     }
+
+
+def identifier(number: int) -> str:
+    return f"0b3ac5e2-77f1-5c9a-9d1e-{number:012x}"
+
+
+def sample(documents: int) -> tuple[str, ...]:
+    """Some identifiers, from all over the collection."""
+    return tuple(identifier(number) for number in range(0, documents, max(1, documents // READ_IN_TURN)))
+
+
+def _oldest(documents: int) -> int:
+    return int(time.time()) * 1000 - documents * FIVE_MINUTES
+
+
+def write(file: Path, documents: int) -> int:
+    """The same documents as a file, one on each line. Returns the date of the oldest."""
+    oldest = _oldest(documents)
+    with file.open("wb") as lines:
+        for number in range(documents):
+            lines.write(orjson.dumps(entry(identifier(number), oldest + number * FIVE_MINUTES)) + b"\n")
+    return oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +81,16 @@ def fill(url: str, documents: int) -> Filled:
 
 
 async def _fill(url: str, documents: int) -> Filled:
-    oldest = int(time.time()) * 1000 - documents * FIVE_MINUTES
-    identifiers = [f"0b3ac5e2-77f1-5c9a-9d1e-{number:012x}" for number in range(documents)]
+    oldest = _oldest(documents)
+    identifiers = [identifier(number) for number in range(documents)]
     database = Database(url)
     await database.connect()
     try:
         middle = await _store(DocumentTable(database), identifiers, oldest)
     finally:
         await database.disconnect()
-    await _tidy(url)
-    return Filled(tuple(identifiers[:: max(1, documents // READ_IN_TURN)]), middle, oldest)
+    await tidy(url)
+    return Filled(sample(documents), middle, oldest)
 
 
 async def _store(table: DocumentTable, identifiers: list[str], oldest: int) -> int:
@@ -80,7 +106,7 @@ async def _store(table: DocumentTable, identifiers: list[str], oldest: int) -> i
     return int(ticks[(len(ticks) - LIMIT) // 2])
 
 
-async def _tidy(url: str) -> None:
+async def tidy(url: str) -> None:
     """What the database would do by itself some time later, in the middle of a round."""
     if url.startswith("sqlite:"):
         with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:

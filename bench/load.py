@@ -40,6 +40,7 @@ class Requests:
     template: bytes = b""
     start: int = 0
     newest: int = 0
+    connections: int = CONNECTIONS
 
     def __iter__(self) -> Iterator[bytes]:
         if not self.template:
@@ -87,17 +88,18 @@ async def _run(port: int, requests: Requests, seconds: float) -> Sample:
 class _Round:
     def __init__(self, requests: Requests, seconds: float) -> None:
         self.seconds = seconds
+        self.connections = requests.connections
         self.requests = iter(requests)
         self.status_line = b"HTTP/1.1 %d " % requests.status
         self.length = requests.length
         self.latencies = array("d")
         self.deadline = 0.0
-        self._running = CONNECTIONS
+        self._running = requests.connections
         self._done = asyncio.get_running_loop().create_future()
 
     async def run(self, port: int) -> Sample:
         loop = asyncio.get_running_loop()
-        made = [await loop.create_connection(lambda: _Connection(self), "127.0.0.1", port) for _ in range(CONNECTIONS)]
+        made = [await loop.create_connection(lambda: _Connection(self), "127.0.0.1", port) for _ in range(self.connections)]
         started, busy = time.perf_counter(), time.process_time()
         self.deadline = started + self.seconds
         for _, connection in made:

@@ -72,15 +72,15 @@ def cpu_ratio(one: Series, other: Series) -> Ratio | None:
 
 
 def interleaved(
-    run: Run, servers: Sequence[Server], requests: Callable[[], Requests], seconds: float, rounds: int
+    run: Run, servers: Sequence[Server], requests: Callable[[Server], Requests], seconds: float, rounds: int
 ) -> list[Series]:
     """Measure servers in turn, first to last and in the next round last to first, after a short warm-up of each."""
     series = {server.name: Series(server.name) for server in servers}
     for server in servers:
-        run(server.port, requests(), seconds / 4)
+        run(server.port, requests(server), seconds / 4)
     for number in range(rounds):
         for server in servers if number % 2 == 0 else reversed(servers):
-            series[server.name].rounds.append(_round(run, server, requests(), seconds))
+            series[server.name].rounds.append(_round(run, server, requests(server), seconds))
     for server in servers:
         series[server.name].memory = server.memory
     return list(series.values())

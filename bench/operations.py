@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from email.utils import formatdate
 from itertools import count
@@ -12,6 +13,7 @@ import orjson
 
 from bench.documents import COLLECTION, LIMIT, Filled, entry
 from bench.load import Requests
+from bench.processes import Server
 
 PATH = f"/api/v3/{COLLECTION}"
 MOST_IN_A_ROUND = 10_000_000
@@ -39,6 +41,8 @@ class Client:
             return [f"{PATH}/{identifier}" for identifier in self._filled.identifiers]
         if operation == "SEARCH":
             return [f"{PATH}?sort$desc=date&limit={LIMIT}"]
+        if operation == "FILTER":
+            return [f"{PATH}?type=sgv&sort$desc=date&limit={LIMIT}"]
         if operation == "HISTORY":
             return [f"{PATH}/history/{self._filled.middle}?limit={LIMIT}"]
         return ["/api/v3/status"]
@@ -75,6 +79,15 @@ _IDENTIFIER = "5d1c7f7e-2f0a-5d43-%017d"
 
 def _identifier(number: int) -> str:
     return _IDENTIFIER % number
+
+
+def admin_token(server: Server, api_secret: str) -> str:
+    """A JWT of the subject `admin`."""
+    base = f"http://127.0.0.1:{server.port}/api/v2/authorization"
+    digest = hashlib.sha1(api_secret.encode()).hexdigest()  # noqa: S324  (the wire's own)
+    subjects = httpx.get(f"{base}/subjects", headers={"api-secret": digest}, trust_env=False).json()
+    [admin] = [subject for subject in subjects if subject["name"] == "admin"]
+    return str(httpx.get(f"{base}/request/{admin['accessToken']}", trust_env=False).json()["token"])
 
 
 def record(response: httpx.Response) -> dict[str, Any]:

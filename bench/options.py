@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 OPERATIONS = ("READ", "SEARCH", "HISTORY", "CREATE", "STATUS")
 SECURITY = "SECURITY"
 CONNECTIONS = 16
-QUICK_SECONDS, QUICK_ROUNDS, QUICK_DOCUMENTS = 0.2, 3, 2_000
+QUICK_SECONDS, QUICK_ROUNDS, QUICK_DOCUMENTS, QUICK_LARGEST = 0.2, 3, 2_000, 25_000
 
 _DESCRIPTION = f"""\
 Measures real servers over {CONNECTIONS} keep-alive connections on loopback, each operation against two ceilings.
@@ -24,6 +26,9 @@ Measures real servers over {CONNECTIONS} keep-alive connections on loopback, eac
 
 apiv3 runs as `apiv3 serve` with its default settings and its access log on, written to a file.
 """
+
+_WRITE = """measure growth and the rates of import, export and bulk as well, and write benchmarks.md with its pictures into
+    FOLDER (docs)"""
 
 _EPILOG = """\
 How to read the table:
@@ -47,7 +52,7 @@ with two cores it shares that of the load generator.
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to measure. `seconds`: the length of a round."""
+    """What to measure. `seconds`: the length of a round; `sizes`: those of the collections that grow."""
 
     databases: tuple[str, ...]
     operations: tuple[str, ...]
@@ -55,19 +60,27 @@ class Options:
     rounds: int
     documents: int
     json: Path | None
+    write: Path | None = None
+    sizes: tuple[int, ...] = ()
+    command: str = "scripts/bench"
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line; ends the program, with a message, when they are wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     given = _parser().parse_args(arguments)
-    quick = given.quick
+    quick, write = given.quick, given.write
+    largest = given.largest or (QUICK_LARGEST if quick else 1_000_000)
     return Options(
         databases=("sqlite", "postgres") if given.database == "both" else (given.database.removesuffix("ql"),),
         operations=given.only,
-        seconds=given.seconds or (QUICK_SECONDS if quick else 2.0),
+        seconds=given.seconds or (QUICK_SECONDS if quick else 1.0 if write else 2.0),
         rounds=given.rounds or (QUICK_ROUNDS if quick else 5),
         documents=given.documents or (QUICK_DOCUMENTS if quick else 20_000),
         json=given.json,
+        write=write,
+        sizes=(largest // 100, largest // 10, largest),
+        command=shlex.join(["scripts/bench", *(each for each in arguments if each != str(write))]),
     )
 
 
@@ -76,12 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("scripts/bench", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form)
     choices = ["sqlite", "postgres", "postgresql", "both"]
     parser.add_argument("--quick", action="store_true", help="short rounds and few documents, to see that everything works")
-    parser.add_argument("--seconds", type=_seconds, help="length of a round (2)")
+    parser.add_argument("--seconds", type=_seconds, help="length of a round (2; 1 with --write)")
     parser.add_argument("--rounds", type=_count, help="rounds of each server and operation (5)")
     parser.add_argument("--documents", type=_documents, help="documents in the collection (20000)")
     parser.add_argument("--database", choices=choices, default="both", help="which database (both)")
     parser.add_argument("--only", type=_names, default=(*OPERATIONS, SECURITY), help="operations, such as READ,SEARCH")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE too")
+    parser.add_argument("--write", type=Path, nargs="?", const=Path("docs"), metavar="FOLDER", help=_WRITE)
+    parser.add_argument("--largest", type=_largest, help="with --write: documents in the largest collection (1000000)")
     return parser
 
 
@@ -103,6 +118,13 @@ def _documents(text: str) -> int:
     value = int(text)
     if not 250 <= value <= 2_000_000:
         raise argparse.ArgumentTypeError("250 to 2000000")
+    return value
+
+
+def _largest(text: str) -> int:
+    value = int(text)
+    if not 25_000 <= value <= 10_000_000:
+        raise argparse.ArgumentTypeError("25000 to 10000000")
     return value
 
 

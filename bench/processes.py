@@ -147,9 +147,57 @@ class Server:
     @property
     def memory(self) -> float | None:
         """Resident memory in MB; None where the system does not tell."""
+        return _memory(self.pid, "VmRSS")
+
+    @property
+    def peak_memory(self) -> float | None:
+        """The most that it was so far."""
+        return _memory(self.pid, "VmHWM")
+
+
+def _memory(pid: int, name: str) -> float | None:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    found = re.search(rf"{name}:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a program took: seconds, seconds of processor time, and the most resident memory (MB) where the system tells."""
+
+    seconds: float
+    cpu: float | None
+    memory: float | None
+
+
+def run_command(installation: Installation, cpus: frozenset[int] | None, *arguments: str) -> Cost:
+    """Run `apiv3` with these arguments to its end. Raises RuntimeError, with what it said, unless all went well."""
+    started = time.perf_counter()
+    with (installation.folder / f"{arguments[0]}.log").open("w+b") as log:
+        command = [sys.executable, "-m", "apiv3", *arguments]
+        environment = installation.environment({})
+        process = subprocess.Popen(command, cwd=installation.folder, env=environment, stdout=log, stderr=log)  # noqa: S603
         try:
-            status = Path(f"/proc/{self.pid}/status").read_text()
-        except OSError:
-            return None
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        return int(found[1]) / 1024 if found else None
+            pin(process.pid, cpus)
+            cpu, memory = _wait(process)
+        except BaseException:
+            process.kill()
+            raise
+        if process.returncode:
+            log.seek(0)
+            raise RuntimeError(f"apiv3 {arguments[0]} failed:\n{log.read().decode(errors='replace')}")
+    return Cost(time.perf_counter() - started, cpu, memory)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[float, float | None]:
+    """The processor time and the peak memory of a process that has ended."""
+    memory = None
+    # The peak that wait4 tells counts the process that started this one as well.
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        memory = _memory(process.pid, "VmHWM") or memory
+        time.sleep(0.02)
+    process.returncode = os.waitstatus_to_exitcode(ended[1])
+    return ended[2].ru_utime + ended[2].ru_stime, memory

@@ -1,14 +1,21 @@
 """scripts/bench measures what it says that it measures. How fast anything is is not tested: machines differ."""
 
 import json
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
+from bench import pictures
 from tests.support.processes import clean_environment
 
 ROOT = Path(__file__).parents[1]
 QUICKEST = ["--seconds", "0.1", "--rounds", "1", "--documents", "500"]
+SVG = "{http://www.w3.org/2000/svg}"
+SIZES = [250, 2_500, 25_000]
 CEILINGS = ["apiv3", "bare ASGI", "bare SQL"]
 EXPECTED = {
     "READ": CEILINGS,
@@ -36,6 +43,45 @@ def test_only_what_is_asked_for_is_measured(tmp_path: Path) -> None:
     assert _servers(done.stdout) == {"STATUS": EXPECTED["STATUS"]}
 
 
+def test_the_page_has_all_tables_and_its_pictures(database: str, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    done = _bench(*QUICKEST, "--quick", "--database", database, "--only", "READ,STATUS", "--write", str(folder))
+    assert done.returncode == 0, done.stderr
+    page = (folder / "benchmarks.md").read_text()
+    assert "`scripts/bench --seconds 0.1 --rounds 1 --documents 500 --quick" in page
+    assert str(tmp_path) not in page
+    assert _growth(page) == {name: ["250", "2,500", "25,000"] for name in ("READ", "SEARCH", "SEARCH type=sgv", "HISTORY")}
+    assert _transfers(page) == [*[("import", size) for size in SIZES], *[("export", size) for size in SIZES], ("bulk", 1000)]
+    pictures = re.findall(r"!\[.+\]\((.+)\)", page)
+    assert pictures == [f"benchmarks-growth-{database}.svg", "benchmarks-rates.svg"]
+    assert {each.name for each in folder.iterdir()} == {"benchmarks.md", *pictures}
+    growth, rates = (ET.parse(folder / name).getroot() for name in pictures)
+    assert [len(each.attrib["points"].split()) for each in growth.iter(f"{SVG}polyline")] == [3, 3, 3, 3]
+    assert {"documents in the collection", "median, ms", "25,000", "READ"} <= _texts(growth)
+    assert {"documents/s", "import", "export", "bulk"} <= _texts(rates)
+
+
+def test_the_page_of_the_documentation_is_one_of_these() -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text()
+    assert set(_growth(page)) == {"READ", "SEARCH", "SEARCH type=sgv", "HISTORY"}
+    for name in re.findall(r"!\[.+\]\((.+)\)", page):
+        assert ET.parse(ROOT / "docs" / name).getroot().tag == f"{SVG}svg"
+
+
+@pytest.mark.parametrize("values", [[0.0], [0.004, 0.09], [1.0, 6.0], [999_999.0], [60.0, 61.0]])
+def test_an_axis_has_room_for_all_values_and_few_lines(values: list[float]) -> None:
+    scale = pictures.Scale.for_values(values)
+    assert scale.ticks[0] == 0
+    assert scale.ticks[-1] >= max(values)
+    assert 2 <= len(scale.ticks) <= 7
+
+
+def test_a_collection_too_small_to_have_a_hundredth_is_refused() -> None:
+    done = _bench("--write", "--largest", "100")
+    assert done.returncode == 2
+    assert "25000 to 10000000" in done.stderr
+
+
 def test_help_says_what_is_measured_and_how_to_read_it() -> None:
     text = _bench("--help").stdout
     assert all(name in text for name in [*EXPECTED, *CEILINGS])
@@ -49,7 +95,7 @@ def test_an_operation_that_is_none_is_refused() -> None:
 
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bench", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=600, check=False)
 
 
 def _servers(table: str) -> dict[str, list[str]]:
@@ -62,3 +108,25 @@ def _servers(table: str) -> dict[str, list[str]]:
         if server:
             found[list(found)[-1]].append(server)
     return found
+
+
+def _growth(page: str) -> dict[str, list[str]]:
+    """Request -> the sizes it was measured at."""
+    found: dict[str, list[str]] = {}
+    for request, size in re.findall(
+        r"^\| ((?:READ|SEARCH|HISTORY) .*?)? ?\| ([\d,]+) \| [\d.]+ \| [\d.]+ \|", page, re.MULTILINE
+    ):
+        if request:
+            name = f"{request.split()[0]}{' type=sgv' if 'type=sgv' in request else ''}"
+            found[name] = []
+        found[name].append(size)
+    return found
+
+
+def _transfers(page: str) -> list[tuple[str, int]]:
+    rows = re.findall(r"^\| (import|export|bulk), \w+ \| ([\d,]+) \| [\d,]+ \|", page, re.MULTILINE)
+    return [(name, int(size.replace(",", ""))) for name, size in rows]
+
+
+def _texts(picture: ET.Element) -> set[str]:
+    return {each.text or "" for each in picture.iter(f"{SVG}text")}

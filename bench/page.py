@@ -1,0 +1,218 @@
+"""docs/benchmarks.md and its pictures: what was measured, on what, and what it says."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from textwrap import fill
+from typing import NamedTuple
+
+from bench import pictures, report
+from bench.growth import IN_ONE_REQUEST, Grown, Transfer
+from bench.measure import Series
+from bench.options import CONNECTIONS, Options
+from bench.processes import Cpus
+from bench.report import Result
+
+NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+REQUIRED = 20_000
+"""Documents a second that an import into SQLite shall reach."""
+ASKED = {
+    "READ": "READ `/entries/{identifier}`",
+    "SEARCH": "SEARCH `/entries?sort$desc=date&limit=100`",
+    "FILTER": "SEARCH `/entries?type=sgv&sort$desc=date&limit=100`",
+    "HISTORY": "HISTORY `/entries/history/{since}?limit=100`",
+}
+SHORT = {"READ": "READ", "SEARCH": "SEARCH, newest", "FILTER": "SEARCH, type=sgv", "HISTORY": "HISTORY"}
+CELLS = ("documents", "median ms", "99 % within ms", "CPU µs")
+
+
+class Conditions(NamedTuple):
+    """The load average before the run, and what runs on which core."""
+
+    load: float
+    cpus: Cpus
+
+
+def write(folder: Path, options: Options, results: Sequence[Result], grown: Sequence[Grown], conditions: Conditions) -> None:
+    """Write the page and its pictures. It says under which conditions the run began."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "benchmarks.md").write_text(_page(options, results, grown, conditions))
+    for each in grown:
+        (folder / _growth_picture(each)).write_text(_growth_lines(each))
+    (folder / "benchmarks-rates.svg").write_text(_rate_bars(grown))
+
+
+def _page(options: Options, results: Sequence[Result], grown: Sequence[Grown], conditions: Conditions) -> str:
+    return (
+        "\n\n".join([*_introduction(options, grown, conditions), *_first(options, results), *_growth(grown), *_rates(grown)])
+        + "\n"
+    )
+
+
+def _introduction(options: Options, grown: Sequence[Grown], conditions: Conditions) -> Iterator[str]:
+    yield "# Benchmarks"
+    yield f"Written by `{options.command}`. Run it on your own machine: it overwrites this page and its pictures."
+    rows = [
+        ("date", f"{datetime.now(UTC):%Y-%m-%d}"),
+        ("machine", _machine()),
+        ("load average before the run", f"{conditions.load:.1f}"),
+        ("pinned", str(conditions.cpus)),
+        ("software", ", ".join(_software(grown))),
+    ]
+    yield _table(("", ""), rows)
+    if conditions.load > (os.cpu_count() or 1) / 2:
+        yield "**The machine was busy before this run began: these numbers are rough ones. Run it again on a quiet machine.**"
+    yield _paragraph(
+        "What such numbers mean. Absolute ones are those of this machine, on this day, with what else ran on it: a load",
+        "average near the number of cores or above makes everything slower. Compare ratios, and processor times (CPU), which",
+        "suffer least. Load generator, server and database share one machine, and nothing travels over a network. SQLite waits",
+        "for the disk at each commit (`synchronous=FULL`).",
+        _durability(),
+        "Processor time and memory are those of apiv3; PostgreSQL's own processes are not counted in them.",
+    )
+
+
+def _durability() -> str:
+    if "TEST_DATABASE_URL" in os.environ:
+        return "PostgreSQL is the one of `TEST_DATABASE_URL`, as it is configured."
+    return "PostgreSQL is that of the tests and does not (`fsync=off`): do not compare how fast the two write."
+
+
+def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
+    yield "## Against the ceilings"
+    yield _paragraph(
+        f"Requests over {CONNECTIONS} connections on {options.documents:,} entries; rounds: {options.rounds} of",
+        f"{options.seconds:g} s for each server. *Bare ASGI* answers the same bytes from memory, *bare SQL* runs the same",
+        "statements and checks nothing. `scripts/bench --help` says how to read the columns.",
+    )
+    for database in options.databases:
+        yield f"### {NAMES[database]}"
+        yield f"```\n{report.table([each for each in results if each.database == database])}\n```"
+
+
+def _growth(grown: Sequence[Grown]) -> Iterator[str]:
+    yield "## As the collection grows"
+    yield _paragraph(
+        "One request at a time, over one connection, on collections of three sizes, which are measured in turn. The time is",
+        "that of the whole answer, as an app sees it; CPU is the processor time of the server for one request.",
+        "READ takes a thousand documents in turn, from all over the collection; after the first time they are in memory.",
+        "A ratio near 1 against the smallest: it costs the same however much is stored.",
+    )
+    for each in grown:
+        yield f"### Growth on {NAMES[each.database]}"
+        yield f"![Answer time over the size of the collection, {NAMES[each.database]}]({_growth_picture(each)})"
+        yield _table(
+            ("request", *CELLS, "against the smallest"), [row for result in each.growth for row in _growth_rows(result)]
+        )
+
+
+def _growth_rows(result: Result) -> Iterator[tuple[str, ...]]:
+    smallest = result.series[0]
+    for series in result.series:
+        times = (f"{_median(series):.2f}", f"{series.percentile(0.99) * 1e3:.2f}", _number(series.cpu, 1e6))
+        first = series is smallest
+        yield (
+            ASKED[result.operation] if first else "",
+            series.server,
+            *times,
+            "" if first else f"{_median(series) / _median(smallest):.2f}",
+        )
+
+
+def _median(series: Series) -> float:
+    """Milliseconds."""
+    return series.percentile(0.5) * 1e3
+
+
+def _rates(grown: Sequence[Grown]) -> Iterator[str]:
+    yield "## In and out"
+    yield _paragraph(
+        "`apiv3 import` of NDJSON into an empty collection and `apiv3 export` to NDJSON: the whole command, its start",
+        "included, which is most of it where documents are few.",
+        f"Bulk: `POST /api/v3/entries/bulk` with {IN_ONE_REQUEST} new documents in each request, one request after the",
+        "other. *At most* is the reciprocal of the processor time: what one core would do if it never had to wait.",
+    )
+    yield "![Documents a second: import, export, bulk](benchmarks-rates.svg)"
+    heads = ("", "documents", "documents/s", "CPU µs for each", "at most/s", "peak memory MB")
+    yield _table(heads, [row for each in grown for row in _rate_rows(each)])
+    for each in grown:
+        if each.database == "sqlite":
+            yield _requirement(_largest(each, "import"))
+
+
+def _rate_rows(grown: Grown) -> Iterator[tuple[str, ...]]:
+    for each in sorted(grown.transfers, key=lambda transfer: ("import", "export", "bulk").index(transfer.name)):
+        cpu = each.cost.cpu and each.cost.cpu / each.documents
+        most = f"{1 / cpu:,.0f}" if cpu else "-"
+        costs = (f"{each.rate:,.0f}", _number(cpu, 1e6), most, _number(each.cost.memory, 1))
+        yield (f"{each.name}, {NAMES[grown.database]}", f"{each.documents:,}", *costs)
+
+
+def _requirement(transfer: Transfer) -> str:
+    verdict = "reached" if transfer.rate >= REQUIRED else "not reached"
+    cpu = transfer.cost.cpu
+    alone = f"Its processor time alone would allow {transfer.documents / cpu:,.0f}." if cpu else ""
+    return _paragraph(
+        f"Wanted are {REQUIRED:,} documents a second imported into SQLite. This run, with {transfer.documents:,}:",
+        f"{transfer.rate:,.0f} a second, {verdict}. {alone}",
+    )
+
+
+def _largest(grown: Grown, name: str) -> Transfer:
+    return max((each for each in grown.transfers if each.name == name), key=lambda each: each.documents)
+
+
+def _growth_picture(grown: Grown) -> str:
+    return f"benchmarks-growth-{grown.database}.svg"
+
+
+def _growth_lines(grown: Grown) -> str:
+    points = {
+        SHORT[each.operation]: [(float(series.server.replace(",", "")), _median(series)) for series in each.series]
+        for each in grown.growth
+    }
+    return pictures.lines(f"Time of an answer, {NAMES[grown.database]}", "documents in the collection", "median, ms", points)
+
+
+def _rate_bars(grown: Sequence[Grown]) -> str:
+    groups: Mapping[str, Mapping[str, float]] = {
+        name: {NAMES[each.database]: _largest(each, name).rate for each in grown} for name in ("import", "export", "bulk")
+    }
+    return pictures.bars("Documents in and out", "the largest collection; bulk: 500 in each request", "documents/s", groups)
+
+
+def _machine() -> str:
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        if found := re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()):
+            return found[1]
+    return platform.processor() or "unknown processor"
+
+
+def _software(grown: Sequence[Grown]) -> Iterator[str]:
+    yield f"apiv3 {version('apiv3')}"
+    yield f"{platform.python_implementation()} {platform.python_version()}"
+    yield from (f"{name} {version(name)}" for name in ("uvicorn", "uvloop", "asyncpg"))
+    yield from (each.version for each in grown)
+
+
+def _number(value: float | None, factor: float) -> str:
+    return "-" if value is None else f"{value * factor:.0f}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows))
+
+
+def _paragraph(*parts: str) -> str:
+    return fill(" ".join(parts), 120, break_long_words=False, break_on_hyphens=False)
