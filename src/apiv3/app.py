@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
+from apiv3.live.alarm import NAME as ALARM
+from apiv3.live.alarm import Alarms
+from apiv3.live.audience import Audience
+from apiv3.live.connections import Lobby, Namespace
+from apiv3.live.engine import Engine
+from apiv3.live.sessions import Rules as SessionRules
+from apiv3.live.workers import FOLDER, Workers
 from apiv3.model import collections
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
@@ -30,6 +40,7 @@ from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.bodies import Limits
 from apiv3.web.collections import Documents
+from apiv3.web.live import SocketIo
 from apiv3.web.pages import Pages
 from apiv3.web.routes import routes
 from apiv3.web.routing import Route, demanded
@@ -58,7 +69,15 @@ class Installation:
             AccessTokenVerifier(self.policies),
         )
         self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), self.policies)
+        self.alarms = Alarms(self._audience(), _acknowledge)
+        namespaces: Mapping[str, Namespace] = {"/": Lobby(), ALARM: self.alarms}
+        self.engine = Engine(session_rules(settings), settings.api3_live_connections, namespaces)
+        folder = os.environ.get(FOLDER)
+        self.workers = Workers(self.engine, Path(folder) if folder else None)
         self.access_log = AccessLog() if settings.access_log else AccessLog(None)
+
+    def _audience(self) -> Audience:
+        return Audience(self.authenticator, self.policies, enabled=self.settings.api3_security_enable)
 
     def gate(self) -> Gate:
         settings = self.settings
@@ -85,13 +104,19 @@ class Installation:
             Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),
+            self._live(),
             Pages(lambda: table),
         )
         return table
 
+    def _live(self) -> SocketIo:
+        settings = self.settings
+        most, patience = settings.api3_live_connections, settings.api3_request_timeout
+        return SocketIo(self.engine, self.workers, settings.cors_origins, most, patience)
+
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Connected, up to date with the policy, and with the background work going on."""
+    async def running(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Connected, up to date with the policy, and with the background work going on. Yields how to end what waits."""
         await self.database.connect()
         try:
             await self.documents.prepare(tuple(self.collections))
@@ -99,7 +124,8 @@ class Installation:
             self._check_default_roles()
             pruning = Pruning(self.documents, self.settings.api3_autoprune)
             tasks = [asyncio.create_task(work) for work in (self.policies.follow(), pruning.run())]
-            yield
+            async with self.workers.listening():
+                yield {"end": self.engine.close}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,6 +138,14 @@ class Installation:
         for name in self.settings.auth_default_roles:
             if name not in self.policies.current.roles:
                 _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
+
+
+async def _acknowledge(level: int, group: str, silence: int) -> None:
+    """No alarms are raised yet, so there is nothing to silence."""
+
+
+def session_rules(settings: Settings) -> SessionRules:
+    return SessionRules(settings.api3_live_ping_interval, 20, 4 * 1_048_576, settings.api3_request_timeout)
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -26,7 +26,7 @@ _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY)
 
 def common_headers(call: Call) -> Headers:
     """What every answer to this call carries."""
-    base = _API if call.path.startswith(b"/api/") else _PAGE
+    base = _API if call.path.startswith((b"/api/", b"/socket.io")) else _PAGE
     encrypted = call.secure and (call.scope["scheme"] == "https" or b"x-forwarded-proto" in call.headers)
     secure = (HSTS,) if encrypted else ()
     return (*base, *secure, (b"x-request-id", call.id.encode()))

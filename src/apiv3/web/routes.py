@@ -16,6 +16,7 @@ from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.collections import Documents
 from apiv3.web.formats import Format
+from apiv3.web.live import SocketIo
 from apiv3.web.pages import Pages
 from apiv3.web.routing import Route
 from apiv3.web.service import Service
@@ -32,6 +33,7 @@ def routes(
     authorization: Authorization,
     subjects: Subjects,
     roles: Roles,
+    live: SocketIo,
     pages: Pages,
 ) -> Iterator[Route]:
     """All of them."""
@@ -54,6 +56,9 @@ def routes(
     yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"))
     yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"))
     yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"))
+
+    yield Route("GET", "/socket.io", live.poll, PUBLIC, waits=True, talk=live.talk)
+    yield Route("POST", "/socket.io", live.post, PUBLIC)
 
     yield Route("GET", "/", pages.welcome, PUBLIC)
 

@@ -9,18 +9,22 @@ from functools import partial
 from apiv3.security.calls import Call
 from apiv3.security.gate import Access
 from apiv3.web.responses import Answer
+from apiv3.web.websockets import WebSocket
 
 Handler = Callable[[Call], Awaitable[Answer]]
+Talk = Callable[[Call, WebSocket], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one URL."""
+    """One method of one URL. `waits`: its requests may stay for long, and are counted elsewhere. `talk`: takes websockets."""
 
     method: str
     path: str
     handler: Handler
     access: Access
+    waits: bool = False
+    talk: Talk | None = None
 
     @property
     def summary(self) -> str:

@@ -1,0 +1,1 @@
+"""Changes out: what is stored reaches whoever listens."""
