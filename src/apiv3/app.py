@@ -15,9 +15,13 @@ from pydantic import SecretStr
 from apiv3.live.alarm import NAME as ALARM
 from apiv3.live.alarm import Alarms
 from apiv3.live.audience import Audience
+from apiv3.live.bells import Bells
 from apiv3.live.connections import Lobby, Namespace
 from apiv3.live.engine import Engine
+from apiv3.live.feed import Feed
 from apiv3.live.sessions import Rules as SessionRules
+from apiv3.live.storage import NAME as STORAGE
+from apiv3.live.storage import Storage
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.model import collections
 from apiv3.operations.pruning import Pruning
@@ -58,6 +62,9 @@ class Installation:
         self.limits = Limits(settings.api3_max_body, settings.api3_request_timeout)
         self.database = Database(settings.database)
         self.documents = DocumentTable(self.database)
+        bells = Bells(self.database.watch)
+        self.documents.on_write.append(bells.ring)
+        self.feed = Feed(self.documents, bells, self.collections)
         policy_table = PolicyTable(self.database)
         api_secret, jwt_key = _text(settings.api_secret), _text(settings.jwt_key)
         self.policies = Policies(policy_table, api_secret, settings.auth_default_roles)
@@ -70,7 +77,8 @@ class Installation:
         )
         self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), self.policies)
         self.alarms = Alarms(self._audience(), _acknowledge)
-        namespaces: Mapping[str, Namespace] = {"/": Lobby(), ALARM: self.alarms}
+        storage = Storage(self._audience(), self.feed, self.collections)
+        namespaces: Mapping[str, Namespace] = {"/": Lobby(), STORAGE: storage, ALARM: self.alarms}
         self.engine = Engine(session_rules(settings), settings.api3_live_connections, namespaces)
         folder = os.environ.get(FOLDER)
         self.workers = Workers(self.engine, Path(folder) if folder else None)

@@ -198,6 +198,8 @@ OTHERS: dict[str, Ask] = {
     "READ": lambda store: store.get("entries", "id-77"),
     "HISTORY": lambda store: store.history("entries", DATE + 10**9, 100),
     "HISTORY from the beginning": lambda store: store.history("entries", 0, 1000),
+    "the clock": lambda store: store.clock("entries"),
+    "old tombstones": lambda store: store.forget("entries", DATE + 10**9, 100),
     "LASTMODIFIED": lambda store: store.last_modified({"entries": "date", "treatments": "created_at"}),
 }
 
@@ -208,6 +210,16 @@ async def test_everything_else(explained: Explained, name: str) -> None:
     assert explained.plans
     for plan in explained.plans:
         assert_indexed(plan)
+
+
+@pytest.mark.parametrize("since", [0, DATE + 10**9])
+async def test_changes(explained: Explained, since: int) -> None:
+    """Two indexes are merged; SQLite sorts what it took from each, which is a page at the most."""
+    assert len(await _store(explained).changes("entries", since, 200)) == 200
+    [plan] = explained.plans
+    assert not re.search(r"SCAN (documents|tombstones)|Seq Scan|(^|-> +)Sort|Bitmap", plan), plan
+    assert re.search(r"USING INDEX documents_srv_modified|Index Scan using documents_srv_modified", plan), plan
+    assert re.search(r"SEARCH tombstones USING INDEX|Index Scan using tombstones_pkey", plan), plan
 
 
 @pytest.mark.parametrize("collection", ["entries", "treatments"])

@@ -5,13 +5,14 @@ Every method raises `StorageUnavailable` when the database is down, locked or fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from apiv3.model.changes import Change, Clock
 from apiv3.model.documents import Document
 from apiv3.model.identity import Role, Subject
 from apiv3.model.queries import Query
@@ -60,7 +61,8 @@ class DocumentWriter(Protocol):
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None: ...
 
-    async def remove(self, stored: Stored) -> None: ...
+    async def remove(self, stored: Stored) -> None:
+        """Remove a document for good; it leaves a tombstone. So does an identifier that `replace` changes."""
 
 
 class DocumentStore(Protocol):
@@ -80,8 +82,26 @@ class DocumentStore(Protocol):
     async def prune(self, collection: str, before: int, limit: int) -> int:
         """Remove up to `limit` documents older than `before` (ms); returns how many were removed."""
 
+    async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:
+        """What happened after `since` (ms, exclusive) in the order of the commits, removals included; at most `limit`."""
+
+    async def clock(self, collection: str) -> Clock:
+        """How far the collection is. Asked after `changes`, it says whether anything before them had been forgotten."""
+
+    async def forget(self, collection: str, before: int, limit: int) -> int:
+        """Throw away up to `limit` tombstones older than `before` (ms); returns how many those were."""
+
     async def version(self) -> tuple[str, str]:
         """The database's name and version."""
+
+
+Ring = Callable[[str | None], None]
+"""Takes the name of a collection that may have changed; None: any of them may have."""
+Watch = Callable[[Ring], Coroutine[Any, Any, None]]
+"""Rings, until it is cancelled, whenever another process may have written to the database; now and then in vain.
+
+It outlives the database's absences. It may miss something only while it is not connected, and rings for that afterwards.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from databases.interfaces import ConnectionBackend, DatabaseBackend
 
 from apiv3.model.errors import StorageUnavailable
+from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import Dialect
 
 Row = Sequence[Any]
@@ -44,6 +45,8 @@ class Driver(Protocol):
     def stream(self, connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]: ...
 
     def is_unavailable(self, error: BaseException) -> bool: ...
+
+    async def watch(self, backend: Any, ring: Ring) -> None: ...
 
 
 class Database:
@@ -100,6 +103,10 @@ class Database:
             connection.transaction(),
         ):
             yield connection
+
+    async def watch(self, ring: Ring) -> None:
+        """Ring whenever another process may have written to the database; see `contracts.Watch`."""
+        await self._driver.watch(self._backend, ring)
 
     async def stream(self, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
         """The rows of a query of any size or cost, a chunk at a time, in constant memory.

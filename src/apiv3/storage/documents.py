@@ -7,7 +7,7 @@ writers of a collection queue up there, the numbers follow the order of the comm
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import orjson
 from apiv3.model import timestamps
 from apiv3.model.documents import Document, is_valid
 from apiv3.model.queries import Filter, Query, Sort
+from apiv3.storage.changes import BURY, ChangeLog
 from apiv3.storage.contracts import Page, Stored
 from apiv3.storage.database import Connection, Database, Row
 from apiv3.storage.dialects import Dialect
@@ -25,7 +26,7 @@ _STORED = "id, identifier, body, srv_modified, valid, identified"
 _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?"
 _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{column}} = ? AND NOT identified ORDER BY id"
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
-_TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last"
+_TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last{bell}"
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
 _ADD_CLOCK = "INSERT INTO clocks (name, last) VALUES (?, 0) ON CONFLICT (name) DO NOTHING"
 _COLUMNS = (
@@ -54,11 +55,12 @@ LONGEST_INDEXED = 200
 """Characters of `type` and `eventType` in their columns: PostgreSQL takes up to 2,700 bytes into a row of an index."""
 
 
-class DocumentTable:
-    """The DocumentStore of both databases."""
+class DocumentTable(ChangeLog):
+    """The DocumentStore of both databases. `on_write`: is told of each collection that was written to, after the commit."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
+        self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
         self._get, self._history = self._dialect.sql(_GET), self._dialect.sql(_HISTORY)
 
@@ -111,11 +113,15 @@ class DocumentTable:
 
     @asynccontextmanager
     async def writing(self, collection: str) -> AsyncIterator[Writer]:
-        async with self._database.transaction(collection) as connection:
-            writer = Writer(connection, self._dialect, collection)
-            await writer.begin()
-            yield writer
-            await writer.end()
+        try:
+            async with self._database.transaction(collection) as connection:
+                writer = Writer(connection, self._dialect, collection)
+                await writer.begin()
+                yield writer
+                await writer.end()
+        finally:  # also when the caller went away during the commit
+            for tell in self.on_write:
+                tell(collection)
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
         async with self.writing(collection) as writer:
@@ -135,8 +141,8 @@ class Writer:
 
     async def begin(self) -> None:
         """Take the clock, and with it the right to write to the collection."""
-        sql = self._sql(_TICK.format(greatest=self._dialect.greatest))
-        ((self._first,),) = await self._connection.fetch(sql, time.time_ns() // 1_000_000, self._collection)
+        sql = self._sql(_TICK.format(greatest=self._dialect.greatest, bell=self._dialect.bell))
+        ((self._first, *_),) = await self._connection.fetch(sql, time.time_ns() // 1_000_000, self._collection)
         self._next = self._first
 
     async def end(self) -> None:
@@ -162,24 +168,32 @@ class Writer:
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
         identified = stored.identified or document["identifier"] != stored.identifier
         await self._connection.execute(self._sql(_REPLACE), *_row(document, identified), stored.key)
+        if document["identifier"] != stored.identifier:
+            await self._bury(stored.identifier)
 
     async def remove(self, stored: Stored) -> None:
-        await self._connection.execute(self._sql("DELETE FROM documents WHERE id = ?"), stored.key)
+        await self._remove(stored.key, stored.identifier)
+
+    async def _remove(self, key: int, identifier: str) -> None:
+        await self._connection.execute(self._sql("DELETE FROM documents WHERE id = ?"), key)
+        await self._bury(identifier)
+
+    async def _bury(self, identifier: str) -> None:
+        """Leave a tombstone: there is no document of that name any more."""
+        await self._connection.execute(self._sql(BURY), self._collection, self.tick(), identifier)
 
     async def prune(self, before: int, limit: int) -> int:
         """Remove up to `limit` documents older than `before` (ms): by date, else created_at, else srvCreated."""
         age = {"date": before, "created_at": timestamps.iso(before), "srv_created": before}
-        unknown, keys = "", list[int]()
+        unknown, old = "", list[Row]()
         for column, bound in age.items():
-            sql = (
-                f"SELECT id FROM documents WHERE collection = ?{unknown} AND {column} < ? ORDER BY {column} NULLS FIRST LIMIT ?"
-            )
-            rows = await self._connection.fetch(self._sql(sql), self._collection, bound, limit - len(keys))
-            keys += [key for (key,) in rows]
+            where = f"collection = ?{unknown} AND {column} < ?"
+            sql = f"SELECT id, identifier FROM documents WHERE {where} ORDER BY {column} NULLS FIRST LIMIT ?"
+            old += await self._connection.fetch(self._sql(sql), self._collection, bound, limit - len(old))
             unknown += f" AND {column} IS NULL"
-        for key in keys:
-            await self._connection.execute(self._sql("DELETE FROM documents WHERE id = ?"), key)
-        return len(keys)
+        for key, identifier in old:
+            await self._remove(key, identifier)
+        return len(old)
 
     def _sql(self, text: str) -> str:
         return self._dialect.sql(text)

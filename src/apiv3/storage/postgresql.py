@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import asyncpg
 from databases.backends.postgres import PostgresBackend, PostgresConnection
 
-from apiv3.storage.dialects import POSTGRESQL
+from apiv3.storage.contracts import Ring
+from apiv3.storage.dialects import CHANNEL, POSTGRESQL
 
 DIALECT = POSTGRESQL
 PATIENCE = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 CHUNK = 500
 """Rows that a stream hands over at a time."""
+SHORTEST_BREAK, LONGEST_BREAK = 0.1, 5.0
+"""Seconds between two attempts to listen: more each time, until one succeeds."""
 FEW_ROWS = "SET LOCAL cursor_tuple_fraction = 0.01; SET LOCAL jit = off"
 """Makes PostgreSQL plan a cursor for its first rows: the fraction of them that is expected to be fetched; and not compile a
 plan whose whole cost looks high, since it is left early."""
@@ -33,6 +37,9 @@ _OPTIONS: dict[str, Any] = {
     "reset": _keep,
     "server_settings": {"application_name": "apiv3"},
 }
+
+
+_log = logging.getLogger(__name__)
 
 
 class PatientConnection(PostgresConnection):
@@ -56,9 +63,53 @@ class PostgresqlBackend(PostgresBackend):
     def connection(self) -> PatientConnection:
         return PatientConnection(self, self._dialect)
 
+    async def dedicated(self) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection outside of the pool."""
+        url = self._database_url
+        ssl = {name: value for name, value in self._get_connection_kwargs().items() if name == "ssl"}
+        return await asyncpg.connect(
+            host=url.hostname,
+            port=url.port,
+            user=url.username,
+            password=url.password,
+            database=url.database,
+            timeout=PATIENCE,
+            server_settings={"application_name": "apiv3 bells"},
+            **ssl,
+        )
+
 
 def backend(url: str) -> PostgresqlBackend:
     return PostgresqlBackend(url)
+
+
+async def watch(backend: PostgresqlBackend, ring: Ring) -> None:
+    """Listen on a connection of its own; when it is lost, make a new one, and ring for whatever was missed in between."""
+    pause = SHORTEST_BREAK
+    while True:
+        try:
+            connection = await backend.dedicated()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_BREAK)
+            continue
+        try:
+            pause = SHORTEST_BREAK
+            await _listen(connection, ring)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await asyncio.sleep(pause)
+        finally:
+            connection.terminate()
+
+
+async def _listen(connection: asyncpg.Connection[asyncpg.Record], ring: Ring) -> None:
+    """Ring for each notification, until the connection is lost."""
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
+    await connection.add_listener(CHANNEL, lambda _connection, _pid, _channel, collection: ring(str(collection)))
+    ring(None)
+    await lost.wait()
+    _log.warning("the connection that listens for changes is lost; making a new one")
 
 
 async def stream(connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Sequence[Any]], None]:

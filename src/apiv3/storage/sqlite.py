@@ -17,13 +17,14 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, TypeVar
 
 from databases import DatabaseURL
 from databases.interfaces import ConnectionBackend, DatabaseBackend
 
+from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import SQLITE
 
 DIALECT = SQLITE
@@ -36,6 +37,8 @@ BUSY_TIMEOUT = 10_000
 """Milliseconds that a statement in a thread waits for another process's lock."""
 PATIENCE = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
+GLANCE = 0.25
+"""Seconds between two looks at whether anybody else has written to the file."""
 
 _BEGIN = "BEGIN IMMEDIATE"
 
@@ -178,7 +181,7 @@ class SqliteBackend(DatabaseBackend):
     """A pool of connections to one file, opened as they are needed."""
 
     def __init__(self, url: str) -> None:
-        self._path = DatabaseURL(url).database
+        self.path = DatabaseURL(url).database
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="sqlite")
         self._idle: asyncio.LifoQueue[SqliteConnection | None] = asyncio.LifoQueue()
         self._reader: SqliteConnection | None = None
@@ -202,7 +205,7 @@ class SqliteBackend(DatabaseBackend):
         self._threads.shutdown(wait=False)
 
     def open(self) -> SqliteConnection:
-        return SqliteConnection(self._path, self._threads)
+        return SqliteConnection(self.path, self._threads)
 
     def fetch_now(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
         """A query that is answered at once, on a connection that is never lent: nothing else can come between."""
@@ -214,6 +217,22 @@ class SqliteBackend(DatabaseBackend):
 
 def backend(url: str) -> SqliteBackend:
     return SqliteBackend(url)
+
+
+async def watch(backend: SqliteBackend, ring: Ring) -> None:
+    """Look now and then at the number that changes whenever anything is committed on another connection, whoever has it."""
+    seen: object = None
+    while True:
+        try:
+            with closing(sqlite3.connect(backend.path, isolation_level=None, timeout=0)) as connection:
+                while True:
+                    version = connection.execute("PRAGMA data_version").fetchone()
+                    if version != seen:
+                        ring(None)
+                        seen = version
+                    await asyncio.sleep(GLANCE)
+        except sqlite3.Error:  # the disk is to blame, or a lock; whoever reads will say so
+            await asyncio.sleep(GLANCE)
 
 
 class SqliteLoan(ConnectionBackend):

@@ -1,0 +1,64 @@
+"""The feed of all changes: whoever follows it from a cursor on hears of everything that comes after, in order, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+from apiv3.live.bells import Bells
+from apiv3.live.readers import Reader
+from apiv3.live.subscriptions import Overrun, Subscription
+from apiv3.model.changes import Cursor
+from apiv3.model.timestamps import EPOCH_2000
+from apiv3.storage.contracts import DocumentStore
+
+__all__ = ["Feed", "Overrun", "Subscription"]
+
+MOST_CATCHING_UP = 2
+"""Followers that read their own pages at a time; a pool has several times as many connections."""
+
+
+class Feed:
+    """`async with feed.subscribe({"entries": cursor}) as subscription: async for change in subscription: ...`
+
+    Within a collection the order is that of the commits. Several changes of one document may come as one, its last.
+    """
+
+    def __init__(self, store: DocumentStore, bells: Bells, collections: Iterable[str]) -> None:
+        self._store = store
+        turns = asyncio.Semaphore(MOST_CATCHING_UP)
+        self._readers = {name: Reader(store, bells, name, turns) for name in collections}
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
+
+    @asynccontextmanager
+    async def subscribe(self, cursors: Mapping[str, Cursor | int | None]) -> AsyncIterator[Subscription]:
+        """Collection -> where to begin: after a cursor, or after a `srvModified` in ms; None: with what comes from now on.
+
+        Raises StorageUnavailable.
+        """
+        begin = {name: await self._cursor(name, cursor) for name, cursor in cursors.items()}
+        subscription = Subscription(self._readers, begin)
+        self._subscriptions.add(subscription)
+        if self._closed:
+            subscription.close()
+        try:
+            yield subscription
+        finally:
+            subscription.close()
+            self._subscriptions.discard(subscription)
+
+    async def _cursor(self, collection: str, given: Cursor | int | None) -> Cursor:
+        if given is None:
+            return Cursor((await self._store.clock(collection)).last)
+        cursor = given if isinstance(given, Cursor) else Cursor(given)
+        if cursor.position > EPOCH_2000 or cursor.removals:
+            return cursor
+        return Cursor(0, (await self._store.clock(collection)).last)  # it has nothing yet, so there is nothing to remove
+
+    def close(self) -> None:
+        """End all subscriptions, also those that are still to come."""
+        self._closed = True
+        for subscription in tuple(self._subscriptions):
+            subscription.close()

@@ -1,0 +1,133 @@
+"""The one reader of a collection in a process: it reads each change once, for all who follow.
+
+It works only while somebody follows: it looks into the table when the bell rings, and now and then without a bell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from apiv3.live.bells import Bells
+from apiv3.model.changes import Change, Clock, Cursor
+from apiv3.model.errors import StorageUnavailable
+from apiv3.storage.contracts import DocumentStore
+
+if TYPE_CHECKING:
+    from apiv3.live.subscriptions import Subscription
+
+PAGE = 200
+"""Changes that are read at a time."""
+LOOK = 3.0
+"""Seconds after which the reader looks into the table without a bell."""
+GATHER = 0.01
+"""Seconds that the reader lets changes gather after it has handed some over: a burst is read in few batches."""
+
+_log = logging.getLogger(__name__)
+
+
+class Reader:
+    """`turns`: keeps those who catch up from taking all connections to the database."""
+
+    def __init__(self, store: DocumentStore, bells: Bells, collection: str, turns: asyncio.Semaphore) -> None:
+        self._store, self._bells, self._collection, self._turns = store, bells, collection, turns
+        self._position: int | None = None
+        """Up to where everything was handed over; None: nobody follows."""
+        self._followers: set[Subscription] = set()
+        self._bell = asyncio.Event()
+        self._standstill = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    # --- those who are behind
+
+    async def catch_up(self, follower: Subscription) -> None:
+        """Give a follower the next page; with the last one it goes live. Raises StorageUnavailable."""
+        async with self._turns:
+            if await self._give_page(follower):
+                return
+            async with self._standstill:
+                await self._give_page(follower)
+
+    async def _give_page(self, follower: Subscription) -> bool:
+        """Whether that is all for now. If not, it was the last page, but the reader went on meanwhile."""
+        before = self._position
+        changes, clock = await self._read(follower.position(self._collection))
+        if follower.closed:
+            return True
+        if follower.cursors[self._collection].is_lost(clock):
+            follower.reset(self._collection, clock.last)
+            return True
+        if changes:
+            follower.give(self._collection, changes)
+        if len(changes) == PAGE:
+            return True
+        if self._position != before:
+            return False
+        self._join(follower)
+        return True
+
+    def _join(self, follower: Subscription) -> None:
+        """It has everything that the reader has handed over so far."""
+        follower.go_live(self._collection, self._position or 0)
+        self._followers.add(follower)
+        if self._position is None:
+            self._position = follower.position(self._collection)
+            self._bell.set()
+            self._bells.listen(self._ring)
+            self._task = asyncio.create_task(self._run())
+
+    def leave(self, follower: Subscription) -> None:
+        """Give nothing more to it, whether it is live or not."""
+        self._followers.discard(follower)
+        if not self._followers and self._task is not None:
+            self._bells.leave(self._ring)
+            self._task.cancel()
+            self._task = self._position = None
+
+    # --- those who are live
+
+    def _ring(self, collection: str | None) -> None:
+        if collection is None or collection == self._collection:
+            self._bell.set()
+
+    async def _run(self) -> None:
+        away = False
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._bell.wait()
+            self._bell.clear()
+            try:
+                while await self._look():  # noqa: ASYNC110 (it does not wait, it works)
+                    await asyncio.sleep(GATHER)
+                away = False
+            except StorageUnavailable:
+                if not away:
+                    _log.warning("the database is unavailable; changes of %s are told when it is back", self._collection)
+                away = True
+            except Exception:
+                _log.exception("cannot read the changes of %s", self._collection)
+
+    async def _look(self) -> bool:
+        """Hand over what is new; whether there was anything."""
+        async with self._standstill:
+            position = self._position or 0
+            changes, clock = await self._read(position)
+            followers = tuple(self._followers)
+            if Cursor(position).is_lost(clock):
+                for follower in followers:  # each by its own cursor, which may know better
+                    follower.fall_behind(self._collection)
+                return False
+            if changes:
+                self._position = changes[-1].srv_modified
+                for follower in followers:
+                    follower.offer(self._collection, changes)
+            return bool(changes)
+
+    async def _read(self, position: int) -> tuple[Sequence[Change], Clock]:
+        """In this order, so that nothing can be forgotten between the two unnoticed."""
+        changes = await self._store.changes(self._collection, position, PAGE)
+        return changes, await self._store.clock(self._collection)
