@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -31,6 +30,7 @@ from apiv3.security.audit import AccessLog
 from apiv3.security.authenticator import AccessTokenVerifier, ApiSecretVerifier, Authenticator, JwtVerifier
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
+from apiv3.security.lasting import LastingRights
 from apiv3.security.policy import Policies
 from apiv3.security.proxies import Proxies
 from apiv3.security.subjects import Administration
@@ -44,8 +44,10 @@ from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.bodies import Limits
 from apiv3.web.collections import Documents
+from apiv3.web.events import Events
 from apiv3.web.live import SocketIo
 from apiv3.web.pages import Pages
+from apiv3.web.protocol import SHUTDOWN
 from apiv3.web.routes import routes
 from apiv3.web.routing import Route, demanded
 from apiv3.web.service import Service
@@ -76,6 +78,7 @@ class Installation:
             AccessTokenVerifier(self.policies),
         )
         self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), self.policies)
+        self.rights = LastingRights(self.policies)
         self.alarms = Alarms(self._audience(), _acknowledge)
         storage = Storage(self._audience(), self.feed, self.collections)
         namespaces: Mapping[str, Namespace] = {"/": Lobby(), STORAGE: storage, ALARM: self.alarms}
@@ -85,7 +88,7 @@ class Installation:
         self.access_log = AccessLog() if settings.access_log else AccessLog(None)
 
     def _audience(self) -> Audience:
-        return Audience(self.authenticator, self.policies, enabled=self.settings.api3_security_enable)
+        return Audience(self.authenticator, self.policies, self.rights, enabled=self.settings.api3_security_enable)
 
     def gate(self) -> Gate:
         settings = self.settings
@@ -109,6 +112,7 @@ class Installation:
         table += routes(
             Service(reading, self.documents),
             {name: Documents(each, reading, writing, self.limits, most) for name, each in self.collections.items()},
+            Events(self.feed, self.collections, self.rights),
             Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),
@@ -122,18 +126,28 @@ class Installation:
         most, patience = settings.api3_live_connections, settings.api3_request_timeout
         return SocketIo(self.engine, self.workers, settings.cors_origins, most, patience)
 
+    def _end_live(self) -> None:
+        self.feed.close()
+        self.engine.close()
+
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Connected, up to date with the policy, and with the background work going on. Yields how to end what waits."""
+    async def running(self) -> AsyncIterator[Mapping[str, Callable[[], None]]]:
+        """Connected, up to date with the policy, and with the background work going on.
+
+        What it yields is for the server: SHUTDOWN is called before it waits for the last answers.
+        """
         await self.database.connect()
         try:
             await self.documents.prepare(tuple(self.collections))
             await self.policies.refresh()
             self._check_default_roles()
-            pruning = Pruning(self.documents, self.settings.api3_autoprune)
+            pruning = Pruning(
+                self.documents, self.settings.api3_autoprune, tuple(self.collections), self.settings.api3_tombstone_days
+            )
             tasks = [asyncio.create_task(work) for work in (self.policies.follow(), pruning.run())]
             async with self.workers.listening():
-                yield {"end": self.engine.close}
+                yield {SHUTDOWN: self._end_live}
+                self._end_live()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         30,
         gt=0,
         le=3600,
-        description="seconds that a client may take to send the headers, the body, or its next request: up to 3600",
+        description="seconds that a client may take to send the headers, the body, its next request; or to read: up to 3600",
     )
     api3_max_in_flight: int = Field(
         100, ge=1, le=100_000, description="most requests under way for one address, and for one subject: 1 to 100000"
@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     api3_autoprune: dict[str, Annotated[int, Field(ge=0, le=36_500)]] = Field(
         default_factory=dict,
         description="API3_AUTOPRUNE_<COLLECTION>: days to keep its documents, 0 to 36500 (0 or unset: for ever)",
+    )
+    api3_tombstone_days: int = Field(
+        90, ge=1, le=36_500, description="days that those who follow changes can be told of a permanent deletion: 1 to 36500"
     )
     api3_extra_collections: CommaList = Field((), description="further collections, separated by commas: lower-case names")
     auth_default_roles: Words = Field((), description="roles that every subject has, separated by comma, space or colon")

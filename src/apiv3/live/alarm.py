@@ -52,7 +52,7 @@ class Alarms:
         return {"success": True, "message": "Subscribed for alarms"}
 
     async def _silence(self, member: Member, arguments: list[Any]) -> dict[str, Any]:
-        self._audience.of(member).principal.demand(_SILENCE)
+        self._audience.demand(member, _SILENCE)
         match arguments:
             case [int(level), str(group), int(silence), *_] if 0 <= silence <= LONGEST_SILENCE and len(group) <= LONGEST_GROUP:
                 await self._acknowledge(level, group, silence)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from apiv3.live.connections import Member
-from apiv3.model.errors import BadRequest, Unauthorized
+from apiv3.model.errors import Unauthorized
 from apiv3.security.authenticator import Authenticator, Credential, Identity
+from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Policies
-from apiv3.security.principal import ANYBODY, Principal
+from apiv3.security.principal import ANYBODY
 
 LONGEST_TOKEN = 4096
 _NOT_GOOD = "Missing or bad accessToken"
@@ -20,34 +21,31 @@ _NOT_GOOD = "Missing or bad accessToken"
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """What a member receives by right of an identity: that which it demanded. `task`: what brings it there, if anything."""
+    """What a member receives by right of an identity. `task`: what brings it there, if anything does."""
 
-    member: Member
     identity: Identity
-    demands: tuple[Demand, ...]
-    principal: Principal
-    timer: asyncio.TimerHandle | None = None
+    rights: ExitStack = field(default_factory=ExitStack, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def end(self) -> None:
         """Nothing is received any more."""
-        self.member.busy = False
-        for running in (self.timer, self.task):
-            if running is not None:
-                running.cancel()
+        self.rights.close()
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Audience:
     """The subscriptions in one namespace. Whoever loses a right that a subscription needs is put out of the namespace.
 
-    That happens as soon as this process knows of it, which takes a second at the most: when the subject is removed or gets
-    another token, when its roles change, and when the JWT expires that it subscribed with.
+    That happens within a second after the subject was removed, or got another token, or its roles changed; and when the JWT
+    expires that it subscribed with.
     """
 
-    def __init__(self, authenticator: Authenticator, policies: Policies, *, enabled: bool = True) -> None:
-        self._authenticator, self._policies, self._enabled = authenticator, policies, enabled
+    def __init__(
+        self, authenticator: Authenticator, policies: Policies, rights: LastingRights, *, enabled: bool = True
+    ) -> None:
+        self._authenticator, self._policies, self._rights, self._enabled = authenticator, policies, rights, enabled
         self._subscriptions: dict[Member, Subscription] = {}
-        policies.on_change.append(self._check_all)
 
     async def identify(self, member: Member, token: object) -> Identity:
         """Whose access token or JWT it is. Raises Unauthorized, TooManyRequests."""
@@ -61,48 +59,37 @@ class Audience:
             raise Unauthorized(_NOT_GOOD) from error
 
     def admit(self, member: Member, identity: Identity, demands: Sequence[Demand]) -> Subscription:
-        """Subscribe the member, in the place of what it has subscribed to before. Raises Unauthorized, MissingPermission."""
-        principal = self._current(identity)
-        if principal is None:  # gone since it was identified
-            raise Unauthorized(_NOT_GOOD)
-        for demand in demands:
-            principal.demand(demand)
-        if member.gone:
-            raise BadRequest("Subscribed and left")
+        """Subscribe the member, in the place of what it has subscribed to before. Raises Unauthorized when it is too late."""
         self.end(member)
-        subscription = Subscription(member, identity, tuple(demands), principal)
-        if identity.expires is not None:
-            loop = asyncio.get_running_loop()
-            subscription.timer = loop.call_later(max(0, identity.expires - time.time()), member.expel)
-        self._subscriptions[member] = subscription
-        member.busy = True
+        subscription = Subscription(identity)
+        if not member.gone:
+            self._subscriptions[member] = subscription
+            member.busy = True
+            holder = identity if self._enabled else None
+            subscription.rights.enter_context(self._rights.hold(holder, demands, member.expel))
+        if member.gone:  # by itself, or because the rights are lost already
+            subscription.end()
+            raise Unauthorized(_NOT_GOOD)
         return subscription
 
-    def of(self, member: Member) -> Subscription:
-        """What the member has subscribed to. Raises Unauthorized when there is nothing."""
-        try:
-            return self._subscriptions[member]
-        except KeyError:
-            raise Unauthorized("Not subscribed") from None
+    def demand(self, member: Member, demand: Demand) -> None:
+        """Raises Unauthorized for a member that has not subscribed, MissingPermission when it may not."""
+        subscription = self._subscriptions.get(member)
+        if subscription is None:
+            raise Unauthorized("Not subscribed")
+        principal = subscription.identity.principal
+        if self._enabled:
+            principal = self._policies.current.find(subscription.identity.access_token) or principal
+        principal.demand(demand)
 
     def end(self, member: Member) -> None:
         """The member, if it has subscribed, receives nothing any more."""
         subscription = self._subscriptions.pop(member, None)
         if subscription is not None:
+            member.busy = False
             subscription.end()
 
     def send(self, packet: str) -> None:
         """The same packet for everybody."""
         for member in tuple(self._subscriptions):
             member.send(packet)
-
-    def _check_all(self) -> None:
-        for subscription in list(self._subscriptions.values()):
-            principal = self._current(subscription.identity)
-            if principal is None or not all(map(principal.allows, subscription.demands)):
-                subscription.member.expel()
-            else:
-                subscription.principal = principal
-
-    def _current(self, identity: Identity) -> Principal | None:
-        return self._policies.current.find(identity.access_token) if self._enabled else identity.principal

@@ -38,8 +38,7 @@ class Feed:
 
         Raises StorageUnavailable.
         """
-        begin = {name: await self._cursor(name, cursor) for name, cursor in cursors.items()}
-        subscription = Subscription(self._readers, begin)
+        subscription = Subscription(self._readers, await self.cursors(cursors))
         self._subscriptions.add(subscription)
         if self._closed:
             subscription.close()
@@ -48,6 +47,10 @@ class Feed:
         finally:
             subscription.close()
             self._subscriptions.discard(subscription)
+
+    async def cursors(self, given: Mapping[str, Cursor | int | None]) -> Mapping[str, Cursor]:
+        """What `subscribe` would begin with; it takes it at its word later. Raises StorageUnavailable."""
+        return {name: await self._cursor(name, cursor) for name, cursor in given.items()}
 
     async def _cursor(self, collection: str, given: Cursor | int | None) -> Cursor:
         if given is None:

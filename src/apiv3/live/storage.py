@@ -13,9 +13,9 @@ from apiv3.live import packets
 from apiv3.live.audience import Audience
 from apiv3.live.connections import Member, unknown_event
 from apiv3.live.feed import Feed, Overrun
-from apiv3.model.changes import Change
+from apiv3.model.changes import Change, Cursor
 from apiv3.model.collections import Collection
-from apiv3.model.errors import BadRequest, Forbidden, StorageUnavailable
+from apiv3.model.errors import BadRequest, Forbidden
 from apiv3.security.permissions import Demand
 
 NAME = "/storage"
@@ -49,35 +49,27 @@ class Storage:
         granted = [name for name in wanted if identity.principal.allows(self._demands[name])]
         if not granted:
             raise Forbidden("Unauthorized to receive any collection")
+        begin = await self._feed.cursors({name: wish.since.get(name) for name in granted})
         subscription = self._audience.admit(member, identity, [self._demands[name] for name in granted])
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        cursors = {name: wish.since.get(name) for name in granted}
-        subscription.task = asyncio.create_task(self._follow(member, cursors, ready))
-        await ready
+        subscription.task = asyncio.create_task(self._follow(member, begin))
         return {"success": True, "collections": granted}
 
     def leave(self, member: Member) -> None:
         self._audience.end(member)
 
-    async def _follow(self, member: Member, cursors: Mapping[str, int | None], ready: asyncio.Future[None]) -> None:
-        """Bring a member what happens after its cursors, as fast as it takes it; `ready` when nothing can be missed."""
+    async def _follow(self, member: Member, begin: Mapping[str, Cursor]) -> None:
+        """Bring a member what happens after its cursors, as fast as it takes it."""
+        session = member.connection.session
         try:
-            async with self._feed.subscribe(cursors) as changes:
-                ready.set_result(None)
-                await asyncio.sleep(0)  # the acknowledgement goes first
+            async with self._feed.subscribe(begin) as changes:
                 async for change in changes:
                     member.send(encode(change))
-                    await member.connection.session.room()
+                    await session.room()
         except Overrun:
-            member.connection.session.close()
-        except StorageUnavailable as error:
-            self._audience.end(member)
-            ready.set_exception(error)
+            session.close()
         except Exception:
             _log.exception("a subscription to %s failed", NAME)
             member.expel()
-        finally:
-            ready.cancel()
 
 
 @lru_cache(maxsize=256)

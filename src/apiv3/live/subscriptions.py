@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from apiv3.model.changes import Change, Cursor
@@ -34,9 +34,9 @@ class Overrun(Exception):
 
 
 class Subscription:
-    """Iterate over it for the changes, or take them in batches; it ends when it is closed. Raises Overrun.
+    """Iterate over it for the changes, or `wait` and `take` several at once; it ends when it is closed. Raises Overrun.
 
-    `cursors`: collection -> how far the follower is with what it has taken. One task may take at a time.
+    `cursors`: collection -> how far the follower is with what it has taken. One task may use it at a time.
     """
 
     def __init__(self, readers: Mapping[str, Reader], cursors: Mapping[str, Cursor]) -> None:
@@ -56,25 +56,12 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Change:
-        if not await self._arrival():
+        if not await self.wait():
             raise StopAsyncIteration
         return self._take()
 
-    async def batch(self) -> Sequence[Change]:
-        """Everything that is waiting, as soon as there is something; nothing at all once the subscription is closed."""
-        await self._arrival()
-        return [self._take() for _ in range(len(self._waiting))]
-
-    def close(self) -> None:
-        """End it; what is waiting is dropped."""
-        self.closed = True
-        self._waiting.clear()
-        self._news.set()
-        for reader in self._readers.values():
-            reader.leave(self)
-
-    async def _arrival(self) -> bool:
-        """Wait until something is waiting; False: nothing will."""
+    async def wait(self) -> bool:
+        """Wait until there is something to take; False: there never will be."""
         while not self._waiting:
             if self._overrun:
                 raise Overrun
@@ -86,6 +73,19 @@ class Subscription:
             else:
                 await self._news.wait()
         return True
+
+    def take(self) -> Iterator[Change]:
+        """Everything that is waiting by now, each change taken when it is given out."""
+        while self._waiting:
+            yield self._take()
+
+    def close(self) -> None:
+        """End it; what is waiting is dropped."""
+        self.closed = True
+        self._waiting.clear()
+        self._news.set()
+        for reader in self._readers.values():
+            reader.leave(self)
 
     async def _catch_up(self, collection: str) -> None:
         try:

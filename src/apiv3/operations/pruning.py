@@ -1,11 +1,11 @@
-"""Old documents are removed in the background, where the installation says how many days to keep."""
+"""Old documents are removed in the background, where the installation says how many days to keep; and old tombstones."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.contracts import DocumentStore
@@ -13,21 +13,24 @@ from apiv3.storage.contracts import DocumentStore
 INTERVAL = 600.0
 """Seconds between two rounds."""
 BATCH = 100
-"""Documents removed in one transaction, so that writers need not wait long."""
+"""Rows removed in one transaction, so that writers need not wait long."""
 DAY = 86_400_000
 
 _log = logging.getLogger(__name__)
 
 
 class Pruning:
-    """`days`: collection -> how many days its documents are kept. Any number of processes may do this at once."""
+    """`days`: collection -> how many days its documents are kept; `tombstone_days`: the same of the tombstones of all
+    `collections`. Any number of processes may do this at once.
+    """
 
-    def __init__(self, store: DocumentStore, days: Mapping[str, int]) -> None:
+    def __init__(self, store: DocumentStore, days: Mapping[str, int], collections: Sequence[str], tombstone_days: int) -> None:
         self._store, self._days = store, days
+        self._collections, self._tombstone_days = collections, tombstone_days
 
     async def run(self) -> None:
         """A round now and then, until cancelled."""
-        while self._days:
+        while True:
             try:
                 await self.round()
             except StorageUnavailable:
@@ -39,11 +42,19 @@ class Pruning:
     async def round(self) -> None:
         """Remove everything that is too old by now. Raises StorageUnavailable."""
         for collection, days in self._days.items():
-            before = time.time_ns() // 1_000_000 - days * DAY
-            removed = total = await self._store.prune(collection, before, BATCH)
-            while removed == BATCH:
-                await asyncio.sleep(0)
-                removed = await self._store.prune(collection, before, BATCH)
-                total += removed
+            total = await _all(self._store.prune, collection, days)
             if total:
                 _log.info("pruned %d documents of %s", total, collection)
+        for collection in self._collections:
+            await _all(self._store.forget, collection, self._tombstone_days)
+
+
+async def _all(remove: Callable[[str, int, int], Awaitable[int]], collection: str, days: int) -> int:
+    """Remove batch after batch of what is older; how much that was."""
+    before = time.time_ns() // 1_000_000 - days * DAY
+    total = removed = await remove(collection, before, BATCH)
+    while removed == BATCH:
+        await asyncio.sleep(0)
+        removed = await remove(collection, before, BATCH)
+        total += removed
+    return total

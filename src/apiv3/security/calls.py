@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from apiv3.model.errors import BadRequest
 from apiv3.security.principal import STRANGER, Principal
+
+if TYPE_CHECKING:
+    from apiv3.security.authenticator import Identity
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -91,7 +94,7 @@ _remembered: dict[bytes, Parameters] = {}
 class Call:
     """One HTTP request. `path`: as sent, percent-encoded. `address`: the client's. `principal`: known once it is admitted.
 
-    `params`: what the route took from the path, still percent-encoded.
+    `params`: what the route took from the path, still percent-encoded. `identity`: whose credential it was, if it had one.
     """
 
     __slots__ = (
@@ -99,6 +102,7 @@ class Call:
         "address",
         "headers",
         "id",
+        "identity",
         "method",
         "params",
         "path",
@@ -115,6 +119,7 @@ class Call:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.params: tuple[bytes, ...] = ()
         self.principal: Principal = STRANGER
+        self.identity: Identity | None = None
         self.address: str = scope["client"][0] if scope.get("client") else ""
         self.secure = False
         self._query: Parameters | None = None

@@ -21,7 +21,7 @@ from apiv3.model.errors import (
     NotSecure,
     Unauthorized,
 )
-from apiv3.security.authenticator import Authenticator, Credential, Source
+from apiv3.security.authenticator import Authenticator, Credential, Identity, Source
 from apiv3.security.calls import Call
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import ANYBODY, Principal
@@ -39,6 +39,7 @@ class Access:
     `public`: nobody is asked who they are. `instance`: the route's last parameter is the document that is demanded.
     `endings`: what may follow the document's name in the path, such as `.csv`.
     `administration`: a route of /api/v2/authorization: no timestamp, API_SECRET will do, one refusal for everything.
+    `timestamp`: whether the client's time is asked for; clients of event streams send none.
     """
 
     demands: tuple[Demand, ...] = ()
@@ -46,6 +47,7 @@ class Access:
     instance: bool = False
     endings: tuple[str, ...] = ()
     administration: bool = False
+    timestamp: bool = True
 
     def check(self, principal: Principal, params: tuple[bytes, ...]) -> None:
         """Raises MissingPermission when the principal holds none of what the route could need."""
@@ -99,13 +101,14 @@ class Gate:
         if access.administration:
             await self._admit_administrator(call, access)
             return
-        self._check_timestamp(call)
-        call.principal = await self._authenticate(call)
+        if access.timestamp:
+            self._check_timestamp(call)
+        await self._authenticate(call)
         access.check(call.principal, call.params)
 
     async def _admit_administrator(self, call: Call, access: Access) -> None:
         try:
-            call.principal = await self._authenticate(call, api_secret=self._api_secret_enabled)
+            await self._authenticate(call, api_secret=self._api_secret_enabled)
             access.check(call.principal, call.params)
         except (Unauthorized, MissingPermission) as error:
             raise AdministrationRefused from error
@@ -125,18 +128,22 @@ class Gate:
         if abs(time.time_ns() // 1_000_000 - moment) > self._tolerance:
             raise Unauthorized("Date header out of tolerance")
 
-    async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Principal:
+    async def _authenticate(self, call: Call, *, api_secret: bool = False) -> None:
+        call.identity = await self._identify(call, api_secret)
+        call.principal = call.identity.principal
+
+    async def _identify(self, call: Call, api_secret: bool) -> Identity:
         header = call.headers.get(b"authorization", b"")
         alone = header and not api_secret and not call.query.all("token")
         if alone and (known := self._authenticator.recall(header)):
-            return known.principal
+            return known
         credential = find_credential(call, api_secret=api_secret)
         if credential is None:
             raise MissingToken
         identity = await self._authenticator.identify(credential)
         if credential.source == "header":
             self._authenticator.remember(header, identity)
-        return identity.principal
+        return identity
 
 
 def find_credential(call: Call, *, api_secret: bool = False) -> Credential | None:

@@ -30,6 +30,7 @@ from apiv3.security.proxies import network
 from apiv3.web.bodies import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.routing import Route, Table
+from apiv3.web.streams import send_stream
 from apiv3.web.websockets import WebSocket
 
 __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
@@ -37,6 +38,16 @@ __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 _log = logging.getLogger(__name__)
 _NOBODY_THERE = Answer(499)
 """For the log alone: the client went away."""
+_ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Date",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "Last-Event-ID",
+    "Last-Modified",
+)
+"""Of requests from pages of other sites."""
 
 
 class Api:
@@ -52,8 +63,8 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             call = Call(scope, receive, next(self._ids))
-            answer = await self._attempt(call, self._answer(call))
-            if answer is not _NOBODY_THERE:
+            answer = await self._attempt(call, self._answer(call, send))
+            if answer is not _NOBODY_THERE and answer.stream is None:
                 await send_answer(send, answer, common_headers(call), bodiless=call.method == "HEAD")
         elif scope["type"] == "websocket":
             call = Call({**scope, "method": "GET"}, receive, next(self._ids))
@@ -81,7 +92,7 @@ class Api:
         self._access_log.write(call, answer.status, time.perf_counter() - started)
         return answer
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _answer(self, call: Call, send: Send) -> Answer:
         self._gate.locate(call)
         call.check_headers()
         methods, call.params = self._table.find(call.path)
@@ -90,12 +101,12 @@ class Api:
             return _options(methods, call)
         if route.waits:
             await self._gate.admit(call, route.access)
-            return await self._handle(call, route)
+            return await self._handle(call, route, send)
         place = network(call.address)
         self._in_flight.enter(place)
         try:
             await self._gate.admit(call, route.access)
-            return await self._handle(call, route)
+            return await self._handle(call, route, send)
         finally:
             self._in_flight.leave(place)
 
@@ -108,16 +119,24 @@ class Api:
         await self._gate.admit(call, route.access)
         return await route.talk(call, socket)
 
-    async def _handle(self, call: Call, route: Route) -> Answer:
+    async def _handle(self, call: Call, route: Route, send: Send) -> Answer:
         """Run the endpoint; one more request of the principal, if there is one by name, as long as that takes."""
         if call.principal.name is None:
-            return await route.handler(call)
+            return await _run(call, route, send)
         whom = ("subject", call.principal.name)
         self._in_flight.enter(whom)
         try:
-            return await route.handler(call)
+            return await _run(call, route, send)
         finally:
             self._in_flight.leave(whom)
+
+
+async def _run(call: Call, route: Route, send: Send) -> Answer:
+    """A stream is sent at once: its request is under way until it ends."""
+    answer = await route.handler(call)
+    if answer.stream is not None:
+        await send_stream(call, send, answer, answer.stream)
+    return answer
 
 
 def _options(methods: Any, call: Call) -> Answer:
@@ -150,7 +169,15 @@ def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         app,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Date", "If-Modified-Since", "If-Unmodified-Since", "Last-Modified"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Date",
+            "If-Modified-Since",
+            "If-Unmodified-Since",
+            "Last-Event-ID",
+            "Last-Modified",
+        ],
         expose_headers=["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id"],
         max_age=86_400,
     )

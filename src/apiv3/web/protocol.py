@@ -13,6 +13,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from apiv3.model.errors import HeadersTooLarge
 from apiv3.web.responses import failure, send_answer
 
+SHUTDOWN = "shutdown"
+"""In the app's state: what to call so that no answer goes on for ever."""
+LAST_PATIENCE = 1.0
+"""Seconds that a client which does not read keeps a server from ending."""
+
 _REFUSAL = "HTTP/1.1 {status}\r\ndate: {date}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -22,15 +27,17 @@ async def too_large(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection on which headers are too long, or too long on their way.
+    """Closes a connection on which headers are too long, or too long on their way, or whose client has stopped reading.
 
     The bounds are uvicorn's own settings: `h11_max_incomplete_event_size` bytes, which it applies to its other protocol only,
-    and `timeout_keep_alive` seconds, which it counts from the end of the request before.
+    and `timeout_keep_alive` seconds, which it counts from the end of the request before. As long may pass without the client
+    taking a byte of what lies ready for it.
     """
 
     _received = 0
     _in_headers = True
     _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -58,12 +65,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_watching()
         super().connection_lost(exc)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reading(self.config.timeout_keep_alive)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_watching()
+
     def shutdown(self) -> None:
-        """The server ends. What waits for something to happen must not wait any longer."""
         super().shutdown()
-        if end := self.app_state.get("end"):
+        if self._stalled is not None:
+            self._watch_reading(LAST_PATIENCE)
+        if end := self.app_state.get(SHUTDOWN):
             end()
 
     def _should_upgrade(self) -> bool:
@@ -84,6 +101,23 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch_reading(self, patience: float) -> None:
+        """Cut the client off unless it takes something of what lies ready."""
+        self._stop_watching()
+        ready = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(patience, self._check_reading, ready, patience)
+
+    def _check_reading(self, before: int, patience: float) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_reading(patience)
+        else:
+            self.transport.abort()
+
+    def _stop_watching(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _unsupported_upgrade_warning(self) -> None:
         """A client's wish for another protocol is no news; the request is answered as it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,12 +17,13 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Answer(NamedTuple):
-    """One response: status, body, media type, further headers."""
+    """One response: status, body, media type, further headers. `stream`: instead of a body, one that comes bit by bit."""
 
     status: int
     body: bytes = b""
     media_type: bytes = JSON
     headers: Headers = ()
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 def json_answer(value: Any, status: int = 200, headers: Headers = ()) -> Answer:

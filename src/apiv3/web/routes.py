@@ -15,6 +15,7 @@ from apiv3.security.gate import Access
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.collections import Documents
+from apiv3.web.events import Events
 from apiv3.web.formats import Format
 from apiv3.web.live import SocketIo
 from apiv3.web.pages import Pages
@@ -23,6 +24,7 @@ from apiv3.web.service import Service
 
 PUBLIC = Access(public=True)
 KNOWN = Access()
+STREAM = Access(timestamp=False)
 V2 = "/api/v2/authorization"
 V3 = "/api/v3"
 
@@ -30,6 +32,7 @@ V3 = "/api/v3"
 def routes(
     service: Service,
     documents: Mapping[str, Documents],
+    events: Events,
     authorization: Authorization,
     subjects: Subjects,
     roles: Roles,
@@ -40,6 +43,7 @@ def routes(
     yield Route("GET", f"{V3}/version", service.version, PUBLIC)
     yield Route("GET", f"{V3}/status", service.status, KNOWN)
     yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN)
+    yield Route("GET", f"{V3}/events", events.stream, STREAM)
     for endpoints in documents.values():
         yield from _collection(endpoints)
 

@@ -1,0 +1,53 @@
+"""Answers that do not end by themselves, and how they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from apiv3.model import timestamps
+from apiv3.security.calls import Call, Receive, Send
+from apiv3.security.headers import common_headers
+from apiv3.web.responses import Answer
+
+_log = logging.getLogger(__name__)
+
+
+async def send_stream(call: Call, send: Send, answer: Answer, stream: AsyncGenerator[bytes, None]) -> None:
+    """Send the stream of an answer as it comes, until it ends or the client goes away."""
+    dated = (b"date", timestamps.http_date(int(time.time())))
+    start = [dated, (b"content-type", answer.media_type), *answer.headers, *common_headers(call)]
+    await send({"type": "http.response.start", "status": answer.status, "headers": start})
+    if call.method != "HEAD":
+        await _race(_pump(send, stream, call.id), _departure(call.receive))
+    await send({"type": "http.response.body"})
+
+
+async def _pump(send: Send, stream: AsyncGenerator[bytes, None], request: str) -> None:
+    try:
+        async with aclosing(stream):
+            async for chunk in stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except Exception:
+        _log.exception("the stream of request %s failed", request)
+
+
+async def _departure(receive: Receive) -> None:
+    """Whatever else the client says is not for a stream."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _race(*works: Coroutine[Any, Any, None]) -> None:
+    """Until the first of them is done; the others are cancelled."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
