@@ -44,15 +44,17 @@ def start_postgres() -> Iterator[Callable[[], Postgres]]:
         def demand() -> Postgres:
             found = start()
             if isinstance(found, Exception):
-                _do_without(f"no PostgreSQL: {found!r}")
+                if "TEST_DATABASE_URL" in os.environ:
+                    pytest.fail(f"no PostgreSQL at TEST_DATABASE_URL: {found!r}")
+                do_without("postgres", f"no PostgreSQL: {found!r}")
             return found
 
         yield demand
 
 
-def _do_without(reason: str) -> NoReturn:
-    required = "postgres" in re.split(r"[\s,]+", os.environ.get("REQUIRE", ""))
-    if required or "TEST_DATABASE_URL" in os.environ:
+def do_without(program: str, reason: str) -> NoReturn:
+    """Skip the test for want of a program, or fail it if REQUIRE names the program."""
+    if program in re.split(r"[\s,]+", os.environ.get("REQUIRE", "")):
         pytest.fail(reason)
     pytest.skip(reason)
 

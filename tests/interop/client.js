@@ -16,8 +16,10 @@ const told = {
     for (const failure of ["connect_error", "error"])
       socket.on(failure, (error) => say(of, "refused", error.message || error));
     for (const event of EVENTS) socket.on(event, (...data) => say(of, event, ...data));
-    socket.io.on("ping", () => say(of, "heartbeat"));
-    socket.io.on("open", () => engine().on("upgrade", (transport) => say(of, "upgrade", transport.name)));
+    socket.io.on("open", () => {
+      engine().on("upgrade", (transport) => say(of, "upgrade", transport.name));
+      engine().on("packet", ({ type }) => ["ping", "pong"].includes(type) && say(of, "heartbeat"));
+    });
   },
   emit: ({ of, event, data }) => sockets[of].emit(event, ...data, (...answer) => say(of, "ack", ...answer)),
   reconnect: ({ of }) => sockets[of].io.engine.close(),

@@ -98,5 +98,9 @@ class JsClient:
                 raise AssertionError(f"no {' or '.join(events)} at {name}, only {self._kept}") from None
             fresh = iter(self._kept[-1:])
 
+    def never(self, *names: str, event: str) -> None:
+        """What has been heard so far does not hold such an event."""
+        assert not [said for said in self._kept if said["of"] in names and said["event"] == event]
+
     def close(self) -> None:
         self._process.communicate()
