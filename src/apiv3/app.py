@@ -82,7 +82,8 @@ class Installation:
         self.alarms = Alarms(self._audience(), _acknowledge)
         storage = Storage(self._audience(), self.feed, self.collections)
         namespaces: Mapping[str, Namespace] = {"/": Lobby(), STORAGE: storage, ALARM: self.alarms}
-        self.engine = Engine(session_rules(settings), settings.api3_live_connections, namespaces)
+        rules = SessionRules(settings.api3_live_ping_interval, settings.api3_request_timeout)
+        self.engine = Engine(rules, settings.api3_live_connections, namespaces)
         folder = os.environ.get(FOLDER)
         self.workers = Workers(self.engine, Path(folder) if folder else None)
         self.access_log = AccessLog() if settings.access_log else AccessLog(None)
@@ -129,6 +130,7 @@ class Installation:
     def _end_live(self) -> None:
         self.feed.close()
         self.engine.close()
+        self.workers.close()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Mapping[str, Callable[[], None]]]:
@@ -164,10 +166,6 @@ class Installation:
 
 async def _acknowledge(level: int, group: str, silence: int) -> None:
     """No alarms are raised yet, so there is nothing to silence."""
-
-
-def session_rules(settings: Settings) -> SessionRules:
-    return SessionRules(settings.api3_live_ping_interval, 20, 4 * 1_048_576, settings.api3_request_timeout)
 
 
 def _text(secret: SecretStr | None) -> str:

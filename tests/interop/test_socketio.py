@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 import socketio
 
@@ -126,12 +127,13 @@ def test_a_javascript_client_comes_back_and_misses_nothing(fresh_server: FreshSe
         client.connect(name, "/storage", transports=transports, **quickly)
         assert client.emit(name, "subscribe", {"accessToken": people.reader})["success"]
     cursor = people.post()["srvModified"]
+    for name in TRANSPORTS:
+        assert client.change(name)[1]["doc"]["srvModified"] == cursor
     server.stop()
     server.start()
     people.begin(server)
     missed = people.post()
     for name in TRANSPORTS:
-        client.change(name)
         client.expect(name, "disconnect")
         client.expect(name, "connect")
         answer = client.emit(name, "subscribe", {"accessToken": people.reader, "from": {"treatments": cursor}})
@@ -142,7 +144,7 @@ def test_a_javascript_client_comes_back_and_misses_nothing(fresh_server: FreshSe
 @pytest.mark.parametrize("transport", ["polling", "websocket", None])
 async def test_python_socketio_follows_what_happens(place: LiveServer, transport: str | None) -> None:
     people = People(place)
-    async with socketio.AsyncSimpleClient() as client:
+    async with aiohttp.ClientSession() as http, socketio.AsyncSimpleClient(http_session=http) as client:
         await client.connect(place.url, namespace="/storage", transports=transport and [transport])
         answer = await client.call("subscribe", {"accessToken": place.jwt(people.reader), "collections": ["treatments"]})
         assert answer == {"success": True, "collections": ["treatments"]}

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.server import LiveServer
+from tests.support.wire import Reply, ask
 
 PATIENCE = 20.0
 """Seconds after which a packet will not come any more."""
@@ -104,26 +105,26 @@ class Poller:
     def __init__(self, server: LiveServer, version: int = 4) -> None:
         self.server, self.version = server, version
         greeting = self.request("GET")
-        assert greeting.status_code == 200, greeting.text
-        packets = self._packets(greeting.text)
+        assert greeting.status == 200, greeting.body
+        packets = self._packets(greeting.body.decode())
         self.greeting = json.loads(packets.pop(0)[1:])
         self.sid = self.greeting["sid"]
         self._packets_left = packets
 
-    def request(self, method: str, content: str | bytes | None = None, **query: str) -> httpx.Response:
-        params = {"EIO": str(self.version), "transport": "polling", **query}
-        url = self.server.url + PATH
-        return httpx.request(method, url, params=params, content=content, trust_env=False, timeout=PATIENCE)
+    def request(self, method: str, content: str | bytes = b"", **query: str) -> Reply:
+        query = {"EIO": str(self.version), "transport": "polling", **query}
+        body = content.encode() if isinstance(content, str) else content
+        return ask(self.server, method, f"{PATH}?{urlencode(query)}", body=body if method == "POST" else None)
 
     @property
     def target(self) -> str:
         """What it asks for when it polls."""
         return f"{PATH}?EIO={self.version}&transport=polling&sid={self.sid}"
 
-    def poll(self) -> httpx.Response:
+    def poll(self) -> Reply:
         return self.request("GET", sid=self.sid)
 
-    def post(self, *packets: str) -> httpx.Response:
+    def post(self, *packets: str) -> Reply:
         if self.version == 4:
             body = "\x1e".join(packets)
         else:
@@ -134,8 +135,8 @@ class Poller:
         """The next packet."""
         while not self._packets_left:
             answer = self.poll()
-            assert answer.status_code == 200, answer.text
-            self._packets_left = self._packets(answer.text)
+            assert answer.status == 200, answer.body
+            self._packets_left = self._packets(answer.body.decode())
         return self._packets_left.pop(0)
 
     def _packets(self, payload: str) -> list[str]:

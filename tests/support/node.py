@@ -37,7 +37,7 @@ def install_packages(node: Path) -> None:
         if stamp.exists() and stamp.read_text() == wanted:
             return
         npm = shutil.which("npm")
-        command = [npm] if npm else [node, node.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"]
+        command = [npm] if npm else [str(node), str(node.parents[1] / "lib/node_modules/npm/bin/npm-cli.js")]
         options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run([*command, "install", *options], cwd=INTEROP, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -49,7 +49,7 @@ class JsClient:
     """A process with one or more sockets of socket.io-client, each with a name of its own."""
 
     def __init__(self, node: Path, major: str, url: str) -> None:
-        command = [node, "client.js", major, url]
+        command = [str(node), "client.js", major, url]
         self._process = subprocess.Popen(command, cwd=INTEROP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._said: queue.Queue[dict[str, Any]] = queue.Queue()
         self._kept: list[dict[str, Any]] = []

@@ -67,11 +67,11 @@ def unknown_event() -> BadRequest:
 
 
 class Connection:
-    """What one client does in the namespaces. `idle`: seconds that it may stay without receiving anything."""
+    """What one client does in the namespaces. `patience`: seconds that it may stay without a subscription."""
 
-    def __init__(self, session: Session, namespaces: Mapping[str, Namespace], idle: float) -> None:
+    def __init__(self, session: Session, namespaces: Mapping[str, Namespace], patience: float) -> None:
         self.session = session
-        self._namespaces, self._idle = namespaces, idle
+        self._namespaces, self._patience = namespaces, patience
         self._members: dict[str, Member] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         session.on_message = self.receive
@@ -131,7 +131,7 @@ class Connection:
     # --- the end
 
     def _watch(self) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(self._idle, self._check)
+        return asyncio.get_running_loop().call_later(self._patience, self._check)
 
     def _check(self) -> None:
         if self._tasks or any(member.busy for member in self._members.values()):

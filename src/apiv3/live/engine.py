@@ -79,7 +79,7 @@ class Engine:
         session = Session(self.worker + token_urlsafe(16), version, address, self._rules, upgrades)
         self._sessions[session.sid] = session
         session.on_close.append(lambda: self._forget(session.sid, place))
-        Connection(session, self._namespaces, self._rules.idle)
+        Connection(session, self._namespaces, self._rules.patience)
         return session
 
     def _forget(self, sid: str, place: str) -> None:

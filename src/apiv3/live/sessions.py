@@ -23,13 +23,16 @@ _BURST, _RATE = 30, 3.0
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for every session: seconds between heartbeats, seconds to answer one, characters that may wait for a
-    client that does not read, seconds that a client may stay without a subscription."""
+    """What holds for every session.
 
-    interval: float
-    timeout: float
-    buffer: int
-    idle: float
+    `interval`: seconds between heartbeats. `patience`: seconds that a client may take to read what waits for it, or to
+    subscribe. `timeout`: seconds to answer a heartbeat. `buffer`: characters that may wait for a client.
+    """
+
+    interval: float = 25
+    patience: float = 30
+    timeout: float = 20
+    buffer: int = 4_194_304
 
 
 class Session:
@@ -74,10 +77,14 @@ class Session:
         self._wake.set()
 
     async def room(self) -> None:
-        """Returns when less waits for the client than a half of what may, or the session is over."""
-        while self._size > self._rules.buffer // 2 and not self.closed:
-            self._emptied.clear()
-            await self._emptied.wait()
+        """Returns when less waits for the client than a half of what may. One that takes too long for that is dropped."""
+        try:
+            async with asyncio.timeout(self._rules.patience):
+                while self._size > self._rules.buffer // 2 and not self.closed:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        except TimeoutError:
+            self.close()
 
     def _take(self) -> list[str]:
         taken = list(self._waiting)
@@ -139,6 +146,9 @@ class Session:
         self._polling = True
         try:
             await self._something()
+        except asyncio.CancelledError:  # the client went away, and what it should have got next with it
+            self.close()
+            raise
         finally:
             self._polling = False
         return packets.join(self.version, self._take() or [CLOSE if self.closed else NOOP])

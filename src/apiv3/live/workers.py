@@ -28,8 +28,8 @@ _LARGEST_ANSWER = 2**31
 class Remote:
     """The sessions of another worker."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, socket: Path, pipes: set[Pipe]) -> None:
+        self._socket, self._pipes = socket, pipes
 
     async def poll(self, sid: str) -> str:
         async with self._asking(f"poll {sid}") as pipe:
@@ -53,6 +53,7 @@ class Remote:
         except OSError:
             raise unknown_session() from None
         pipe = Pipe(reader, writer, _LARGEST_ANSWER)
+        self._pipes.add(pipe)
         try:
             for text in request:
                 await pipe.send(text)
@@ -60,6 +61,7 @@ class Remote:
         except OSError:
             raise unknown_session() from None
         finally:
+            self._pipes.discard(pipe)
             pipe.close()
 
 
@@ -80,11 +82,16 @@ async def _copy(source: Wire, target: Wire) -> None:
             await target.send(text)
 
 
+async def _departure(pipe: Pipe) -> None:
+    await pipe.receive()
+
+
 class Workers:
     """The workers of one server. `folder`: where they listen; None: there is only this one."""
 
     def __init__(self, engine: Engine, folder: Path | None) -> None:
         self._engine = engine
+        self._pipes: set[Pipe] = set()
         self._folder = folder if sys.platform != "win32" else None
 
     def of(self, sid: str) -> Sessions:
@@ -94,7 +101,12 @@ class Workers:
             return self._engine
         if self._folder is None or not (len(worker) == len(self._engine.worker) and set(worker) <= set("0123456789abcdef")):
             raise unknown_session()
-        return Remote(self._folder / worker)
+        return Remote(self._folder / worker, self._pipes)
+
+    def close(self) -> None:
+        """Wait for other workers no more."""
+        for pipe in tuple(self._pipes):
+            pipe.close()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -126,7 +138,7 @@ class Workers:
             verb, _, sid = (await pipe.receive() or "").partition(" ")
             payload = await pipe.receive() if verb == "post" else None
         if verb == "poll":
-            await pipe.send("+" + await self._engine.poll(sid))
+            await until_one_ends(self._poll(pipe, sid), _departure(pipe))
         elif verb == "post" and payload is not None:
             await self._engine.post(sid, payload)
             await pipe.send("+")
@@ -134,3 +146,9 @@ class Workers:
             await self._engine.upgrade(sid, pipe)
         else:
             raise bad_request()
+
+    async def _poll(self, pipe: Pipe, sid: str) -> None:
+        try:
+            await pipe.send("+" + await self._engine.poll(sid))
+        except Refused as error:
+            await pipe.send(f"-{error.code}{error}")

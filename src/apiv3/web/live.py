@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidden, unknown_transport, unsupported_version
 from apiv3.live.packets import LARGEST, VERSIONS
@@ -10,7 +12,7 @@ from apiv3.live.workers import Workers
 from apiv3.security.calls import Call
 from apiv3.security.floods import InFlight
 from apiv3.security.proxies import network
-from apiv3.web.bodies import Limits, read_body
+from apiv3.web.bodies import Disconnected, Limits, read_body
 from apiv3.web.responses import Answer, json_answer
 from apiv3.web.websockets import WebSocket
 
@@ -37,7 +39,7 @@ class SocketIo:
             if sid is None:
                 payload = await self._engine.open(_version(call), call.address, ["websocket"]).poll()
             else:
-                payload = await self._workers.of(sid).poll(sid)
+                payload = await _unless_gone(call, self._workers.of(sid).poll(sid))
         except Refused as error:
             return _refusal(error)
         return Answer(200, payload.encode(), _TEXT)
@@ -94,6 +96,24 @@ class SocketIo:
         if origin is None or "*" in self._origins or origin in self._origins:
             return True
         return origin.partition("://")[2] == call.header(b"host")
+
+
+async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
+    """What comes of it. Raises Disconnected when the client goes away before."""
+    tasks = asyncio.create_task(work), asyncio.create_task(_departure(call))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            return tasks[0].result()
+        raise Disconnected
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _departure(call: Call) -> None:
+    while (await call.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _version(call: Call) -> int:
