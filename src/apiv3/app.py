@@ -185,7 +185,7 @@ def build(installation: Installation) -> ASGIApp:
 def configure_logging() -> None:
     """Plain lines on standard error; what libraries say about their own affairs only from a warning on."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("alembic", "databases", "uvicorn"):
+    for chatty in ("alembic", "databases", "httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

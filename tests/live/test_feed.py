@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
-from apiv3.live import readers
+from apiv3.live import readers, subscriptions
 from apiv3.live.bells import Bells
-from apiv3.live.feed import Feed, Subscription
-from apiv3.model.changes import Change, Clock
+from apiv3.live.feed import Feed, Overrun, Subscription
+from apiv3.model.changes import Change, Clock, Cursor
+from apiv3.model.errors import StorageUnavailable
 from apiv3.storage import schema
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from tests.support.factories import NewDatabase
-from tests.support.storage import document, insert, unique
+from tests.support.live import apply
+from tests.support.storage import document, history, insert, sequence, unique
 
 PATIENCE = 20.0
 
@@ -36,12 +39,15 @@ async def opened(migrated_url: str) -> AsyncIterator[Database]:
 
 
 class Counting(DocumentTable):
-    """Counts what the log is asked. `broken`: while it is set, the database is away."""
+    """Counts what the log is asked. `away`: it cannot be asked."""
 
     asked = 0
+    away = False
 
     async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:
         self.asked += 1
+        if self.away:
+            raise StorageUnavailable
         return await super().changes(collection, since, limit)
 
     async def clock(self, collection: str) -> Clock:
@@ -101,3 +107,218 @@ async def test_from_a_cursor_on(feed: Feed, store: Counting, two: tuple[str, str
         assert [change.identifier for change in await take(subscription, 6)] == list("456789")
         await insert(store, two[0], document("x"))
         assert [change.identifier for change in await take(subscription, 1)] == ["x"]
+
+
+async def test_each_change_is_read_once_for_all(feed: Feed, store: Counting, two: tuple[str, str]) -> None:
+    async with AsyncExitStack() as stack:
+        many = [await stack.enter_async_context(feed.subscribe({two[0]: None})) for _ in range(100)]
+        takers = [asyncio.create_task(take(each, 3)) for each in many]
+        await settled(store)
+        before = store.asked
+        for name in ("a", "b", "c"):
+            await insert(store, two[0], document(name))
+            await settled(store)
+        assert [await taker for taker in takers] == [await takers[0]] * 100
+        # two questions a look: what there is, and the clock
+        assert store.asked - before <= 2 * 2 * 3
+
+
+async def settled(store: Counting) -> None:
+    """Until nobody asks any more."""
+    asked = -1
+    while asked != store.asked:
+        asked = store.asked
+        await asyncio.sleep(0.1)
+
+
+async def test_nobody_asks_when_nobody_follows(feed: Feed, store: Counting, two: tuple[str, str]) -> None:
+    async with feed.subscribe({two[0]: None}) as subscription:
+        await insert(store, two[0], document("a"))
+        await take(subscription, 1)
+    await settled(store)
+    before = store.asked
+    await insert(store, two[0], document("b"))
+    await settled(store)
+    assert store.asked == before
+
+
+async def test_who_does_not_take_is_let_go(
+    feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And comes back with its cursors, and has missed nothing."""
+    monkeypatch.setattr(subscriptions, "MOST_WAITING", 5)
+    async with feed.subscribe({two[0]: None}) as slow, feed.subscribe({two[0]: None}) as quick:
+        await insert(store, two[0], document("0"))
+        state = apply({}, await take(slow, 1))
+        await take(quick, 1)
+        for number in range(1, 10):
+            await insert(store, two[0], document(f"{number}"))
+            await take(quick, 1)
+        with pytest.raises(Overrun):
+            await take(slow, 100)
+    async with feed.subscribe(slow.cursors) as again:
+        state = apply(state, await take(again, 9))
+    assert state.keys() == {f"{number}" for number in range(10)}
+
+
+async def test_large_documents_count(
+    feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "LARGEST_WAITING", 5000)
+    async with feed.subscribe({two[0]: None}) as slow:
+        await insert(store, two[0], document("0"))
+        await take(slow, 1)
+        for number in range(1, 5):
+            await insert(store, two[0], document(f"{number}", notes="x" * 3000))
+            await settled(store)
+        with pytest.raises(Overrun):
+            await take(slow, 100)
+
+
+async def test_who_catches_up_slowly_is_not_let_go(
+    feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens meanwhile in a collection that it is up to date with is read again later."""
+    monkeypatch.setattr(subscriptions, "MOST_WAITING", 4)
+    monkeypatch.setattr(readers, "PAGE", 3)
+    one, other = sorted(two)
+    await insert(store, other, *(document(f"{number}") for number in range(12)))
+    async with feed.subscribe({one: None, other: 0}) as subscription:
+        first = await take(subscription, 1)  # `one` is live by now, `other` is behind
+        for number in range(20):
+            await insert(store, one, document(f"live-{number}"))
+            await settled(store)
+        rest = await take(subscription, 11 + 20)
+    for name, number in ((one, 20), (other, 12)):
+        found = [change.srv_modified for change in first + rest if change.collection == name]
+        assert len(found) == number
+        assert sequence(found)
+
+
+async def test_joining_while_others_write(
+    feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "PAGE", 2)
+    over = asyncio.Event()
+
+    async def write() -> None:
+        number = 0
+        while not over.is_set():
+            await insert(store, two[0], document(f"{number}"))
+            number += 1
+            await asyncio.sleep(0)
+
+    writer = asyncio.create_task(write())
+    followers = []
+    for _ in range(20):
+        followers.append(asyncio.create_task(_follow(feed, two[0], over)))
+        await asyncio.sleep(0.02)
+    over.set()
+    await writer
+    names = [each["identifier"] for each in await history(store, two[0])]
+    for follower in followers:
+        assert await follower == names
+
+
+async def _follow(feed: Feed, collection: str, over: asyncio.Event) -> list[str]:
+    """From the beginning until nothing comes any more."""
+    found: list[Change] = []
+    async with feed.subscribe({collection: 0}) as subscription:
+        while True:
+            try:
+                async with asyncio.timeout(1.0):
+                    found.append(await anext(subscription))
+            except TimeoutError:
+                if over.is_set():
+                    return [change.identifier for change in found]
+
+
+async def test_a_cursor_that_is_too_old(feed: Feed, store: Counting, two: tuple[str, str]) -> None:
+    """What it may have missed is forgotten, so it has to begin anew. It is told so."""
+    [old, *_] = await insert(store, two[0], document("a"), document("b"), document("c"))
+    await remove(store, two[0], "b")
+    await remove(store, two[0], "c")
+    removals = (await store.clock(two[0])).last
+    await store.forget(two[0], removals, 1)
+    async with feed.subscribe({two[0]: old["srvModified"]}) as subscription:
+        changes = await take(subscription, 3)
+        assert [f"{change.kind} {change.identifier}" for change in changes] == ["reset ", "create a", "delete c"]
+        assert subscription.cursors[two[0]] == Cursor(removals, removals)
+    # one that knows is not bothered, wherever it is on its way
+    for cursor in (removals, Cursor(old["srvModified"], removals), 0):
+        async with feed.subscribe({two[0]: cursor}) as subscription:
+            await insert(store, two[0], document(unique("x")))
+            assert (await take(subscription, 1))[0].kind != "reset"
+
+
+async def test_a_cursor_from_the_future(feed: Feed, store: Counting, two: tuple[str, str]) -> None:
+    """The database was restored from an older copy: what the follower has is not what is there."""
+    [stored] = await insert(store, two[0], document("a"))
+    async with feed.subscribe({two[0]: stored["srvModified"] + 1_000_000}) as subscription:
+        assert [change.kind for change in await take(subscription, 2)] == ["reset", "create"]
+
+
+async def remove(store: DocumentTable, collection: str, identifier: str) -> None:
+    async with store.writing(collection) as writer:
+        stored = await writer.find(identifier)
+        assert stored is not None
+        await writer.remove(stored)
+
+
+async def test_the_database_is_away_for_a_while(
+    feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "LOOK", 0.05)
+    monkeypatch.setattr(subscriptions, "RETRY", 0.05)
+    await insert(store, two[0], document("a"))
+    async with feed.subscribe({two[0]: 0}) as behind, feed.subscribe({two[0]: None}) as live:
+        await insert(store, two[0], document("b"))
+        await take(live, 1)
+        store.away = True
+        takers = [asyncio.create_task(take(behind, 3)), asyncio.create_task(take(live, 1))]
+        await insert(store, two[0], document("c"))
+        await asyncio.sleep(0.2)
+        assert not any(taker.done() for taker in takers)
+        store.away = False
+        assert [[change.identifier for change in await taker] for taker in takers] == [["a", "b", "c"], ["c"]]
+
+
+async def test_the_end(feed: Feed, store: Counting, two: tuple[str, str]) -> None:
+    async with feed.subscribe({two[0]: None}) as first, feed.subscribe({two[1]: 0}) as second:
+        taker = asyncio.create_task(take_all(first))
+        await settled(store)
+        feed.close()
+        assert await taker == []
+        assert await take_all(second) == []
+    async with feed.subscribe({two[0]: 0}) as late:
+        assert await take_all(late) == []
+
+
+async def take_all(subscription: Subscription) -> list[Change]:
+    async with asyncio.timeout(PATIENCE):
+        return [change async for change in subscription]
+
+
+async def test_bells_of_another_process(
+    opened: Database, store: Counting, two: tuple[str, str], migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written elsewhere is heard, also after the connection that listens was cut; without the slow look."""
+    monkeypatch.setattr(readers, "LOOK", 3600.0)
+    other = Database(migrated_url)
+    await other.connect()
+    try:
+        elsewhere = DocumentTable(other)
+        feed = Feed(store, Bells(opened.watch), two)
+        async with feed.subscribe({two[0]: None}) as subscription:
+            await insert(elsewhere, two[0], document("a"))
+            await take(subscription, 1)
+            if other.dialect.name == "postgresql":
+                cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'apiv3 bells'"
+                async with asyncio.timeout(PATIENCE):
+                    while not await other.fetch(f"{cut} AND datname = current_database()"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)  # it is about to be made
+            for name in ("b", "c", "d"):
+                await insert(elsewhere, two[0], document(name))
+                await take(subscription, 1)
+    finally:
+        await other.disconnect()

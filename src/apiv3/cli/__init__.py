@@ -13,6 +13,7 @@ from apiv3.cli.db import db
 from apiv3.cli.role import role
 from apiv3.cli.serve import serve
 from apiv3.cli.subject import check, subject
+from apiv3.cli.watch import watch
 from apiv3.model.errors import ApiError
 from apiv3.settings import SettingsError
 
@@ -43,5 +44,5 @@ def main() -> None:
     configure_logging()
 
 
-for command in (serve, subject, role, check, db):
+for command in (serve, subject, role, check, db, watch):
     main.add_command(command)

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import orjson
 
 from apiv3.live.feed import Feed, Overrun, Subscription
+from apiv3.model import timestamps
 from apiv3.model.changes import Change, Cursor
 from apiv3.model.collections import Collection
 from apiv3.model.errors import BadRequest, MissingPermission
@@ -29,7 +30,8 @@ CHUNK = 65_536
 
 _MEDIA_TYPE = b"text/event-stream; charset=utf-8"
 _HEADERS: Headers = ((b"x-accel-buffering", b"no"),)  # a proxy that gathers would hold events back
-_HELLO = b"retry: 1000\n\n"
+_HELLO = "retry: 1000\nid: {}\n\n"
+"""The first thing said: when to come back, and from where on, should nothing have happened until then."""
 _ALIVE = b":\n\n"
 _TOO_SLOW = b": too slow\n\n"
 _CURSOR = re.compile(r"([a-z][a-z0-9_]*)=(\d{1,15})(?:~(\d{1,15}))?", re.ASCII)
@@ -46,7 +48,8 @@ class Events:
         """Changes as they happen, in order, as server-sent events."""
         names = self._names(call)
         resumed = parse_id(call.header(b"last-event-id") or call.query.one("lastEventId") or "")
-        begin = await self._feed.cursors({name: resumed.get(name) for name in names})
+        since = _since(call.query.one("since"))
+        begin = await self._feed.cursors({name: resumed.get(name, since) for name in names})
         return Answer(200, b"", _MEDIA_TYPE, _HEADERS, self._events(call, begin))
 
     def _names(self, call: Call) -> Sequence[str]:
@@ -69,7 +72,7 @@ class Events:
         demands = [self._demands[name] for name in begin]
         async with self._feed.subscribe(begin) as subscription:
             with self._rights.hold(call.identity, demands, subscription.close):
-                yield _HELLO
+                yield _HELLO.format(format_id(begin)).encode()
                 while not subscription.closed:
                     yield await _next(subscription)
 
@@ -89,6 +92,14 @@ async def _next(subscription: Subscription) -> bytes:
         if len(chunk) > CHUNK:
             break
     return bytes(chunk)
+
+
+def _since(text: str | None) -> int | None:
+    """Where to begin in a collection of which the id says nothing, in ms; None: now. Raises BadRequest."""
+    try:
+        return None if text is None else timestamps.parse(text).ms
+    except ValueError as error:
+        raise BadRequest("Bad parameter since") from error
 
 
 def event(change: Change, cursors: Mapping[str, Cursor]) -> bytes:

@@ -1,0 +1,111 @@
+"""Follow a server's changes over HTTP. Whatever happens to the connection, none is lost and none comes twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import httpx
+from httpx_sse import EventSource, SSEError, connect_sse
+
+PATH = "/api/v3/events"
+SILENCE = 45.0
+"""Seconds without a byte after which a connection is dead: a server that lives says so three times in that time."""
+CONNECT_TIMEOUT = 10.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds between two attempts to connect: more each time, until something comes."""
+_LATER = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class Event(NamedTuple):
+    """`kind`: create, update, delete or reset. `data`: JSON text. `id`: where to go on after it."""
+
+    kind: str
+    data: str
+    id: str
+
+
+class Refused(Exception):
+    """The server will not have it, now or later: a bad token, a missing permission, an unknown collection."""
+
+
+class Unreachable(Exception):
+    """There is no server, or something else than this server answers."""
+
+
+@dataclass
+class Follower:
+    """Iterate over it: it connects, and connects again. `after`: the id of the last event that is known already.
+
+    `token`: an access token or a JWT, sent in a header. `since`: where to begin instead, in any form of time that the server
+    takes. `tell`: is told in a few words when the connection is lost.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    collections: Sequence[str] = ()
+    since: str = ""
+    after: str = ""
+    tell: Callable[[str], None] = lambda _: None
+    _pause: float = field(default=0.0, init=False, repr=False)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Raises Refused; and Unreachable, but only when there never was a connection."""
+        timeout = httpx.Timeout(CONNECT_TIMEOUT, read=SILENCE)
+        try:
+            with httpx.Client(base_url=self.url, timeout=timeout) as client:
+                while True:
+                    yield from self._connection(client)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise Unreachable(f"{self.url!r} is no address of a server: {error}") from None
+
+    def _connection(self, client: httpx.Client) -> Iterator[Event]:
+        """One connection, until it is lost, and the pause after it."""
+        try:
+            with connect_sse(client, "GET", PATH, params=self._parameters(), headers=self._headers()) as source:
+                self._check(source.response)
+                yield from self._events(source)
+            self.tell("the server ended the stream")
+        except httpx.UnsupportedProtocol:
+            raise
+        except (httpx.TransportError, httpx.StreamError) as error:
+            if not self._pause:
+                raise Unreachable(f"{self.url} cannot be reached: {error}") from None
+            self.tell(f"the connection is lost ({error})")
+        except SSEError:
+            raise Unreachable(f"{self.url} answers, but not as this server does.") from None
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _events(self, source: EventSource) -> Iterator[Event]:
+        self._pause = SHORTEST_PAUSE
+        for event in source.iter_sse():
+            self.after = event.id or self.after  # the first one only says where we are
+            if event.event != "message":
+                yield Event(event.event, event.data, event.id)
+
+    def _check(self, response: httpx.Response) -> None:
+        if response.status_code in _LATER:
+            self._pause = max(self._pause, SHORTEST_PAUSE)
+            raise httpx.StreamError(f"status {response.status_code}")
+        if response.status_code != 200:
+            response.read()
+            raise Refused(f"The server answers {response.status_code}: {_message(response)}")
+
+    def _parameters(self) -> Mapping[str, str]:
+        parameters = {"collections": ",".join(self.collections), "since": self.since}
+        return {name: value for name, value in parameters.items() if value}
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": self.after}
+        return {name: value for name, value in headers.items() if value}
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        body: Any = response.json()
+        return str(body["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200]
