@@ -86,6 +86,12 @@ class Session:
         except TimeoutError:
             self.close()
 
+    def _next(self) -> str:
+        packet = self._waiting.popleft()
+        self._size -= len(packet)
+        self._emptied.set()
+        return packet
+
     def _take(self) -> list[str]:
         taken = list(self._waiting)
         self._waiting.clear()
@@ -210,8 +216,9 @@ class Session:
         self._writer = asyncio.current_task()
         while not self.closed:
             await self._wake.wait()
-            for packet in self._take():
-                await wire.send(packet)
+            while self._waiting:
+                await wire.send(self._next())
+            self._wake.clear()
 
     # --- the end
 
