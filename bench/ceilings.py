@@ -31,7 +31,8 @@ _FROM = "FROM documents WHERE collection = $1"
 _READ = f"SELECT {_STORED} {_FROM} AND identifier = $2"
 _SEARCH = f"SELECT body {_FROM} AND valid ORDER BY date DESC NULLS LAST, identifier DESC LIMIT $2 OFFSET $3"
 _HISTORY = f"SELECT body, srv_modified {_FROM} AND srv_modified > $2 ORDER BY srv_modified LIMIT $3"
-_TICK = "UPDATE clocks SET last = {greatest}(last + 1, $1) WHERE name = $2 RETURNING last"
+_BELL = ", pg_notify('apiv3', name)::text"
+_TICK = "UPDATE clocks SET last = {greatest}(last + 1, $1) WHERE name = $2 RETURNING last{bell}"
 _UNIDENTIFIED = f"SELECT {_STORED} {_FROM} AND date = $2 AND NOT identified ORDER BY id"
 _INSERT = """INSERT INTO documents (collection, identifier, identified, valid, srv_modified, srv_created, date, created_at,
     type, event_type, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
@@ -173,7 +174,7 @@ class Sqlite:
     async def create(self, document: dict[str, Any]) -> int:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        ((srv_modified,),) = execute(_QUESTION_MARKS[_TICK].format(greatest="max"), (_now(), COLLECTION)).fetchall()
+        ((srv_modified,),) = execute(_QUESTION_MARKS[_TICK].format(greatest="max", bell=""), (_now(), COLLECTION)).fetchall()
         execute(_QUESTION_MARKS[_READ], (COLLECTION, document["identifier"])).fetchall()
         execute(_QUESTION_MARKS[_UNIDENTIFIED], (COLLECTION, document["date"])).fetchall()
         execute(_QUESTION_MARKS[_INSERT], _row(document, srv_modified))
@@ -196,7 +197,7 @@ class Postgresql:
 
     async def create(self, document: dict[str, Any]) -> int:
         async with self._pool.acquire() as connection, connection.transaction():
-            ((srv_modified,),) = await connection.fetch(_TICK.format(greatest="greatest"), _now(), COLLECTION)
+            ((srv_modified, _),) = await connection.fetch(_TICK.format(greatest="greatest", bell=_BELL), _now(), COLLECTION)
             await connection.fetch(_READ, COLLECTION, document["identifier"])
             await connection.fetch(_UNIDENTIFIED, COLLECTION, document["date"])
             await connection.execute(_INSERT, *_row(document, srv_modified))

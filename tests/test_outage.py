@@ -28,6 +28,7 @@ from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
+from tests.support.live import Stream
 from tests.support.outages import OwnPostgres, Posters, own_postgres
 from tests.support.postgres import Postgres
 from tests.support.server import LiveServer
@@ -150,6 +151,22 @@ def test_a_server_outlives_its_database(outlived: LiveServer, own: OwnPostgres, 
     assert [answer.status_code for answer in writes(client, name)] == [201, 200, 200, 200, 200]
     assert administrate(outlived, "GET", "/subjects").status_code == 200
     assert outlived.client(outlived.subject(secrets.token_hex(8), "api:*:read")).get(ENTRIES).status_code == 200
+
+
+def test_a_stream_outlives_the_database(outlived: LiveServer, own: OwnPostgres) -> None:
+    """It stays, and goes on where it was; a new one is told to come back later."""
+    token = outlived.subject(secrets.token_hex(8), "api:*:*")
+    client = outlived.client(token, timeout=30)
+    with Stream(outlived, token, "collections=entries") as stream:
+        for how in (OwnPostgres.stop, OwnPostgres.crash):
+            name = secrets.token_hex(8)
+            with ended(own, how):
+                assert_unavailable(client.get(f"{ENTRIES}/{name}"))
+                with Stream(outlived, token, "collections=entries") as refused:
+                    assert refused.status == 503
+            assert_recovers(lambda: client.get(ENTRIES))
+            assert client.post(ENTRIES, json=entry(name)).status_code == 201
+            assert stream.next().data["doc"]["identifier"] == name
 
 
 async def test_what_is_under_way_when_the_database_crashes(outlived: LiveServer, own: OwnPostgres) -> None:

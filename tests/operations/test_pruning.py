@@ -1,14 +1,22 @@
 """Old documents are removed in the background, where a setting says how many days to keep."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import httpx
 
 from apiv3.model import timestamps
+from apiv3.storage.changes import BURY
+from apiv3.storage.database import Database
+from apiv3.storage.documents import DocumentTable
 from tests.support.documents import Corner, Json, api_of, import_documents
 from tests.support.factories import FreshServer
+from tests.support.live import Stream
 from tests.support.server import LiveServer
+
+T = TypeVar("T")
 
 DAY = 86_400_000
 
@@ -72,3 +80,53 @@ def test_old_documents_are_removed(fresh_server: FreshServer, database: str) -> 
         name: everything[name] for name in ("treatments", "food")
     }
     assert Corner(api, "entries").add(date=old)  # what comes later is for the next round
+
+
+def test_old_tombstones_are_forgotten(fresh_server: FreshServer, database: str) -> None:
+    """In every collection, whether its documents are pruned or not; and a follower that was away for longer is told."""
+    server = fresh_server(database, env={"API3_TOMBSTONE_DAYS": "2"})
+    token = server.subject("follower", "api:*:read")
+    api = api_of(server, "api:*:*")
+    now = time.time_ns() // 1_000_000
+    Corner(api, "food").add(identifier="stays")
+    Corner(api, "food").add(identifier="goes")
+    api.delete("/food/goes", params={"permanent": "true"})
+    bury(server, "food", now - 3 * DAY, now - 2 * DAY - 1)
+    server.restart()
+    wait_until(lambda: tombstones(server, "food") == ["goes"])
+    with Stream(server, token, f"collections=food&since={now - 3 * DAY}") as stream:
+        assert [told.kind for told in stream.take(3)] == ["reset", "create", "delete"]
+    for since in (now - 2 * DAY, "2000-01-01"):
+        with Stream(server, token, f"collections=food&since={since}") as stream:
+            assert [told.kind for told in stream.take(2)] == ["create", "delete"]
+
+
+def bury(server: LiveServer, collection: str, *moments: int) -> None:
+    """Tombstones of long ago."""
+
+    async def work(database: Database) -> None:
+        async with database.transaction(collection) as connection:
+            for moment in moments:
+                await connection.execute(database.dialect.sql(BURY), collection, moment, f"{moment}")
+
+    on(server, work)
+
+
+def tombstones(server: LiveServer, collection: str) -> list[str]:
+    async def work(database: Database) -> list[str]:
+        changes = await DocumentTable(database).changes(collection, 0, 1000)
+        return [change.identifier for change in changes if change.kind == "delete"]
+
+    return on(server, work)
+
+
+def on(server: LiveServer, work: Callable[[Database], Awaitable[T]]) -> T:
+    async def run() -> T:
+        database = Database(server.installation.database_url)
+        await database.connect()
+        try:
+            return await work(database)
+        finally:
+            await database.disconnect()
+
+    return asyncio.run(run())

@@ -68,14 +68,14 @@ class Follower:
                 self._check(source.response)
                 yield from self._events(source)
             self.tell("the server ended the stream")
+        except SSEError:  # a kind of TransportError
+            raise Unreachable(f"{self.url} answers, but not as this server does.") from None
         except httpx.UnsupportedProtocol:
             raise
         except (httpx.TransportError, httpx.StreamError) as error:
             if not self._pause:
                 raise Unreachable(f"{self.url} cannot be reached: {error}") from None
             self.tell(f"the connection is lost ({error})")
-        except SSEError:
-            raise Unreachable(f"{self.url} answers, but not as this server does.") from None
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
