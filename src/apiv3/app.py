@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from pydantic import SecretStr
 
+from apiv3.live.alarm import NAME as ALARM
+from apiv3.live.alarm import Alarms
+from apiv3.live.audience import Audience
 from apiv3.live.bells import Bells
+from apiv3.live.connections import Lobby, Namespace
+from apiv3.live.engine import Engine
 from apiv3.live.feed import Feed
+from apiv3.live.sessions import Rules as SessionRules
+from apiv3.live.storage import NAME as STORAGE
+from apiv3.live.storage import Storage
+from apiv3.live.workers import FOLDER, Workers
 from apiv3.model import collections
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
@@ -36,6 +47,8 @@ from apiv3.web.bodies import Limits
 from apiv3.web.collections import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
+from apiv3.web.live import PATH as SOCKET_IO
+from apiv3.web.live import SocketIo
 from apiv3.web.openapi.document import describe
 from apiv3.web.openapi.operation import Bounds
 from apiv3.web.pages import Pages
@@ -75,7 +88,17 @@ class Installation:
         )
         self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), self.policies)
         self.rights = LastingRights(self.policies)
+        self.alarms = Alarms(self._audience(), _acknowledge)
+        storage = Storage(self._audience(), self.feed, self.collections)
+        namespaces: Mapping[str, Namespace] = {"/": Lobby(), STORAGE: storage, ALARM: self.alarms}
+        pace = SessionRules(settings.api3_live_ping_interval, settings.api3_request_timeout)
+        self.engine = Engine(pace, settings.api3_live_connections, namespaces)
+        folder = os.environ.get(FOLDER)
+        self.workers = Workers(self.engine, Path(folder) if folder else None)
         self.access_log = AccessLog() if settings.access_log else AccessLog(None)
+
+    def _audience(self) -> Audience:
+        return Audience(self.authenticator, self.policies, self.rights, enabled=self.settings.api3_security_enable)
 
     def gate(self) -> Gate:
         settings = self.settings
@@ -101,8 +124,9 @@ class Installation:
             Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),
+            self._live(),
             Pages(lambda: table),
-            Explorer(lambda: describe(table, self.collections, self._bounds())),
+            Explorer(lambda: describe([each for each in table if each.path != SOCKET_IO], self.collections, self._bounds())),
         )
         return table
 
@@ -116,6 +140,16 @@ class Installation:
             settings.api3_time_skew_tolerance,
             settings.api3_created_at_fallback_enabled,
         )
+
+    def _live(self) -> SocketIo:
+        settings = self.settings
+        most, patience = settings.api3_live_connections, settings.api3_request_timeout
+        return SocketIo(self.engine, self.workers, settings.cors_origins, most, patience)
+
+    def _end_live(self) -> None:
+        self.feed.close()
+        self.engine.close()
+        self.workers.close()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Mapping[str, Callable[[], None]]]:
@@ -132,8 +166,9 @@ class Installation:
                 self.documents, self.settings.api3_autoprune, tuple(self.collections), self.settings.api3_tombstone_days
             )
             tasks = [asyncio.create_task(work) for work in (self.policies.follow(), pruning.run())]
-            yield {SHUTDOWN: self.feed.close}
-            self.feed.close()
+            async with self.workers.listening():
+                yield {SHUTDOWN: self._end_live}
+                self._end_live()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -146,6 +181,10 @@ class Installation:
         for name in self.settings.auth_default_roles:
             if name not in self.policies.current.roles:
                 _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
+
+
+async def _acknowledge(level: int, group: str, silence: int) -> None:
+    """No alarms are raised yet, so there is nothing to silence."""
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -120,6 +120,12 @@ class Settings(BaseSettings):
     api3_max_in_flight: int = Field(
         100, ge=1, le=100_000, description="most requests under way for one address, and for one subject: 1 to 100000"
     )
+    api3_live_connections: int = Field(
+        100, ge=1, le=100_000, description="most live connections of one address, to one process: 1 to 100000"
+    )
+    api3_live_ping_interval: float = Field(
+        25, ge=1, le=300, description="seconds between two heartbeats of a live connection, 1 to 300"
+    )
     api3_dedup_fallback_enabled: bool = Field(
         True, description="whether documents without an identifier are found by other fields: true, false, on or off"
     )

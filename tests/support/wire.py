@@ -67,6 +67,17 @@ class Line:
         length = 0 if bodiless else int(headers.get("content-length", "0"))
         return Reply(status, dict(headers.items()), self._file.read(length))
 
+    def drained(self) -> bool:
+        """Whether the server closes the connection, whatever it says before."""
+        try:
+            while self._file.read(1):
+                pass
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+        return True
+
     def ends(self) -> bool:
         """Whether the server closes the connection, and says no more."""
         try:

@@ -10,6 +10,7 @@ import sys
 import threading
 from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import click
@@ -19,14 +20,18 @@ from uvicorn.supervisors import Multiprocess
 from apiv3 import __version__
 from apiv3.app import Installation
 from apiv3.cli.installation import run
+from apiv3.live.packets import LARGEST
+from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
 from apiv3.security.proxies import is_loopback
 from apiv3.settings import Settings, SettingsError, load, provision, without_password
-from apiv3.web.protocol import BoundedProtocol
+from apiv3.web.protocol import BoundedProtocol, BoundedWebSocket
 from apiv3.web.redirect import Redirect
 
 ADMIN = "admin"
+_LONGEST_PATH = 60
+"""Characters of a directory in which sockets can have names: the whole path has about 100."""
 _log = logging.getLogger("apiv3")
 
 _NO_SECURITY = """SECURITY IS SWITCHED OFF
@@ -165,7 +170,10 @@ def uvicorn_config(settings: Settings, app: Any, **options: Any) -> uvicorn.Conf
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
-        ws="none",
+        ws=BoundedWebSocket,
+        ws_max_size=LARGEST,
+        ws_ping_interval=None,  # Engine.IO has heartbeats of its own
+        ws_per_message_deflate=False,  # it costs each connection more memory than all the rest
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -190,5 +198,13 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     )
     if settings.workers == 1:
         uvicorn.Server(config).run([listener])
-    else:
+        return
+    with meeting_place() as folder:
+        os.environ[FOLDER] = folder
         Multiprocess(config, [listener]).run()
+
+
+def meeting_place() -> TemporaryDirectory[str]:
+    """A directory that only we can enter, for the sockets by which the workers reach each other."""
+    usual = gettempdir()
+    return TemporaryDirectory(prefix="apiv3-", dir=usual if len(usual) <= _LONGEST_PATH else "/tmp")  # noqa: S108 (mode 0700)

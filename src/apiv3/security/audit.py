@@ -102,4 +102,4 @@ def _redacted_path(path: bytes) -> bytes:
 def _redacted_parameter(parameter: bytes) -> bytes:
     name = parameter.partition(b"=")[0]
     plain = unquote_plus(name.decode("latin-1")).lower()
-    return name + b"=***" if any(secret in plain for secret in _SECRETS) else parameter
+    return name + b"=***" if plain == "sid" or any(secret in plain for secret in _SECRETS) else parameter

@@ -13,7 +13,7 @@ from apiv3.security.principal import ADMINISTRATOR, Principal
 from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Expired, Tokens
 
-Source = Literal["query", "header", "api-secret"]
+Source = Literal["query", "header", "api-secret", "message"]
 _MOST_REMEMBERED = 10_000
 
 

@@ -88,7 +88,7 @@ def _parse(query: bytes) -> Parameters:
     return Parameters(values)
 
 
-_UNIQUE = ("token", "now")
+_UNIQUE = ("token", "now", "sid")
 """What makes a query not worth remembering: a secret, or the time."""
 _remembered: dict[bytes, Parameters] = {}
 

@@ -36,7 +36,7 @@ _ENCRYPTED_API, _ENCRYPTED_PAGE, _ENCRYPTED_EXPLORER = (*_API, HSTS), (*_PAGE, H
 
 def common_headers(call: Call) -> Headers:
     """What every answer to this call carries."""
-    if call.path.startswith(b"/api/"):
+    if call.path.startswith((b"/api/", b"/socket.io")):
         headers = _ENCRYPTED_API if call.origin.encrypted else _API
     elif call.path.startswith(EXPLORER.encode()):
         headers = _ENCRYPTED_EXPLORER if call.origin.encrypted else _EXPLORER

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from secrets import token_hex
@@ -30,6 +30,7 @@ from apiv3.web.bodies import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.routing import Route, Table
 from apiv3.web.streams import send_stream
+from apiv3.web.websockets import WebSocket
 
 __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 
@@ -49,7 +50,7 @@ _ALLOWED_HEADERS = (
 
 
 class Api:
-    """ASGI app: all routes of the table behind the gate. Whatever is no HTTP request goes to `others`."""
+    """ASGI app: all routes of the table behind the gate. What is neither HTTP nor a websocket goes to `others`."""
 
     def __init__(
         self, routes: Sequence[Route], gate: Gate, in_flight: InFlight, access_log: AccessLog, others: ASGIApp
@@ -59,12 +60,27 @@ class Api:
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._others(scope, receive, send)
+        if scope["type"] == "http":
+            call = Call(scope, receive, next(self._ids))
+            answer = await self._attempt(call, self._answer(call, send))
+            if answer is not _NOBODY_THERE and answer.stream is None:
+                await send_answer(send, answer, common_headers(call), bodiless=call.method == "HEAD")
+        elif scope["type"] == "websocket":
+            call = Call({**scope, "method": "GET"}, receive, next(self._ids))
+            socket = WebSocket(receive, send)
+            answer = await self._attempt(call, self._talk(call, socket))
+            if socket.accepted:
+                await socket.close()
+            elif answer is not _NOBODY_THERE:
+                await socket.refuse(answer, common_headers(call))
+        else:
+            await self._others(scope, receive, send)
+
+    async def _attempt(self, call: Call, work: Awaitable[Answer]) -> Answer:
+        """What comes of it, whatever that is; and a line in the log."""
         started = time.perf_counter()
-        call = Call(scope, receive, next(self._ids))
         try:
-            answer = await self._answer(call, send)
+            answer = await work
         except ApiError as error:
             answer = failure(error)
         except Disconnected:
@@ -73,9 +89,7 @@ class Api:
             _log.exception("request %s failed", call.id)
             answer = json_answer({"status": 500, "message": f"Internal error, request {call.id}"}, 500)
         self._access_log.write(call, answer.status, time.perf_counter() - started)
-        if answer is not _NOBODY_THERE and answer.stream is None:
-            await send_answer(send, answer, common_headers(call), bodiless=call.method == "HEAD")
-        return None
+        return answer
 
     async def _answer(self, call: Call, send: Send) -> Answer:
         self._gate.locate(call)
@@ -84,6 +98,9 @@ class Api:
         route = methods.get(call.method)
         if route is None:
             return _options(methods, call)
+        if route.waits:
+            await self._gate.admit(call, route.access)
+            return await self._handle(call, route, send)
         place = call.origin.place
         self._in_flight.enter(place)
         try:
@@ -91,6 +108,15 @@ class Api:
             return await self._handle(call, route, send)
         finally:
             self._in_flight.leave(place)
+
+    async def _talk(self, call: Call, socket: WebSocket) -> Answer:
+        self._gate.locate(call)
+        call.check_headers()
+        route = self._table.find(call.path)[0].get("GET")
+        if route is None or route.talk is None:
+            raise BadOperation
+        await self._gate.admit(call, route.access)
+        return await route.talk(call, socket)
 
     async def _handle(self, call: Call, route: Route, send: Send) -> Answer:
         """Run the endpoint; one more request of the principal, if there is one by name, as long as that takes."""
@@ -121,7 +147,7 @@ def _options(methods: Any, call: Call) -> Answer:
 
 
 def lifespan(running: Callable[[], AbstractAsyncContextManager[Mapping[str, Any]]]) -> ASGIApp:
-    """What is done from the server's start to its end, as an ASGI app."""
+    """What is done from the server's start to its end, as an ASGI app. What `running` yields is there for the protocols."""
     return Router(lifespan=lambda _app: running())
 
 

@@ -1,12 +1,14 @@
-"""uvicorn's HTTP protocol with bounds on what comes before the application is asked: the size and the time of the headers."""
+"""uvicorn's protocols with bounds: on what comes before the application is asked, and on how long a connection takes to end."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from email.utils import formatdate
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from apiv3.model.errors import HeadersTooLarge
 from apiv3.web.responses import failure, send_answer
@@ -81,6 +83,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if end := self.app_state.get(SHUTDOWN):
             end()
 
+    def _should_upgrade(self) -> bool:
+        return self.app is not too_large and super()._should_upgrade()
+
     @property
     def _largest(self) -> int:
         return self.config.h11_max_incomplete_event_size or 0
@@ -128,3 +133,22 @@ class BoundedProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         self._stop_waiting()
         self.transport.close()
+
+
+_silence = logging.getLogger(f"{__name__}.silence")
+_silence.disabled = True
+_silence.setLevel(logging.CRITICAL)
+_LINGER = 5.0
+"""Seconds in which a websocket that is over sends what is left."""
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """Says nothing about what clients send, and does not wait for those that do not read."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.logger = self.conn.logger = _silence
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        self.loop.call_later(_LINGER, self.transport.abort)

@@ -19,6 +19,7 @@ from apiv3.web.collections import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
 from apiv3.web.formats import Format
+from apiv3.web.live import PATH, SocketIo
 from apiv3.web.openapi import operations
 from apiv3.web.pages import Pages
 from apiv3.web.routing import Route
@@ -38,6 +39,7 @@ def routes(
     authorization: Authorization,
     subjects: Subjects,
     roles: Roles,
+    live: SocketIo,
     pages: Pages,
     explorer: Explorer,
 ) -> Iterator[Route]:
@@ -62,6 +64,9 @@ def routes(
     yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"), operations.ADD_ROLE)
     yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"), operations.CHANGE_ROLE)
     yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"), operations.REMOVE_ROLE)
+
+    yield Route("GET", PATH, live.poll, PUBLIC, waits=True, talk=live.talk)
+    yield Route("POST", PATH, live.post, PUBLIC)
 
     yield Route("GET", f"{V3}/openapi.json", explorer.description, PUBLIC, operations.DESCRIPTION)
     yield Route("GET", EXPLORER, explorer.page, PUBLIC, operations.EXPLORER)

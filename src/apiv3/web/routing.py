@@ -10,19 +10,25 @@ from apiv3.security.calls import Call
 from apiv3.security.gate import Access
 from apiv3.web.openapi.operation import Operation
 from apiv3.web.responses import Answer
+from apiv3.web.websockets import WebSocket
 
 Handler = Callable[[Call], Awaitable[Answer]]
+Talk = Callable[[Call, WebSocket], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one URL. `operation`: what the OpenAPI description says about it."""
+    """One method of one URL. `operation`: what the OpenAPI description says about it; None for Socket.IO's, for which it has
+    no words. `waits`: its requests may stay for long, and are counted elsewhere. `talk`: takes websockets.
+    """
 
     method: str
     path: str
     handler: Handler
     access: Access
     operation: Operation | None = None
+    waits: bool = False
+    talk: Talk | None = None
 
     @property
     def summary(self) -> str:

@@ -1,0 +1,95 @@
+"""Who receives what: subscriptions that were authorised, for as long as they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from apiv3.live.connections import Member
+from apiv3.model.errors import Unauthorized
+from apiv3.security.authenticator import Authenticator, Credential, Identity
+from apiv3.security.lasting import LastingRights
+from apiv3.security.permissions import Demand
+from apiv3.security.policy import Policies
+from apiv3.security.principal import ANYBODY
+
+LONGEST_TOKEN = 4096
+_NOT_GOOD = "Missing or bad accessToken"
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """What a member receives by right of an identity. `task`: what brings it there, if anything does."""
+
+    identity: Identity
+    rights: ExitStack = field(default_factory=ExitStack, repr=False)
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    def end(self) -> None:
+        """Nothing is received any more."""
+        self.rights.close()
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Audience:
+    """The subscriptions in one namespace. Whoever loses a right that a subscription needs is put out of the namespace.
+
+    That happens within a second after the subject was removed, or got another token, or its roles changed; and when the JWT
+    expires that it subscribed with.
+    """
+
+    def __init__(
+        self, authenticator: Authenticator, policies: Policies, rights: LastingRights, *, enabled: bool = True
+    ) -> None:
+        self._authenticator, self._policies, self._rights, self._enabled = authenticator, policies, rights, enabled
+        self._subscriptions: dict[Member, Subscription] = {}
+
+    async def identify(self, member: Member, token: object) -> Identity:
+        """Whose access token or JWT it is. Raises Unauthorized, TooManyRequests."""
+        if not self._enabled:
+            return Identity(ANYBODY, "")
+        if not isinstance(token, str) or not token or len(token) > LONGEST_TOKEN:
+            raise Unauthorized(_NOT_GOOD)
+        try:
+            return await self._authenticator.identify(Credential(token, "message", member.address))
+        except Unauthorized as error:
+            raise Unauthorized(_NOT_GOOD) from error
+
+    def admit(self, member: Member, identity: Identity, demands: Sequence[Demand]) -> Subscription:
+        """Subscribe the member, in the place of what it has subscribed to before. Raises Unauthorized when it is too late."""
+        self.end(member)
+        subscription = Subscription(identity)
+        if not member.gone:
+            self._subscriptions[member] = subscription
+            member.busy = True
+            holder = identity if self._enabled else None
+            subscription.rights.enter_context(self._rights.hold(holder, demands, member.expel))
+        if member.gone:  # by itself, or because the rights are lost already
+            subscription.end()
+            raise Unauthorized(_NOT_GOOD)
+        return subscription
+
+    def demand(self, member: Member, demand: Demand) -> None:
+        """Raises Unauthorized for a member that has not subscribed, MissingPermission when it may not."""
+        subscription = self._subscriptions.get(member)
+        if subscription is None:
+            raise Unauthorized("Not subscribed")
+        principal = subscription.identity.principal
+        if self._enabled:
+            principal = self._policies.current.find(subscription.identity.access_token) or principal
+        principal.demand(demand)
+
+    def end(self, member: Member) -> None:
+        """The member, if it has subscribed, receives nothing any more."""
+        subscription = self._subscriptions.pop(member, None)
+        if subscription is not None:
+            member.busy = False
+            subscription.end()
+
+    def send(self, packet: str) -> None:
+        """The same packet for everybody."""
+        for member in tuple(self._subscriptions):
+            member.send(packet)

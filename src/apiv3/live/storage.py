@@ -1,0 +1,107 @@
+"""The namespace /storage: what changes in the collections that a subscriber may read (wire contract, section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from apiv3.live import packets
+from apiv3.live.audience import Audience
+from apiv3.live.connections import Member, unknown_event
+from apiv3.live.feed import Feed, Overrun
+from apiv3.model.changes import Change, Cursor
+from apiv3.model.collections import Collection
+from apiv3.model.errors import BadRequest, Forbidden
+from apiv3.security.permissions import Demand
+
+NAME = "/storage"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a subscriber asks for. `collections`: None: all that it may read. `since`: collection -> `srvModified`, in ms."""
+
+    token: object
+    collections: frozenset[str] | None
+    since: Mapping[str, int]
+
+
+class Storage:
+    """The namespace. `collections`: those of this installation."""
+
+    def __init__(self, audience: Audience, feed: Feed, collections: Mapping[str, Collection]) -> None:
+        self._audience, self._feed = audience, feed
+        self._demands = {name: Demand.of("api", name, each.list_action) for name, each in collections.items()}
+
+    async def handle(self, member: Member, event: str, arguments: list[Any]) -> Any:
+        if event != "subscribe":
+            raise unknown_event()
+        return await self._subscribe(member, parse(arguments))
+
+    async def _subscribe(self, member: Member, wish: Wish) -> dict[str, Any]:
+        identity = await self._audience.identify(member, wish.token)
+        wanted = [name for name in self._demands if wish.collections is None or name in wish.collections]
+        granted = [name for name in wanted if identity.principal.allows(self._demands[name])]
+        if not granted:
+            raise Forbidden("Unauthorized to receive any collection")
+        begin = await self._feed.cursors({name: wish.since.get(name) for name in granted})
+        subscription = self._audience.admit(member, identity, [self._demands[name] for name in granted])
+        subscription.task = asyncio.create_task(self._follow(member, begin))
+        return {"success": True, "collections": granted}
+
+    def leave(self, member: Member) -> None:
+        self._audience.end(member)
+
+    async def _follow(self, member: Member, begin: Mapping[str, Cursor]) -> None:
+        """Bring a member what happens after its cursors, as fast as it takes it."""
+        session = member.connection.session
+        try:
+            async with self._feed.subscribe(begin) as changes:
+                async for change in changes:
+                    member.send(encode(change))
+                    await session.room()
+        except Overrun:
+            session.close()
+        except Exception:
+            _log.exception("a subscription to %s failed", NAME)
+            member.expel()
+
+
+@lru_cache(maxsize=256)
+def encode(change: Change) -> str:
+    """The event that tells of a change; made once, however many hear of it. The document is JSON text already."""
+    about = f'{{"colName":"{change.collection}"'
+    if change.kind == "reset":
+        return packets.event(NAME, "reset", about + "}")
+    if change.kind == "delete":
+        return packets.event(NAME, "delete", f'{about},"identifier":{packets.dumps(change.identifier)}}}')
+    return packets.event(NAME, change.kind, f'{about},"doc":{change.body}}}')
+
+
+def parse(arguments: list[Any]) -> Wish:
+    """Raises BadRequest."""
+    request = arguments[0] if arguments else None
+    if not isinstance(request, dict):
+        raise BadRequest("Bad subscription: it must be an object with accessToken")
+    return Wish(request.get("accessToken"), _names(request.get("collections")), _cursors(request.get("from")))
+
+
+def _names(value: Any) -> frozenset[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise BadRequest("Bad collections: it must be a list of names")
+    return frozenset(value)
+
+
+def _cursors(value: Any) -> Mapping[str, int]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(type(each) is int and 0 <= each < 2**53 for each in value.values()):
+        raise BadRequest("Bad from: it must be an object of collections with a srvModified in ms")
+    return value

@@ -1,0 +1,134 @@
+"""Socket.IO's one URL: polling requests and websockets, checked, and handed to the worker at which their session is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidden, unknown_transport, unsupported_version
+from apiv3.live.packets import LARGEST, VERSIONS
+from apiv3.live.workers import Workers
+from apiv3.security.calls import Call
+from apiv3.security.floods import InFlight
+from apiv3.web.bodies import Disconnected, read_body
+from apiv3.web.responses import Answer, json_answer
+from apiv3.web.websockets import WebSocket
+
+PATH = "/socket.io"
+_TEXT = b"text/plain; charset=UTF-8"
+
+
+class SocketIo:
+    """The endpoints. `origins`: whose pages may come, beside our own. `most`: websockets of one address.
+
+    `patience`: seconds that a client may take to send a payload.
+    """
+
+    def __init__(self, engine: Engine, workers: Workers, origins: Sequence[str], most: int, patience: float) -> None:
+        self._engine, self._workers, self._origins = engine, workers, frozenset(origins)
+        self._open = InFlight(most)
+        self._patience = patience
+
+    async def poll(self, call: Call) -> Answer:
+        """Socket.IO by polling: opens a session, or waits for what there is for one."""
+        try:
+            sid = self._check(call, "polling")
+            if call.method != "GET":
+                raise bad_method()
+            if sid is None:
+                payload = await self._engine.open(_version(call), call.address, ["websocket"]).poll()
+            else:
+                payload = await _unless_gone(call, self._workers.of(sid).poll(sid))
+        except Refused as error:
+            return _refusal(error)
+        return Answer(200, payload.encode(), _TEXT)
+
+    async def post(self, call: Call) -> Answer:
+        """Socket.IO by polling: what a client sends."""
+        try:
+            sid = self._check(call, "polling")
+            if sid is None:
+                raise bad_method()
+            body = await read_body(call, LARGEST, self._patience)
+            await self._workers.of(sid).post(sid, _decoded(body))
+        except Refused as error:
+            return _refusal(error)
+        return Answer(200, b"ok", _TEXT)
+
+    async def talk(self, call: Call, socket: WebSocket) -> Answer:
+        """A websocket, from its beginning to its end."""
+        place = call.origin.place
+        self._open.enter(place)
+        try:
+            await self._talk(call, socket)
+        except Refused as error:
+            return _refusal(error)
+        finally:
+            self._open.leave(place)
+        return Answer(101)
+
+    async def _talk(self, call: Call, socket: WebSocket) -> None:
+        sid = self._check(call, "websocket")
+        if sid is not None:
+            await self._workers.of(sid).upgrade(sid, socket)
+            return
+        session = self._engine.open(_version(call), call.address)
+        try:
+            await socket.accept()
+            await session.carry(socket)
+        finally:
+            session.close()
+
+    def _check(self, call: Call, transport: str) -> str | None:
+        """The id of the session, None where a new one is wanted. Raises Refused, BadRequest."""
+        if not self._is_welcome(call):
+            raise forbidden()
+        if call.query.one("transport") != transport:
+            raise unknown_transport()
+        if call.query.all("j"):
+            raise bad_request("JSONP is not supported")
+        return call.query.one("sid")
+
+    def _is_welcome(self, call: Call) -> bool:
+        """A browser tells whose page it is that asks; it asks for websockets whatever our CORS headers say (RFC 6455, 10.2)."""
+        origin = call.header(b"origin")
+        if origin is None or "*" in self._origins or origin in self._origins:
+            return True
+        return origin.partition("://")[2] == call.header(b"host")
+
+
+async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
+    """What comes of it. Raises Disconnected when the client goes away before."""
+    tasks = asyncio.create_task(work), asyncio.create_task(_departure(call))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            return tasks[0].result()
+        raise Disconnected
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _departure(call: Call) -> None:
+    while (await call.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _version(call: Call) -> int:
+    try:
+        return VERSIONS[call.query.one("EIO") or ""]
+    except KeyError:
+        raise unsupported_version() from None
+
+
+def _decoded(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise bad_request("Malformed, or binary") from None
+
+
+def _refusal(error: Refused) -> Answer:
+    return json_answer({"code": error.code, "message": str(error)}, error.status)
