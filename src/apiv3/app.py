@@ -23,6 +23,7 @@ from apiv3.live.storage import NAME as STORAGE
 from apiv3.live.storage import Storage
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.model import collections
+from apiv3.model.errors import NotFound
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
@@ -183,8 +184,9 @@ class Installation:
                 _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
 
 
-async def _acknowledge(level: int, group: str, silence: int) -> None:
-    """No alarms are raised yet, so there is nothing to silence."""
+async def _acknowledge(_level: int, _group: str, _silence: int) -> None:
+    """Nothing raises alarms yet, so none is there to be silenced."""
+    raise NotFound("There is no such alarm")
 
 
 def _text(secret: SecretStr | None) -> str:
