@@ -55,6 +55,8 @@ BAD: dict[str, list[str]] = {
     "API3_JWT_LIFETIME": ["0", "-1", "1h", "31536001"],
     "API3_MAX_LIMIT": ["0", "-1", "x", "100001"],
     "API3_MAX_BODY": ["0", "1023", "1MB", "1073741825"],
+    "API3_MAX_BULK": ["0", "-1", "x", "100001"],
+    "API3_MAX_BULK_BODY": ["0", "1023", "16MB", "1073741825"],
     "API3_MAX_HEADERS": ["0", "1023", "16K", "1048577"],
     "API3_REQUEST_TIMEOUT": ["0", "-1", "x", "nan", "3601"],
     "API3_MAX_IN_FLIGHT": ["0", "-1", "x", "100001"],

@@ -13,6 +13,7 @@ from apiv3.security.calls import Call
 from apiv3.security.floods import InFlight
 from apiv3.web.bodies import Disconnected, read_body
 from apiv3.web.responses import Answer, json_answer
+from apiv3.web.streams import departure
 from apiv3.web.websockets import WebSocket
 
 PATH = "/socket.io"
@@ -100,7 +101,7 @@ class SocketIo:
 
 async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
     """What comes of it. Raises Disconnected when the client goes away before."""
-    tasks = asyncio.create_task(work), asyncio.create_task(_departure(call))
+    tasks = asyncio.create_task(work), asyncio.create_task(departure(call.receive))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if tasks[0].done():
@@ -109,11 +110,6 @@ async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
     finally:
         for task in tasks:
             task.cancel()
-
-
-async def _departure(call: Call) -> None:
-    while (await call.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _version(call: Call) -> int:

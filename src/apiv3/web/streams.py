@@ -23,7 +23,7 @@ async def send_stream(call: Call, send: Send, answer: Answer, stream: AsyncGener
     start = [dated, (b"content-type", answer.media_type), *answer.headers, *common_headers(call)]
     await send({"type": "http.response.start", "status": answer.status, "headers": start})
     if call.method != "HEAD":
-        await _race(_pump(send, stream, call.id), _departure(call.receive))
+        await _race(_pump(send, stream, call.id), departure(call.receive))
     await send({"type": "http.response.body"})
 
 
@@ -36,8 +36,8 @@ async def _pump(send: Send, stream: AsyncGenerator[bytes, None], request: str) -
         _log.exception("the stream of request %s failed", request)
 
 
-async def _departure(receive: Receive) -> None:
-    """Whatever else the client says is not for a stream."""
+async def departure(receive: Receive) -> None:
+    """Wait until the client goes away; whatever else it says is not for who waits."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

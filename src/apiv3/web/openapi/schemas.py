@@ -77,16 +77,17 @@ def _documents(bounds: Bounds) -> dict[str, Json]:
         "utcOffset": {"type": "number", "minimum": -1440, "maximum": 1440, "description": "Minutes."},
         "app": {"type": "string", "pattern": r"^[^\u0000]*\S[^\u0000]*$", "description": "What wrote it."},
         "created_at": {"description": "The date as ISO 8601, filled in by the server from `date`."},
-        **{mark: ref("Value") for mark in READ_ONLY_MARKS},
     }
     dated: list[Json] = [{"required": ["date"], "properties": {"date": ref("Time")}}]
     if fallback:
         created = {"required": ["created_at"], "properties": {"created_at": ref("Time"), "date": {"type": "null"}}}
         dated.append(created)
+    marks = ", ".join(f"`{mark}`" for mark in READ_ONLY_MARKS)
     sent = {"type": "object", "properties": known, "propertyNames": _TEXT, "additionalProperties": ref("Value")}
     return {
         "NewDocument": {
-            "description": "A document as a client sends it: what the server knows about, and whatever else the client likes.",
+            "description": "A document as a client sends it: what the server knows about, and whatever else the client likes. "
+            f"One of {marks} as `true` makes it read-only.",
             **sent,
             "required": ["app"],
             "anyOf": dated,
