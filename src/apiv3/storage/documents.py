@@ -9,19 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
 from apiv3.model import timestamps
 from apiv3.model.documents import Document, is_valid
-from apiv3.model.queries import Filter, Query, Sort
+from apiv3.model.queries import Filter, Query
 from apiv3.storage.changes import BURY, ChangeLog
 from apiv3.storage.contracts import Page, Stored
 from apiv3.storage.database import Connection, Database, Row
 from apiv3.storage.dialects import Dialect
+from apiv3.storage.selects import CUT, LISTED, LONGEST_INDEXED, SORTABLE, Select, select
 
 T = TypeVar("T")
 
@@ -34,7 +34,6 @@ _EXPORT = """SELECT body, identified FROM documents WHERE collection = ? AND COA
     AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last{bell}"
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
-_LISTED = "SELECT 1 FROM documents WHERE collection = ? AND listed LIMIT 1"
 _ADD_CLOCK = "INSERT INTO clocks (name, last) VALUES (?, 0) ON CONFLICT (name) DO NOTHING"
 _COLUMNS = (
     "identifier",
@@ -55,16 +54,6 @@ _AT_ONCE = (100, 10, 1)
 """Documents that one statement inserts or looks for: few sizes, so that the database knows the statements."""
 _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
 
-_NUMBERS = {"date": "date", "srvModified": "srv_modified", "srvCreated": "srv_created"}
-_TEXTS = {"identifier": "identifier", "created_at": "created_at", "type": "type", "eventType": "event_type"}
-_SORTABLE = _NUMBERS | {"identifier": "identifier", "created_at": "created_at"}
-_UNIQUE = {("identifier",): "identifier", ("srvModified",): "srv_modified"}  # nothing to say about nulls and ties
-_CUT = ("type", "eventType")
-_COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_INT64 = 2**63
-LONGEST_INDEXED = 200
-"""Characters of `type` and `eventType` in their columns: PostgreSQL takes up to 2,700 bytes into a row of an index."""
-
 
 class DocumentTable(ChangeLog):
     """The DocumentStore of both databases. `on_write`: is told of each collection that was written to, after the commit."""
@@ -74,7 +63,7 @@ class DocumentTable(ChangeLog):
         self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
         self._get, self._history = self._dialect.sql(_GET), self._dialect.sql(_HISTORY)
-        self._listed = self._dialect.sql(_LISTED)
+        self._listed = self._dialect.sql(LISTED)
 
     async def prepare(self, collections: Sequence[str]) -> None:
         """Give each collection its clock."""
@@ -91,10 +80,10 @@ class DocumentTable(ChangeLog):
         return Page([row[0] for row in rows], rows[-1][1] if rows else 0)
 
     async def search(self, collection: str, query: Query) -> Page:
-        select = _select(collection, query, self._dialect)
-        bodies = await self._find(select, query)
-        if not bodies and select.unless_listed and await self._database.fetch(self._listed, collection):
-            bodies = await self._find(_select(collection, query, self._dialect, into_lists=True), query)
+        chosen = select(collection, query, self._dialect)
+        bodies = await self._find(chosen, query)
+        if not bodies and chosen.unless_listed and await self._database.fetch(self._listed, collection):
+            bodies = await self._find(select(collection, query, self._dialect, into_lists=True), query)
         return Page(bodies)
 
     async def _find(self, select: Select, query: Query) -> list[str]:
@@ -123,7 +112,7 @@ class DocumentTable(ChangeLog):
 
     async def _latest(self, connection: Connection, collection: str, field: str | None) -> int:
         greatest = "(SELECT max({}) FROM documents WHERE collection = ?)"
-        columns = ["srv_modified"] + ([_SORTABLE[field]] if field else [])
+        columns = ["srv_modified"] + ([SORTABLE[field]] if field else [])
         sql = self._dialect.sql("SELECT " + ", ".join(map(greatest.format, columns)))
         (row,) = await connection.fetch(sql, *[collection] * len(columns))
         return max(timestamps.parse(value).ms for value in row if value) if row[0] else 0
@@ -185,7 +174,7 @@ class Writer:
         return await self._find_among(_GET_ALL, "identifier", identifiers)
 
     async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
-        return await self._find_among(_UNIDENTIFIED, _SORTABLE[field], values)
+        return await self._find_among(_UNIDENTIFIED, SORTABLE[field], values)
 
     async def _find_among(self, sql: str, column: str, values: Collection[object]) -> Sequence[Stored]:
         found: list[Stored] = []
@@ -258,8 +247,8 @@ def _row(document: Mapping[str, Any], identified: bool) -> tuple[Any, ...]:
         document["srvCreated"],
         document.get("date"),
         _text(document.get("created_at")),
-        *(_text(document.get(name), LONGEST_INDEXED) for name in _CUT),
-        any(isinstance(document.get(name), list) for name in _CUT),
+        *(_text(document.get(name), LONGEST_INDEXED) for name in CUT),
+        any(isinstance(document.get(name), list) for name in CUT),
         orjson.dumps(document).decode(),
     )
 
@@ -271,91 +260,3 @@ def _text(value: object, longest: int | None = None) -> str | None:
 def _matches(body: str, filters: Sequence[Filter]) -> bool:
     document: Document = orjson.loads(body)
     return all(condition.matches(document) for condition in filters)
-
-
-class Select(NamedTuple):
-    """A query as a statement. `rest`: the filters that no column can decide; then the statement is without the window.
-
-    `thorough`: every document of the collection is looked at. `unless_listed`: it decides by texts in columns, and finds
-    nothing at all in a collection where some document has a list in such a place.
-    """
-
-    sql: str
-    args: tuple[Any, ...]
-    rest: tuple[Filter, ...]
-    thorough: bool
-    unless_listed: bool
-
-
-@lru_cache(maxsize=512)
-def _select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool = False) -> Select:
-    """Compile a query; once for each Query object, and apps that poll share theirs. `into_lists`: see Select."""
-    conditions, args, rest = ["collection = ?", "valid"], list[Any]((collection,)), list[Filter]()
-    unless_listed = False
-    for condition in query.filters:
-        on_texts = condition.path[0] in _CUT
-        sql = None if on_texts and into_lists else _condition(condition, args)
-        if sql:
-            conditions.append(sql)
-            unless_listed |= on_texts
-        else:
-            rest.append(condition)
-    if unless_listed:
-        conditions.append(f"NOT EXISTS ({_LISTED})")
-        args.append(collection)
-    order = _order(query.sort, dialect, args)
-    sql = f"SELECT body FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}"
-    if not rest:
-        sql += " LIMIT ? OFFSET ?"
-        args += [query.limit, query.skip]
-    thorough = query.sort is not None and not _has_column(query.sort)
-    return Select(dialect.sql(sql), tuple(args), tuple(rest), thorough, unless_listed)
-
-
-def _has_column(sort: Sort) -> bool:
-    return len(sort.path) == 1 and sort.path[0] in _SORTABLE
-
-
-def _condition(condition: Filter, args: list[Any]) -> str | None:
-    """A filter as SQL, its parameters added to `args`; None when no column can decide it."""
-    (name, *deeper), value = condition.path, condition.value
-    column = _NUMBERS.get(name) or _TEXTS.get(name)
-    is_kind = _is_int64 if name in _NUMBERS else _is_short if name in _CUT else _is_text
-    if column is None or deeper:
-        return None
-    if condition.operator in _COMPARISONS and is_kind(value):
-        args.append(value)
-        return f"{column} {_COMPARISONS[condition.operator]} ?"
-    if condition.operator == "in" and value and all(map(is_kind, value)):
-        args.extend(value)
-        return f"{column} IN ({', '.join('?' * len(value))})"
-    return None
-
-
-def _is_int64(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_short(value: object) -> bool:
-    """Whether a text compares with the beginning of another as it does with the whole."""
-    return isinstance(value, str) and len(value) < LONGEST_INDEXED
-
-
-def _order(sort: Sort | None, dialect: Dialect, args: list[Any]) -> str:
-    """ORDER BY for a query; ties go by identifier, which no two documents of a collection share."""
-    direction = "DESC NULLS LAST" if sort and sort.descending else "ASC NULLS FIRST"
-    plain = direction.split(maxsplit=1)[0]
-    keys: list[str] = []
-    if sort and sort.path in _UNIQUE:
-        return f"{_UNIQUE[sort.path]} {plain}"
-    if sort and _has_column(sort):
-        keys = [f"{_SORTABLE[sort.path[0]]} {direction}"]
-    elif sort:
-        for expression, parameter in dialect.sort_keys(sort.path):
-            keys.append(f"{expression} {direction}")
-            args += [parameter] * expression.count("?")
-    return ", ".join([*keys, f"identifier {plain}"])

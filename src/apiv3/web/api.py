@@ -168,15 +168,7 @@ def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         app,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=[
-            "Authorization",
-            "Content-Type",
-            "Date",
-            "If-Modified-Since",
-            "If-Unmodified-Since",
-            "Last-Event-ID",
-            "Last-Modified",
-        ],
+        allow_headers=_ALLOWED_HEADERS,
         expose_headers=["ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id"],
         max_age=86_400,
     )

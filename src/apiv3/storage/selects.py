@@ -1,0 +1,108 @@
+"""A query as SQL: what columns can decide goes into the statement, what they cannot is left to whoever runs it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from apiv3.model.queries import Filter, Query, Sort
+from apiv3.storage.dialects import Dialect
+
+LISTED = "SELECT 1 FROM documents WHERE collection = ? AND listed LIMIT 1"
+_NUMBERS = {"date": "date", "srvModified": "srv_modified", "srvCreated": "srv_created"}
+_TEXTS = {"identifier": "identifier", "created_at": "created_at", "type": "type", "eventType": "event_type"}
+SORTABLE = _NUMBERS | {"identifier": "identifier", "created_at": "created_at"}
+_UNIQUE = {("identifier",): "identifier", ("srvModified",): "srv_modified"}  # nothing to say about nulls and ties
+CUT = ("type", "eventType")
+_COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_INT64 = 2**63
+LONGEST_INDEXED = 200
+"""Characters of `type` and `eventType` in their columns: PostgreSQL takes up to 2,700 bytes into a row of an index."""
+
+
+class Select(NamedTuple):
+    """A query as a statement. `rest`: the filters that no column can decide; then the statement is without the window.
+
+    `thorough`: every document of the collection is looked at. `unless_listed`: it decides by texts in columns, and finds
+    nothing at all in a collection where some document has a list in such a place.
+    """
+
+    sql: str
+    args: tuple[Any, ...]
+    rest: tuple[Filter, ...]
+    thorough: bool
+    unless_listed: bool
+
+
+@lru_cache(maxsize=512)
+def select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool = False) -> Select:
+    """Compile a query; once for each Query object, and apps that poll share theirs. `into_lists`: see Select."""
+    conditions, args, rest = ["collection = ?", "valid"], list[Any]((collection,)), list[Filter]()
+    unless_listed = False
+    for condition in query.filters:
+        on_texts = condition.path[0] in CUT
+        sql = None if on_texts and into_lists else _condition(condition, args)
+        if sql:
+            conditions.append(sql)
+            unless_listed |= on_texts
+        else:
+            rest.append(condition)
+    if unless_listed:
+        conditions.append(f"NOT EXISTS ({LISTED})")
+        args.append(collection)
+    order = _order(query.sort, dialect, args)
+    sql = f"SELECT body FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    if not rest:
+        sql += " LIMIT ? OFFSET ?"
+        args += [query.limit, query.skip]
+    thorough = query.sort is not None and not _has_column(query.sort)
+    return Select(dialect.sql(sql), tuple(args), tuple(rest), thorough, unless_listed)
+
+
+def _has_column(sort: Sort) -> bool:
+    return len(sort.path) == 1 and sort.path[0] in SORTABLE
+
+
+def _condition(condition: Filter, args: list[Any]) -> str | None:
+    """A filter as SQL, its parameters added to `args`; None when no column can decide it."""
+    (name, *deeper), value = condition.path, condition.value
+    column = _NUMBERS.get(name) or _TEXTS.get(name)
+    is_kind = _is_int64 if name in _NUMBERS else _is_short if name in CUT else _is_text
+    if column is None or deeper:
+        return None
+    if condition.operator in _COMPARISONS and is_kind(value):
+        args.append(value)
+        return f"{column} {_COMPARISONS[condition.operator]} ?"
+    if condition.operator == "in" and value and all(map(is_kind, value)):
+        args.extend(value)
+        return f"{column} IN ({', '.join('?' * len(value))})"
+    return None
+
+
+def _is_int64(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_short(value: object) -> bool:
+    """Whether a text compares with the beginning of another as it does with the whole."""
+    return isinstance(value, str) and len(value) < LONGEST_INDEXED
+
+
+def _order(sort: Sort | None, dialect: Dialect, args: list[Any]) -> str:
+    """ORDER BY for a query; ties go by identifier, which no two documents of a collection share."""
+    direction = "DESC NULLS LAST" if sort and sort.descending else "ASC NULLS FIRST"
+    plain = direction.split(maxsplit=1)[0]
+    keys: list[str] = []
+    if sort and sort.path in _UNIQUE:
+        return f"{_UNIQUE[sort.path]} {plain}"
+    if sort and _has_column(sort):
+        keys = [f"{SORTABLE[sort.path[0]]} {direction}"]
+    elif sort:
+        for expression, parameter in dialect.sort_keys(sort.path):
+            keys.append(f"{expression} {direction}")
+            args += [parameter] * expression.count("?")
+    return ", ".join([*keys, f"identifier {plain}"])
