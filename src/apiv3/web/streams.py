@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
+from apiv3.live.wires import until_one_ends
 from apiv3.model import timestamps
 from apiv3.security.calls import Call, Receive, Send
 from apiv3.security.headers import common_headers
@@ -23,7 +22,7 @@ async def send_stream(call: Call, send: Send, answer: Answer, stream: AsyncGener
     start = [dated, (b"content-type", answer.media_type), *answer.headers, *common_headers(call)]
     await send({"type": "http.response.start", "status": answer.status, "headers": start})
     if call.method != "HEAD":
-        await _race(_pump(send, stream, call.id), departure(call.receive))
+        await until_one_ends(_pump(send, stream, call.id), departure(call.receive))
     await send({"type": "http.response.body"})
 
 
@@ -40,14 +39,3 @@ async def departure(receive: Receive) -> None:
     """Wait until the client goes away; whatever else it says is not for who waits."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _race(*works: Coroutine[Any, Any, None]) -> None:
-    """Until the first of them is done; the others are cancelled."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
