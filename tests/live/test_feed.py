@@ -207,11 +207,12 @@ async def test_joining_while_others_write(
             await insert(store, two[0], document(f"{number}"))
             number += 1
             await asyncio.sleep(0)
+        await insert(store, two[0], document("last"))
 
     writer = asyncio.create_task(write())
     followers = []
     for _ in range(20):
-        followers.append(asyncio.create_task(_follow(feed, two[0], over)))
+        followers.append(asyncio.create_task(_follow(feed, two[0])))
         await asyncio.sleep(0.02)
     over.set()
     await writer
@@ -220,17 +221,13 @@ async def test_joining_while_others_write(
         assert await follower == names
 
 
-async def _follow(feed: Feed, collection: str, over: asyncio.Event) -> list[str]:
-    """From the beginning until nothing comes any more."""
-    found: list[Change] = []
-    async with feed.subscribe({collection: 0}) as subscription:
-        while True:
-            try:
-                async with asyncio.timeout(1.0):
-                    found.append(await anext(subscription))
-            except TimeoutError:
-                if over.is_set():
-                    return [change.identifier for change in found]
+async def _follow(feed: Feed, collection: str) -> list[str]:
+    """From the beginning to the document that is written last."""
+    found: list[str] = []
+    async with feed.subscribe({collection: 0}) as subscription, asyncio.timeout(5 * PATIENCE):
+        while "last" not in found[-1:]:
+            found.append((await anext(subscription)).identifier)
+    return found
 
 
 async def test_a_cursor_that_is_too_old(feed: Feed, store: Counting, two: tuple[str, str]) -> None:
