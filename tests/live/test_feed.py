@@ -216,7 +216,7 @@ async def test_joining_while_others_write(
         await asyncio.sleep(0.02)
     over.set()
     await writer
-    names = [each["identifier"] for each in await history(store, two[0])]
+    names = [each["identifier"] for each in await history(store, two[0], limit=100_000)]
     for follower in followers:
         assert await follower == names
 
