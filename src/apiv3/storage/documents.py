@@ -50,7 +50,7 @@ _COLUMNS = (
 )
 _INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES "
 _VALUES = f"({', '.join('?' * (len(_COLUMNS) + 1))})"
-_AT_ONCE = (100, 10, 1)
+_AT_ONCE = (1000, 100, 10, 1)
 """Documents that one statement inserts or looks for: few sizes, so that the database knows the statements."""
 _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
 
