@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import orjson
 
 from bench import growth, load, page, report
+from bench.databases import databases, durability
 from bench.documents import fill
-from bench.measure import Run, Series, interleaved
+from bench.live import options as live_options
+from bench.live.command import live
+from bench.measure import Run, Series, interleaved, load_generator
 from bench.operations import Client, admin_token, record
 from bench.options import CONNECTIONS, OPERATIONS, SECURITY, Options, parse
 from bench.processes import Cpus, Installation, Server, pin
-from bench.report import Result
-from tests.support.postgres import postgres_server
+from bench.report import Result, say
 
 OURS, OPEN, ASGI, SQL = "apiv3", "no security", "bare ASGI", "bare SQL"
 PAIRS = 4
@@ -31,23 +29,23 @@ PAIRS = 4
 
 def main() -> int:
     """Measure, print, and write down; the exit status says whether all answers were right."""
-    options = parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended
-    cpus = Cpus.share()
-    conditions = page.Conditions(os.getloadavg()[0], cpus)
-    pin(os.getpid(), cpus.load)  # and with it all that is started from here, but for what is pinned elsewhere
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["live"]:
+        return live(live_options.parse(arguments[1:]), _begin())
+    options, conditions = parse(arguments), _begin()
+    cpus = conditions.cpus
     results: list[Result] = []
     grown: list[growth.Grown] = []
     try:
-        with _load_generator(cpus) as run:
+        with load_generator(cpus) as run:
             for database in options.databases:
-                with _databases(database, cpus) as (folder, new):
+                with databases(database, cpus) as (folder, new):
                     results += _measure_database(options, database, folder, new("bench"), cpus, run)
                     if options.write:
-                        _say(f"{database}: import, export, growth and bulk up to {options.sizes[-1]:,} documents")
+                        say(f"{database}: import, export, growth and bulk up to {options.sizes[-1]:,} documents")
                         grown.append(growth.measure(options, database, folder, new, cpus, run))
     except (load.WrongAnswer, RuntimeError) as error:  # before anything could be measured
-        _say(f"scripts/bench: {error}")
+        say(f"scripts/bench: {error}")
         return 1
     if options.write:
         page.write(options.write, options, results, grown, conditions)
@@ -56,30 +54,16 @@ def main() -> int:
     return 1 if any(result.failure for result in results) else 0
 
 
-@contextmanager
-def _load_generator(cpus: Cpus) -> Iterator[Run]:
-    with ProcessPoolExecutor(1, get_context("spawn"), load.start_up, (cpus.load,)) as pool:
-        yield lambda *arguments: pool.submit(load.run_round, *arguments).result()
-
-
-@contextmanager
-def _databases(database: str, cpus: Cpus) -> Iterator[tuple[Path, Callable[[str], str]]]:
-    """A folder, and what makes the URL of an empty database of a name; all is gone afterwards."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apiv3-bench-")))
-        if database == "sqlite":
-            yield folder, lambda name: f"sqlite:///{folder / name}.sqlite"
-            return
-        pin(os.getpid(), cpus.database)
-        try:
-            server = stack.enter_context(postgres_server())
-        finally:
-            pin(os.getpid(), cpus.load)
-        yield folder, lambda _name: stack.enter_context(server.database())
+def _begin() -> page.Conditions:
+    """Take the place on the cores, and with it that of all that is started from here, but for what is pinned elsewhere."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended
+    conditions = page.Conditions(os.getloadavg()[0], Cpus.share())
+    pin(os.getpid(), conditions.cpus.load)
+    return conditions
 
 
 def _measure_database(options: Options, database: str, folder: Path, url: str, cpus: Cpus, run: Run) -> list[Result]:
-    _say(f"{database}: starting servers, storing {options.documents:,} documents")
+    say(f"{database}: starting servers, storing {options.documents:,} documents")
     with ExitStack() as stack:
         bench = _Bench(stack, Installation.make(folder / "installation", url), options, cpus, run)
         results = [bench.measure(database, name) for name in options.operations]
@@ -89,11 +73,8 @@ def _measure_database(options: Options, database: str, folder: Path, url: str, c
 
 
 def _title(database: str, options: Options, cpus: Cpus) -> str:
-    durable = "WAL, synchronous=FULL"
-    if database == "postgres":
-        durable = "TEST_DATABASE_URL" if "TEST_DATABASE_URL" in os.environ else "embedded, fsync=off"
     rounds = f"{options.rounds} rounds of {options.seconds:g} s, {CONNECTIONS} connections"
-    return f"== {database} ({durable}), {options.documents:,} documents, {rounds}; {cpus}"
+    return f"== {database} ({durability(database)}), {options.documents:,} documents, {rounds}; {cpus}"
 
 
 class _Bench:
@@ -130,11 +111,11 @@ class _Bench:
 
     def measure(self, database: str, operation: str) -> Result:
         """All rounds of one operation, or the first wrong answer."""
-        _say(f"{database}: {operation}")
+        say(f"{database}: {operation}")
         try:
             return Result(database, operation, self._series(operation))
         except load.WrongAnswer as error:
-            _say(f"{database}: {operation} FAILED: {error}")
+            say(f"{database}: {operation} FAILED: {error}")
             return Result(database, operation, failure=str(error))
 
     def _series(self, operation: str) -> list[Series]:
@@ -146,10 +127,6 @@ class _Bench:
         return interleaved(
             self._run, self._servers(operation), lambda _: self._client.requests(sent, status, length), seconds, rounds
         )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

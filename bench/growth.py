@@ -18,7 +18,7 @@ from bench import documents
 from bench.documents import COLLECTION, FIVE_MINUTES, Filled
 from bench.load import Requests, WrongAnswer
 from bench.measure import Run, interleaved
-from bench.operations import PATH, Client, admin_token
+from bench.operations import PATH, Client, admin_token, storage
 from bench.options import Options
 from bench.processes import Cost, Cpus, Installation, Server, run_command
 from bench.report import Result
@@ -78,8 +78,7 @@ class _Sized:
         self.client = Client(self._token, Filled(documents.sample(self.size), 0, self._oldest))
         middle = self._get(f"{PATH}/{documents.identifier(self.size // 2)}").json()["result"]
         self.client = Client(self._token, Filled(documents.sample(self.size), middle["srvModified"], self._oldest))
-        storage = self._get("/api/v3/version").json()["result"]["storage"]
-        return f"{storage['storage']} {storage['version']}"
+        return storage(self.server)
 
     def requests(self, operation: str) -> Requests:
         """For one round, one at a time: what is asked is what an answer takes, not how long it waits for others."""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from statistics import median
 
+from bench import load
 from bench.load import Requests, Sample
-from bench.processes import Server
+from bench.processes import Cpus, Server
 
 Run = Callable[[int, Requests, float], Sample]
+
+
+@contextmanager
+def load_generator(cpus: Cpus) -> Iterator[Run]:
+    """The load generator's process; what is yielded runs a round in it."""
+    with ProcessPoolExecutor(1, get_context("spawn"), load.start_up, (cpus.load,)) as pool:
+        yield lambda *arguments: pool.submit(load.run_round, *arguments).result()
 
 
 @dataclass(frozen=True, slots=True)

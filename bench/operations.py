@@ -90,6 +90,12 @@ def admin_token(server: Server, api_secret: str) -> str:
     return str(httpx.get(f"{base}/request/{admin['accessToken']}", trust_env=False).json()["token"])
 
 
+def storage(server: Server) -> str:
+    """Which database it is, as it calls itself."""
+    answer = httpx.get(f"http://127.0.0.1:{server.port}/api/v3/version", trust_env=False).json()["result"]["storage"]
+    return f"{answer['storage']} {answer['version']}"
+
+
 def record(response: httpx.Response) -> dict[str, Any]:
     """An answer as the ceilings take it; they date theirs anew."""
     headers = [(name, value) for name, value in response.headers.items() if name != "date"]

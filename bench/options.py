@@ -12,6 +12,7 @@ from pathlib import Path
 OPERATIONS = ("READ", "SEARCH", "HISTORY", "CREATE", "STATUS")
 SECURITY = "SECURITY"
 CONNECTIONS = 16
+DATABASES = ["sqlite", "postgres", "postgresql", "both"]
 QUICK_SECONDS, QUICK_ROUNDS, QUICK_DOCUMENTS, QUICK_LARGEST = 0.2, 3, 2_000, 25_000
 
 _DESCRIPTION = f"""\
@@ -25,6 +26,8 @@ Measures real servers over {CONNECTIONS} keep-alive connections on loopback, eac
   SECURITY  READ with a JWT, against the same server with API3_SECURITY_ENABLE=false
 
 apiv3 runs as `apiv3 serve` with its default settings and its access log on, written to a file.
+
+`scripts/bench live` measures the live channels instead, with many subscribers: scripts/bench live --help.
 """
 
 _WRITE = """measure growth and the rates of import, export and bulk as well, and write benchmarks.md with its pictures into
@@ -72,7 +75,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     quick, write = given.quick, given.write
     largest = given.largest or (QUICK_LARGEST if quick else 1_000_000)
     return Options(
-        databases=("sqlite", "postgres") if given.database == "both" else (given.database.removesuffix("ql"),),
+        databases=databases(given.database),
         operations=given.only,
         seconds=given.seconds or (QUICK_SECONDS if quick else 1.0 if write else 2.0),
         rounds=given.rounds or (QUICK_ROUNDS if quick else 5),
@@ -87,12 +90,11 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("scripts/bench", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form)
-    choices = ["sqlite", "postgres", "postgresql", "both"]
     parser.add_argument("--quick", action="store_true", help="short rounds and few documents, to see that everything works")
-    parser.add_argument("--seconds", type=_seconds, help="length of a round (2; 1 with --write)")
-    parser.add_argument("--rounds", type=_count, help="rounds of each server and operation (5)")
+    parser.add_argument("--seconds", type=seconds, help="length of a round (2; 1 with --write)")
+    parser.add_argument("--rounds", type=at_least_one, help="rounds of each server and operation (5)")
     parser.add_argument("--documents", type=_documents, help="documents in the collection (20000)")
-    parser.add_argument("--database", choices=choices, default="both", help="which database (both)")
+    parser.add_argument("--database", choices=DATABASES, default="both", help="which database (both)")
     parser.add_argument("--only", type=_names, default=(*OPERATIONS, SECURITY), help="operations, such as READ,SEARCH")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE too")
     parser.add_argument("--write", type=Path, nargs="?", const=Path("docs"), metavar="FOLDER", help=_WRITE)
@@ -100,14 +102,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seconds(text: str) -> float:
+def databases(name: str) -> tuple[str, ...]:
+    """Those that one of DATABASES stands for."""
+    return ("sqlite", "postgres") if name == "both" else (name.removesuffix("ql"),)
+
+
+def seconds(text: str) -> float:
     value = float(text)
     if not 0 < value <= 600:
-        raise argparse.ArgumentTypeError("a round takes up to 600 seconds")
+        raise argparse.ArgumentTypeError("up to 600 seconds")
     return value
 
 
-def _count(text: str) -> int:
+def at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("at least 1")

@@ -59,27 +59,34 @@ def _page(options: Options, results: Sequence[Result], grown: Sequence[Grown], c
 def _introduction(options: Options, grown: Sequence[Grown], conditions: Conditions) -> Iterator[str]:
     yield "# Benchmarks"
     yield f"Written by `{options.command}`. Run it on your own machine: it overwrites this page and its pictures."
+    yield from circumstances(conditions, [each.version for each in grown])
+    yield paragraph(
+        "What such numbers mean. Absolute ones are those of this machine, on this day, with what else ran on it: a load",
+        "average near the number of cores or above makes everything slower. Compare ratios, and processor times (CPU), which",
+        "suffer least. Load generator, server and database share one machine, and nothing travels over a network. SQLite waits",
+        "for the disk at each commit (`synchronous=FULL`).",
+        durability(),
+        "Processor time and memory are those of apiv3; PostgreSQL's own processes are not counted in them.",
+    )
+    yield paragraph("The [live channels](benchmarks-live.md), with many subscribers, have a page of their own.")
+
+
+def circumstances(conditions: Conditions, databases: Sequence[str]) -> Iterator[str]:
+    """When it was measured, on what, and with what. `databases`: as they call themselves."""
     rows = [
         ("date", f"{datetime.now(UTC):%Y-%m-%d}"),
         ("machine", _machine()),
         ("load average before the run", f"{conditions.load:.1f}"),
         ("pinned", str(conditions.cpus)),
-        ("software", ", ".join(_software(grown))),
+        ("software", ", ".join([*_software(), *databases])),
     ]
     yield _table(("", ""), rows)
     if conditions.load > (os.cpu_count() or 1) / 2:
         yield "**The machine was busy before this run began: these numbers are rough ones. Run it again on a quiet machine.**"
-    yield _paragraph(
-        "What such numbers mean. Absolute ones are those of this machine, on this day, with what else ran on it: a load",
-        "average near the number of cores or above makes everything slower. Compare ratios, and processor times (CPU), which",
-        "suffer least. Load generator, server and database share one machine, and nothing travels over a network. SQLite waits",
-        "for the disk at each commit (`synchronous=FULL`).",
-        _durability(),
-        "Processor time and memory are those of apiv3; PostgreSQL's own processes are not counted in them.",
-    )
 
 
-def _durability() -> str:
+def durability() -> str:
+    """What a commit on PostgreSQL is worth, as a sentence."""
     if "TEST_DATABASE_URL" in os.environ:
         return "PostgreSQL is the one of `TEST_DATABASE_URL`, as it is configured."
     return "PostgreSQL is that of the tests and does not (`fsync=off`): do not compare how fast the two write."
@@ -87,7 +94,7 @@ def _durability() -> str:
 
 def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
     yield "## Against the ceilings"
-    yield _paragraph(
+    yield paragraph(
         f"Requests over {CONNECTIONS} connections on {options.documents:,} entries; rounds: {options.rounds} of",
         f"{options.seconds:g} s for each server. *Bare ASGI* answers the same bytes from memory, *bare SQL* runs the same",
         "statements and checks nothing. `scripts/bench --help` says how to read the columns.",
@@ -99,7 +106,7 @@ def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
 
 def _growth(grown: Sequence[Grown]) -> Iterator[str]:
     yield "## As the collection grows"
-    yield _paragraph(
+    yield paragraph(
         "One request at a time, over one connection, on collections of three sizes, which are measured in turn. The time is",
         "that of the whole answer, as an app sees it; CPU is the processor time of the server for one request.",
         "READ takes a thousand documents in turn, from all over the collection; after the first time they are in memory.",
@@ -133,7 +140,7 @@ def _median(series: Series) -> float:
 
 def _rates(grown: Sequence[Grown]) -> Iterator[str]:
     yield "## In and out"
-    yield _paragraph(
+    yield paragraph(
         "`apiv3 import` of NDJSON into an empty collection and `apiv3 export` to NDJSON: the whole command, its start",
         "included, which is most of it where documents are few.",
         f"Bulk: `POST /api/v3/entries/bulk` with {IN_ONE_REQUEST} new documents in each request, one request after the",
@@ -159,7 +166,7 @@ def _requirement(transfer: Transfer) -> str:
     verdict = "reached" if transfer.rate >= REQUIRED else "not reached"
     cpu = transfer.cost.cpu
     alone = f"Its processor time alone would allow {transfer.documents / cpu:,.0f}." if cpu else ""
-    return _paragraph(
+    return paragraph(
         f"Wanted are {REQUIRED:,} documents a second imported into SQLite. This run, with {transfer.documents:,}:",
         f"{transfer.rate:,.0f} a second, {verdict}. {alone}",
     )
@@ -199,11 +206,10 @@ def _processor() -> str:
     return platform.processor() or "unknown processor"
 
 
-def _software(grown: Sequence[Grown]) -> Iterator[str]:
+def _software() -> Iterator[str]:
     yield f"apiv3 {version('apiv3')}"
     yield f"{platform.python_implementation()} {platform.python_version()}"
     yield from (f"{name} {version(name)}" for name in ("uvicorn", "uvloop", "asyncpg"))
-    yield from (each.version for each in grown)
 
 
 def _number(value: float | None, factor: float) -> str:
@@ -214,5 +220,6 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows))
 
 
-def _paragraph(*parts: str) -> str:
+def paragraph(*parts: str) -> str:
+    """Its parts in lines."""
     return fill(" ".join(parts), 120, break_long_words=False, break_on_hyphens=False)

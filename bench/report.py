@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,3 +84,8 @@ def _data(result: Result, series: Series) -> dict[str, Any]:
         "speed": None if series is ours else speed_ratio(ours, series),
         "cpu_speed": None if series is ours else cpu_ratio(ours, series),
     }
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
