@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 
+import httpx
+
 from bench.databases import databases, durability
 from bench.live import report
 from bench.live.measure import Measured, crowd, measure
@@ -24,7 +26,7 @@ def live(options: Options, conditions: Conditions) -> int:
     try:
         _open_enough(options.subscribers)
         measured = _measure(options, conditions.cpus)
-    except (WrongAnswer, RuntimeError) as error:
+    except (WrongAnswer, RuntimeError, httpx.HTTPError) as error:
         say(f"scripts/bench live: {error}")
         return 1
     if options.write:
