@@ -23,7 +23,7 @@ from tests.support.installation import Installation
 from tests.support.processes import clean_environment
 from tests.support.storage import document, history, insert
 
-TABLES = {"alembic_version", "documents", "clocks", "tombstones", "subjects", "roles"}
+TABLES = {"alembic_version", "documents", "clocks", "tombstones", "alarms", "silences", "notifications", "subjects", "roles"}
 
 
 def on(url: str, work: Any) -> Any:

@@ -69,6 +69,12 @@ BAD: dict[str, list[str]] = {
     "API3_AUTOPRUNE_NONSENSE": ["1"],
     "API3_EXTRA_COLLECTIONS": ["Weather", "a-b", "weather,entries", "version", "status", "lastModified", "history", "x/y", "9"],
     "AUTH_FAIL_DELAY": ["-1", "x", "60001", "5s"],
+    "BG_HIGH": ["39", "1001", "14.4", "x"],
+    "BG_TARGET_TOP": ["39", "1001", "10.0 mmol/L"],
+    "BG_TARGET_BOTTOM": ["39", "-1", "4.4"],
+    "BG_LOW": ["39", "0", "3.1"],
+    "ALARM_TIMEAGO_WARN_MINS": ["0", "-1", "x", "nan", "10081"],
+    "ALARM_TIMEAGO_URGENT_MINS": ["0", "x", "inf", "10081"],
     "ACCESS_LOG": ["maybe"],
 }
 # Any text will do for these; what cannot be used is found later in the start (below).
@@ -99,6 +105,24 @@ def test_a_bad_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str,
     assert allowed, "it does not say what is allowed"
 
 
+# Good by themselves, but not beside the others' defaults.
+OUT_OF_ORDER = {
+    "BG_HIGH": ["180", "60"],
+    "BG_TARGET_TOP": ["80", "260"],
+    "BG_TARGET_BOTTOM": ["55", "180", "300"],
+    "BG_LOW": ["80", "200"],
+    "ALARM_TIMEAGO_WARN_MINS": ["30", "60"],
+    "ALARM_TIMEAGO_URGENT_MINS": ["15", "10"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in OUT_OF_ORDER.items() for value in values])
+def test_thresholds_stand_in_order(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=rf"\b{name}={value}\b.*: each of them must be greater than the one before\.$"):
+        load()
+
+
 # Real starts: settings, what the sentence names, what it must not tell.
 REFUSED: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
     "a number": ({"PORT": "eighty"}, ["PORT", "'eighty'", "0 to 65535"], []),
@@ -114,6 +138,7 @@ REFUSED: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
     ),
     "a file that cannot be": ({"DATABASE_URL": "sqlite:////dev/null/x"}, ["DATABASE_URL", "/dev/null/x"], []),
     "a folder that cannot be": ({"APIV3_DATA": "/dev/null/x", "API_SECRET": ""}, ["APIV3_DATA", "'/dev/null/x'"], []),
+    "thresholds out of order": ({"BG_LOW": "90"}, ["BG_LOW=90, BG_TARGET_BOTTOM=80", "greater"], []),
     "a host that is none": ({"HOST": "no such host"}, ["HOST", "'no such host'"], []),
     "certificates that are not there": ({"TLS_CERT": "/x", "TLS_KEY": "/y"}, ["TLS_CERT", "'/x'", "TLS_KEY", "'/y'"], []),
 }

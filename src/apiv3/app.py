@@ -23,7 +23,8 @@ from apiv3.live.storage import NAME as STORAGE
 from apiv3.live.storage import Storage
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.model import collections
-from apiv3.model.errors import NotFound
+from apiv3.model.alarms import Thresholds
+from apiv3.operations.alarming import Alarming
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
@@ -39,6 +40,7 @@ from apiv3.security.subjects import Administration
 from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Tokens
 from apiv3.settings import Settings, load, provision
+from apiv3.storage.alarms import AlarmTable
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.policy import PolicyTable
@@ -89,9 +91,10 @@ class Installation:
         )
         self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), self.policies)
         self.rights = LastingRights(self.policies)
-        self.alarms = Alarms(self._audience(), _acknowledge)
         storage = Storage(self._audience(), self.feed, self.collections)
-        namespaces: Mapping[str, Namespace] = {"/": Lobby(), STORAGE: storage, ALARM: self.alarms}
+        alarming = Alarming(self.documents, AlarmTable(self.database), self._thresholds())
+        alarms = Alarms(self._audience(), alarming, bells)
+        namespaces: Mapping[str, Namespace] = {"/": Lobby(), STORAGE: storage, ALARM: alarms}
         pace = SessionRules(settings.api3_live_ping_interval, settings.api3_request_timeout)
         self.engine = Engine(pace, settings.api3_live_connections, namespaces)
         folder = os.environ.get(FOLDER)
@@ -100,6 +103,17 @@ class Installation:
 
     def _audience(self) -> Audience:
         return Audience(self.authenticator, self.policies, self.rights, enabled=self.settings.api3_security_enable)
+
+    def _thresholds(self) -> Thresholds:
+        settings = self.settings
+        return Thresholds(
+            settings.bg_low,
+            settings.bg_target_bottom,
+            settings.bg_target_top,
+            settings.bg_high,
+            settings.alarm_timeago_warn_mins,
+            settings.alarm_timeago_urgent_mins,
+        )
 
     def gate(self) -> Gate:
         settings = self.settings
@@ -182,11 +196,6 @@ class Installation:
         for name in self.settings.auth_default_roles:
             if name not in self.policies.current.roles:
                 _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
-
-
-async def _acknowledge(_level: int, _group: str, _silence: int) -> None:
-    """Nothing raises alarms yet, so none is there to be silenced."""
-    raise NotFound("There is no such alarm")
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -19,6 +20,10 @@ from apiv3.security.proxies import Network
 from apiv3.security.secrets import SHORTEST_SECRET, keep
 
 _PRUNE = "API3_AUTOPRUNE_"
+_ASCENDING = (
+    ("BG_LOW", "BG_TARGET_BOTTOM", "BG_TARGET_TOP", "BG_HIGH"),
+    ("ALARM_TIMEAGO_WARN_MINS", "ALARM_TIMEAGO_URGENT_MINS"),
+)
 _SHORTEST = {"api_secret": SHORTEST_SECRET, "jwt_key": 32}
 
 
@@ -140,6 +145,16 @@ class Settings(BaseSettings):
         90, ge=1, le=36_500, description="days that those who follow changes can be told of a permanent deletion: 1 to 36500"
     )
     api3_extra_collections: CommaList = Field((), description="further collections, separated by commas: lower-case names")
+    bg_high: int = Field(260, ge=40, le=1000, description="mg/dL above which glucose is an urgent alarm, 40 to 1000")
+    bg_target_top: int = Field(180, ge=40, le=1000, description="mg/dL above which glucose is a warning, 40 to 1000")
+    bg_target_bottom: int = Field(80, ge=40, le=1000, description="mg/dL below which glucose is a warning, 40 to 1000")
+    bg_low: int = Field(55, ge=40, le=1000, description="mg/dL below which glucose is an urgent alarm, 40 to 1000")
+    alarm_timeago_warn_mins: float = Field(
+        15, ge=1, le=10_080, description="minutes after which the newest reading is stale, a warning: 1 to 10080"
+    )
+    alarm_timeago_urgent_mins: float = Field(
+        30, ge=1, le=10_080, description="minutes after which that is an urgent alarm, 1 to 10080"
+    )
     auth_default_roles: Words = Field((), description="roles that every subject has, separated by comma, space or colon")
     auth_fail_delay: int = Field(
         5000,
@@ -254,6 +269,11 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(f"{missing} is not set; TLS_CERT and TLS_KEY go together.")
     if settings.http_port is not None and settings.tls_cert is None:
         raise SettingsError("HTTP_PORT is only for a server with TLS; set TLS_CERT and TLS_KEY too, or leave it out.")
+    for names in _ASCENDING:
+        values = [getattr(settings, name.lower()) for name in names]
+        if any(one >= other for one, other in pairwise(values)):
+            shown = ", ".join(f"{name}={value:g}" for name, value in zip(names, values, strict=True))
+            raise SettingsError(f"{shown}: each of them must be greater than the one before.")
     return settings
 
 

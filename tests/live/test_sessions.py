@@ -1,21 +1,12 @@
 """Sessions without a server around them: what depends on time or on size."""
 
 import asyncio
-import json
 from collections.abc import Callable
 
 import pytest
 
-from apiv3.live.alarm import NAME, Alarms
-from apiv3.live.audience import Audience
-from apiv3.live.engine import Engine
 from apiv3.live.packets import ProtocolError, split
 from apiv3.live.sessions import Rules, Session
-from apiv3.security.authenticator import Authenticator
-from apiv3.security.lasting import LastingRights
-from apiv3.security.policy import Policies
-from apiv3.security.throttle import Throttle
-from apiv3.storage.contracts import Policy, PolicyWriter
 
 BRIEF = Rules(interval=0.02, patience=0.02, timeout=0.02, buffer=100)
 LASTING = Rules(patience=60, buffer=100)
@@ -117,43 +108,3 @@ async def test_a_session_has_one_transport_at_a_time() -> None:
         session.post("6")
     session.close()
     await carrying
-
-
-# --- alarms, which nothing raises yet
-
-
-class Nobody:
-    """No subjects."""
-
-    async def load(self) -> Policy:
-        return Policy(0, (), ())
-
-    async def revision(self) -> int:
-        return 0
-
-    def changing(self) -> PolicyWriter:
-        raise NotImplementedError
-
-
-async def test_alarms_reach_those_who_listen_and_come_back_acknowledged() -> None:
-    silenced = asyncio.get_running_loop().create_future()
-
-    async def acknowledge(*acknowledgement: object) -> None:
-        silenced.set_result(acknowledgement)
-
-    policies = Policies(Nobody(), "a secret of the test")  # type: ignore[arg-type]
-    authenticator = Authenticator((), Throttle(0), policies)
-    alarms = Alarms(Audience(authenticator, policies, LastingRights(policies), enabled=False), acknowledge)
-    engine = Engine(Rules(), 10, {NAME: alarms})
-    listener, other = engine.open(4, "192.0.2.1"), engine.open(4, "192.0.2.1")
-    listener.post(f'40{NAME},\x1e42{NAME},0["subscribe",{{}}]\x1e42{NAME},1["ack",2,"default",60000]')
-    other.post(f"40{NAME},")
-    assert await silenced == (2, "default", 60000)
-    await listener.poll()
-    await alarms.emit("urgent_alarm", {"level": 2, "title": "\U0001f600"})
-    assert json.loads((await listener.poll()).removeprefix(f"42{NAME},")) == [
-        "urgent_alarm",
-        {"level": 2, "title": "\U0001f600"},
-    ]
-    assert "urgent_alarm" not in await other.poll()
-    engine.close()

@@ -15,9 +15,8 @@ from apiv3.files.rows import Malformed, Row
 from apiv3.files.texts import as_text
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
+from apiv3.model.glucose import MG_PER_MMOL
 
-MG_PER_MMOL = 18.0182
-"""mg/dL in one mmol/L: the molar mass of glucose, 180.16 g/mol, over ten, as glucose meters round it."""
 BEYOND = {"low": 39, "high": 401}
 """mg/dL for what the receiver writes as a word: below 40, above 400."""
 APP = "apiv3 import"

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 from apiv3.live import packets
 from apiv3.live.audience import Audience
+from apiv3.live.bells import Bells
 from apiv3.live.connections import Member, unknown_event
+from apiv3.live.lookout import Lookout
+from apiv3.model.alarms import URGENT, WARNING, Alarm, Notification
 from apiv3.model.errors import BadRequest, Forbidden
+from apiv3.operations.alarming import Alarming
 from apiv3.security.permissions import Demand
 
 NAME = "/alarm"
 LONGEST_GROUP = 100
+SILENCE = 30 * 60 * 1000
+"""Milliseconds for which an alarm is silenced by who does not say for how long."""
 LONGEST_SILENCE = 24 * 60 * 60 * 1000
 """Milliseconds for which an alarm can be silenced at once."""
-
-Event = Literal["alarm", "urgent_alarm", "announcement", "clear_alarm", "notification"]
-Acknowledge = Callable[[int, str, int], Awaitable[None]]
-"""Silences the alarms of a level and group for a time in ms."""
 
 _HEAR = Demand.of("api", "entries", "read")
 _SILENCE = Demand.of("notifications", "*", "ack")
 
 
 class Alarms:
-    """The namespace. `acknowledge`: what is done when somebody who may has acknowledged an alarm."""
+    """The namespace."""
 
-    def __init__(self, audience: Audience, acknowledge: Acknowledge) -> None:
-        self._audience, self._acknowledge = audience, acknowledge
+    def __init__(self, audience: Audience, alarming: Alarming, bells: Bells) -> None:
+        self._audience = audience
+        self._lookout = Lookout(alarming, bells, self._tell)
 
-    async def emit(self, event: Event, payload: Any) -> None:
-        """Tell everybody in this process who listens."""
-        self._audience.send(packets.event(NAME, event, packets.dumps(payload)))
+    def _tell(self, notification: Notification) -> None:
+        self._audience.send(_packet(notification))
 
     async def handle(self, member: Member, event: str, arguments: list[Any]) -> Any:
         if event == "subscribe":
@@ -48,16 +51,39 @@ class Alarms:
         identity = await self._audience.identify(member, request.get("accessToken"))
         if not identity.principal.allows(_HEAR):
             raise Forbidden("Unauthorized to receive alarms")
-        self._audience.admit(member, identity, [_HEAR])
+        async with self._lookout.joining() as on:
+            self._audience.admit(member, identity, [_HEAR])
+            # After the acknowledgement, and before whatever the lookout tells next.
+            asyncio.get_running_loop().call_soon(_greet, member, on)
         return {"success": True, "message": "Subscribed for alarms"}
 
     async def _silence(self, member: Member, arguments: list[Any]) -> dict[str, Any]:
         self._audience.demand(member, _SILENCE)
-        match arguments:
-            case [int(level), str(group), int(silence), *_] if 0 <= silence <= LONGEST_SILENCE and len(group) <= LONGEST_GROUP:
-                await self._acknowledge(level, group, silence)
-                return {"success": True}
-        raise BadRequest("Bad acknowledgement: it must be a level, a group, and ms of silence, up to a day")
+        await self._lookout.acknowledge(*_acknowledged(arguments))
+        return {"success": True}
 
     def leave(self, member: Member) -> None:
         self._audience.end(member)
+        if not self._audience:
+            self._lookout.end()
+
+
+def _greet(member: Member, on: Sequence[Alarm]) -> None:
+    """Tell a new subscriber what is on."""
+    if not member.gone:
+        for alarm in on:
+            member.send(_packet(Notification(alarm.event, alarm.payload or {})))
+
+
+def _packet(notification: Notification) -> str:
+    return packets.event(NAME, notification.event, packets.dumps(notification.payload))
+
+
+def _acknowledged(arguments: list[Any]) -> tuple[int, str, int]:
+    """Level, group, and ms of silence; none, null or 0 of them means as long as usual. Raises BadRequest."""
+    match arguments:
+        case [int(level), str(group), *rest] if level in (WARNING, URGENT) and len(group) <= LONGEST_GROUP:
+            silence = (rest[0] if rest else None) or SILENCE
+            if isinstance(silence, int) and 0 <= silence <= LONGEST_SILENCE:
+                return int(level), group, int(silence)
+    raise BadRequest("Bad acknowledgement: it must be a level, a group, and ms of silence, up to a day")

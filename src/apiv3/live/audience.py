@@ -47,6 +47,10 @@ class Audience:
         self._authenticator, self._policies, self._rights, self._enabled = authenticator, policies, rights, enabled
         self._subscriptions: dict[Member, Subscription] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there is anybody."""
+        return bool(self._subscriptions)
+
     async def identify(self, member: Member, token: object) -> Identity:
         """Whose access token or JWT it is. Raises Unauthorized, TooManyRequests."""
         if not self._enabled:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from apiv3.model.alarms import Notification, State
 from apiv3.model.changes import Change, Clock
 from apiv3.model.documents import Document
 from apiv3.model.identity import Role, Subject
@@ -144,3 +145,22 @@ class PolicyStore(Protocol):
 
     def changing(self) -> AbstractAsyncContextManager[PolicyWriter]:
         """A transaction over subjects and roles, one at a time over all processes; its end makes a new revision."""
+
+
+class AlarmWriter(Protocol):
+    """The state of alarms inside a writing transaction; `state` is what it was at its beginning."""
+
+    state: State
+
+    async def put(self, state: State, notifications: Sequence[Notification], now: int) -> State:
+        """Keep a state, and add notifications to the log (`now`, ms); returns the state with the number of the last one."""
+
+
+class AlarmStore(Protocol):
+    async def load(self) -> State: ...
+
+    async def notifications(self, after: int, last: int) -> Sequence[Notification]:
+        """Those with the numbers after `after` up to `last`, in order, as far as they are not too old."""
+
+    def changing(self) -> AbstractAsyncContextManager[AlarmWriter]:
+        """A transaction over the state, one at a time over all processes."""

@@ -1,0 +1,80 @@
+"""Alarms of the whole installation: what is on by the documents that there are, once for all processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import orjson
+
+from apiv3.model import alarms
+from apiv3.model.alarms import ANNOUNCED, Alarm, Notification, Reading, State, Thresholds
+from apiv3.model.documents import Document
+from apiv3.model.queries import Filter, Query, Sort
+from apiv3.storage.contracts import AlarmStore, AlarmWriter, DocumentStore
+
+LOOK_BACK = 200
+"""Entries that are looked at when the last one says nothing about glucose, or came from a clock that is fast."""
+MOST_ANNOUNCEMENTS = 100
+"""Announcements that can be on at once, the latest."""
+_SGV = Filter(("type",), "eq", "sgv")
+_ANNOUNCEMENT = Filter(("eventType",), "eq", alarms.ANNOUNCEMENT)
+_LATEST = Sort(("date",), descending=True)
+
+
+class Alarming:
+    """Any process may evaluate at any time. Each step from one state to the next is taken once, in a transaction that holds
+    the state; the documents are read inside of it, so that no step is taken by older ones than the step before.
+    """
+
+    def __init__(self, documents: DocumentStore, store: AlarmStore, thresholds: Thresholds) -> None:
+        self._documents, self._store, self._thresholds = documents, store, thresholds
+
+    async def evaluate(self) -> State:
+        """Take the step that is due, if any; returns the state. Raises StorageUnavailable."""
+        state, now = await self._store.load(), _now()
+        following, _ = alarms.advance(state, await self._current(now), now)
+        if following == state:  # nearly always, and then nobody had to wait
+            return state
+        async with self._store.changing() as writer:
+            return await self._advance(writer, writer.state)
+
+    async def acknowledge(self, level: int, group: str, silence: int) -> None:
+        """Silence what is on in a group, up to a level, for a time in ms. Raises StorageUnavailable."""
+        async with self._store.changing() as writer:
+            await self._advance(writer, alarms.acknowledge(writer.state, level, group, silence, _now()))
+
+    async def notifications(self, after: int, last: int) -> Sequence[Notification]:
+        """What was told, by number: after `after`, up to `last`. Raises StorageUnavailable."""
+        return await self._store.notifications(after, last)
+
+    async def _advance(self, writer: AlarmWriter, state: State) -> State:
+        now = _now()
+        following, notifications = alarms.advance(state, await self._current(now), now)
+        return writer.state if following == writer.state else await writer.put(following, notifications, now)
+
+    async def _current(self, now: int) -> tuple[Alarm, ...]:
+        return alarms.current(self._thresholds, await self._newest(now), await self._announcements(now), now)
+
+    async def _newest(self, now: int) -> Reading | None:
+        """Those that are dated in the future are looked for by themselves, so that they cannot hide the others."""
+        until_now = Filter(("date",), "lte", now)
+        ahead = await self._entries(Filter(("date",), "gt", now), Sort(("date",)), LOOK_BACK)
+        last = await self._entries(until_now, _LATEST, 1)
+        if last and not alarms.is_plain(last[0]):
+            last = await self._entries(until_now, _LATEST, LOOK_BACK)
+        return alarms.newest(ahead + last)
+
+    async def _entries(self, when: Filter, sort: Sort, limit: int) -> list[Document]:
+        return await self._search("entries", Query((_SGV, when), sort, limit))
+
+    async def _announcements(self, now: int) -> list[Document]:
+        recent = Filter(("date",), "gte", now - ANNOUNCED), Filter(("date",), "lte", now + ANNOUNCED)
+        return await self._search("treatments", Query((_ANNOUNCEMENT, *recent), _LATEST, MOST_ANNOUNCEMENTS))
+
+    async def _search(self, collection: str, query: Query) -> list[Document]:
+        return [orjson.loads(body) for body in (await self._documents.search(collection, query)).bodies]
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,101 @@
+"""Alarms in the database: what is on, what is silenced, and the log of notifications.
+
+A row of `clocks` counts the notifications. Whoever changes anything holds it, so that changes happen one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
+from apiv3.model.alarms import Alarm, Notification, Silence, State
+from apiv3.storage.database import Connection, Database, Row
+from apiv3.storage.dialects import Dialect
+
+KEPT = 86_400_000
+"""Milliseconds that a notification stays in the log: longer than any process could be behind."""
+_LANE = "/alarm"
+_HOLD = f"UPDATE clocks SET last = last WHERE name = '{_LANE}'"
+_ON = f"""SELECT last, group_name, alarms.name, level, reading, told, payload FROM clocks LEFT JOIN alarms ON TRUE
+    WHERE clocks.name = '{_LANE}'"""
+"""One statement, so one state of the database: what is on belongs to the number of the last notification."""
+_SILENCES = "SELECT group_name, name, level, ends FROM silences"
+_LOG = "SELECT event, payload FROM notifications WHERE number > ? AND number <= ? ORDER BY number"
+_PUT_ALARM = "INSERT INTO alarms (group_name, name, level, reading, told, payload) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_SILENCE = "INSERT INTO silences (group_name, name, level, ends) VALUES (?, ?, ?, ?)"
+_NOTE = "INSERT INTO notifications (number, moment, event, payload) VALUES (?, ?, ?, ?)"
+_FORGET = "DELETE FROM notifications WHERE moment < ?"
+_COUNT = f"UPDATE clocks SET last = ? WHERE name = '{_LANE}' RETURNING last{{bell}}"
+
+
+class AlarmTable:
+    """The AlarmStore of both databases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._log = database.dialect.sql(_LOG)
+
+    async def load(self) -> State:
+        return _state(await self._database.fetch(_ON), await self._database.fetch(_SILENCES))
+
+    async def notifications(self, after: int, last: int) -> Sequence[Notification]:
+        rows = await self._database.fetch(self._log, after, last)
+        return [Notification(event, orjson.loads(payload)) for event, payload in rows]
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[Writer]:
+        async with self._database.transaction(_LANE) as connection:
+            await connection.execute(_HOLD)
+            state = _state(await connection.fetch(_ON), await connection.fetch(_SILENCES))
+            yield Writer(connection, self._database.dialect, state)
+
+
+class Writer:
+    """The AlarmWriter, inside the transaction that holds the row of the clock."""
+
+    def __init__(self, connection: Connection, dialect: Dialect, state: State) -> None:
+        self._connection, self._dialect, self.state = connection, dialect, state
+
+    async def put(self, state: State, notifications: Sequence[Notification], now: int) -> State:
+        await self._execute("DELETE FROM alarms")
+        for alarm in state.on:
+            row = (alarm.group, alarm.key, alarm.level, alarm.reading, alarm.told, _text(alarm.payload))
+            await self._execute(_PUT_ALARM, *row)
+        await self._execute("DELETE FROM silences")
+        for silence in state.silences:
+            await self._execute(_PUT_SILENCE, *silence)
+        return state._replace(last=await self._note(notifications, now))
+
+    async def _note(self, notifications: Sequence[Notification], now: int) -> int:
+        """Add to the log; returns the number of its last notification."""
+        for number, (event, payload) in enumerate(notifications, self.state.last + 1):
+            await self._execute(_NOTE, number, now, event, _text(payload))
+        last = self.state.last + len(notifications)
+        if notifications:
+            await self._execute(_FORGET, now - KEPT)
+            await self._connection.fetch(self._dialect.sql(_COUNT.format(bell=self._dialect.bell)), last)
+        return last
+
+    async def _execute(self, sql: str, *args: Any) -> None:
+        await self._connection.execute(self._dialect.sql(sql), *args)
+
+
+def _state(on: Iterable[Row], silences: Iterable[Row]) -> State:
+    (last, *first), *others = on
+    alarms = [_alarm(*row) for row in (first, *(rest for _, *rest in others)) if row[0] is not None]
+    return State(
+        int(last),
+        tuple(sorted(alarms, key=lambda alarm: (alarm.group, alarm.key))),
+        tuple(sorted(Silence(*row) for row in silences)),
+    )
+
+
+def _alarm(group: str, name: str, level: int, reading: int, told: bool, payload: str) -> Alarm:
+    return Alarm(group, name, level, reading, bool(told), orjson.loads(payload))
+
+
+def _text(payload: Any) -> str:
+    return orjson.dumps(payload).decode()
