@@ -26,6 +26,7 @@ from apiv3.storage import database as databases
 from apiv3.storage import postgresql, schema, sqlite
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
+from tests.support.engineio import socket, wait_for
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
 from tests.support.live import Stream
@@ -33,6 +34,7 @@ from tests.support.outages import OwnPostgres, Posters, own_postgres
 from tests.support.postgres import Postgres
 from tests.support.server import LiveServer
 from tests.support.storage import DATE, POOLS, assert_whole, document, history, insert
+from tests.support.wire import now_ms
 
 ENTRIES = "/api/v3/entries"
 BEGINNING = 946_684_800_000
@@ -168,6 +170,24 @@ def test_a_stream_outlives_the_database(outlived: LiveServer, own: OwnPostgres) 
             assert_recovers(lambda: client.get(ENTRIES))
             assert client.post(ENTRIES, json=entry(name)).status_code == 201
             assert stream.next().data["doc"]["identifier"] == name
+
+
+def test_alarms_outlive_the_database(outlived: LiveServer, own: OwnPostgres) -> None:
+    token = outlived.subject(secrets.token_hex(8), "api:*:*")
+    client, complaint = outlived.client(token, timeout=30), "alarms are told when it is back"
+    before = outlived.output.count(complaint)
+    with socket(outlived) as listener:
+        assert listener.subscribe(token, "/alarm")["success"]
+        with ended(own, OwnPostgres.crash):
+            wait_for(lambda: outlived.output.count(complaint) > before)
+            with socket(outlived) as refused:
+                assert refused.subscribe(token, "/alarm")["message"] == "Storage is unavailable, try again later"
+        assert_recovers(lambda: client.get(ENTRIES))
+        low = entry(secrets.token_hex(8), type="sgv", sgv=50, date=now_ms())
+        assert client.post(ENTRIES, json=low).status_code == 201
+        while f'"identifier":"{low["identifier"]}"' not in listener.receive():
+            pass  # what was on before
+        assert outlived.output.count(complaint) == before + 1
 
 
 async def test_what_is_under_way_when_the_database_crashes(outlived: LiveServer, own: OwnPostgres) -> None:

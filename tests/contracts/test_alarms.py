@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import cycle
 
 import pytest
 
@@ -12,7 +13,7 @@ from apiv3.operations.alarming import Alarming
 from apiv3.storage.alarms import AlarmTable
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
-from tests.support.storage import document, insert, unique
+from tests.support.storage import assert_whole, document, insert, interrupt_everywhere, sequence, unique
 
 
 @pytest.fixture
@@ -40,6 +41,29 @@ async def test_a_step_is_taken_once_however_many_take_it(opened: Database, proce
     assert len(await table.notifications(begin, last - 1)) == 4
     await reading(opened, 120)
     await processes[0].evaluate()
+
+
+async def test_a_step_that_is_interrupted_is_taken_whole_or_not_at_all(opened: Database, processes: list[Alarming]) -> None:
+    begin = (await processes[0].evaluate()).last
+    values = cycle((270, 50))
+
+    async def work() -> None:
+        await reading(opened, next(values))
+        await processes[0].evaluate()
+
+    assert await interrupt_everywhere(work) >= 2
+    await assert_whole(opened)
+    state = await processes[1].evaluate()
+    heard: dict[str, Notification] = {}
+    dates = []
+    for each in await AlarmTable(opened).notifications(begin, state.last):
+        if each.event == "clear_alarm":
+            heard.pop(each.payload["group"])  # it was there
+        else:
+            heard[each.payload["group"]] = each
+            dates.append(each.payload["date"])
+    assert heard == {each.group: Notification(each.event, each.payload or {}) for each in state.on if each.told}
+    assert sequence(dates)
 
 
 async def test_the_log_is_kept_for_a_day(opened: Database) -> None:

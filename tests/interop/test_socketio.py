@@ -97,6 +97,11 @@ def test_a_javascript_client_enters_several_namespaces_over_one_connection(
     assert client.emit("storage", "subscribe", {"accessToken": people.reader})["success"]
     answer = {"success": True, "message": "Subscribed for alarms"}
     assert client.emit("alarm", "subscribe", {"accessToken": people.reader}) == answer
+    high = {"app": "test", "type": "sgv", "sgv": 300 + int(major), "date": now_ms(), "device": unique("device")}
+    assert people.writer.post("/api/v3/entries", json=high).status_code == 201
+    while client.expect("alarm", "urgent_alarm")[0]["sgv"] != high["sgv"]:
+        pass  # what was on before
+    assert client.change("storage")[1]["colName"] == "entries"
     client.tell("connect", of="nowhere", namespace="/nowhere", options={})
     assert client.expect("nowhere", "refused") == ["Invalid namespace"]
     client.tell("leave", of="alarm")

@@ -50,6 +50,8 @@ BAD_ACKNOWLEDGEMENTS: list[list[Any]] = [
     [1, "default", 10**9],
     [1, "default", "1"],
     [1, "default", 1.5],
+    [1, "default", ""],
+    [1, "default", []],
     [1, "default", [1]],
 ]
 
@@ -69,7 +71,8 @@ def test_silencing_needs_a_permission(live: LiveServer, reader: str) -> None:
         refusal = {"success": False, "message": "Missing permission notifications:*:ack"}
         assert client.emit("/alarm", "ack", 1, "default", 0) == refusal
         client.emit("/alarm", "subscribe", {"accessToken": reader})
-        assert client.emit("/alarm", "ack", 1, "default", 0) == {"success": True}  # though there is nothing to silence
+        for silence in ([], [None], [0], [1], [86_400_000]):  # though there is nothing to silence
+            assert client.emit("/alarm", "ack", 1, "nothing", *silence) == {"success": True}
 
 
 def test_who_loses_the_right_is_put_out(live: LiveServer) -> None:

@@ -83,7 +83,7 @@ def _acknowledged(arguments: list[Any]) -> tuple[int, str, int]:
     """Level, group, and ms of silence; none, null or 0 of them means as long as usual. Raises BadRequest."""
     match arguments:
         case [int(level), str(group), *rest] if level in (WARNING, URGENT) and len(group) <= LONGEST_GROUP:
-            silence = (rest[0] if rest else None) or SILENCE
+            silence = SILENCE if not rest or rest[0] in (None, 0) else rest[0]
             if isinstance(silence, int) and 0 <= silence <= LONGEST_SILENCE:
                 return int(level), group, int(silence)
     raise BadRequest("Bad acknowledgement: it must be a level, a group, and ms of silence, up to a day")

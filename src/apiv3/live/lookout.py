@@ -15,12 +15,13 @@ from apiv3.live.bells import Bells
 from apiv3.model.alarms import Alarm, Notification, State
 from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.alarming import Alarming
+from apiv3.storage.contracts import ALARMS
 
 LOOK = 3.0
 """Seconds between two looks without a bell."""
 GATHER = 0.1
 """Seconds between two looks at least: a burst of documents is looked at a few times only."""
-_BELLS = frozenset({"entries", "treatments", "/alarm", None})
+_BELLS = frozenset({"entries", "treatments", ALARMS, None})
 
 _log = logging.getLogger(__name__)
 

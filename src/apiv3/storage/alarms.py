@@ -12,15 +12,15 @@ from typing import Any
 import orjson
 
 from apiv3.model.alarms import Alarm, Notification, Silence, State
+from apiv3.storage.contracts import ALARMS
 from apiv3.storage.database import Connection, Database, Row
 from apiv3.storage.dialects import Dialect
 
 KEPT = 86_400_000
 """Milliseconds that a notification stays in the log: longer than any process could be behind."""
-_LANE = "/alarm"
-_HOLD = f"UPDATE clocks SET last = last WHERE name = '{_LANE}'"
+_HOLD = f"UPDATE clocks SET last = last WHERE name = '{ALARMS}'"
 _ON = f"""SELECT last, group_name, alarms.name, level, reading, told, payload FROM clocks LEFT JOIN alarms ON TRUE
-    WHERE clocks.name = '{_LANE}'"""
+    WHERE clocks.name = '{ALARMS}'"""
 """One statement, so one state of the database: what is on belongs to the number of the last notification."""
 _SILENCES = "SELECT group_name, name, level, ends FROM silences"
 _LOG = "SELECT event, payload FROM notifications WHERE number > ? AND number <= ? ORDER BY number"
@@ -28,7 +28,7 @@ _PUT_ALARM = "INSERT INTO alarms (group_name, name, level, reading, told, payloa
 _PUT_SILENCE = "INSERT INTO silences (group_name, name, level, ends) VALUES (?, ?, ?, ?)"
 _NOTE = "INSERT INTO notifications (number, moment, event, payload) VALUES (?, ?, ?, ?)"
 _FORGET = "DELETE FROM notifications WHERE moment < ?"
-_COUNT = f"UPDATE clocks SET last = ? WHERE name = '{_LANE}' RETURNING last{{bell}}"
+_COUNT = f"UPDATE clocks SET last = ? WHERE name = '{ALARMS}' RETURNING last{{bell}}"
 
 
 class AlarmTable:
@@ -47,7 +47,7 @@ class AlarmTable:
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[Writer]:
-        async with self._database.transaction(_LANE) as connection:
+        async with self._database.transaction(ALARMS) as connection:
             await connection.execute(_HOLD)
             state = _state(await connection.fetch(_ON), await connection.fetch(_SILENCES))
             yield Writer(connection, self._database.dialect, state)

@@ -106,8 +106,10 @@ class DocumentStore(Protocol):
         """The database's name and version."""
 
 
+ALARMS = "/alarm"
+"""Stands for alarms among the names of collections, none of which can be this one."""
 Ring = Callable[[str | None], None]
-"""Takes the name of a collection that may have changed; None: any of them may have."""
+"""Takes the name of a collection that may have changed, or ALARMS; None: any of them may have."""
 Watch = Callable[[Ring], Coroutine[Any, Any, None]]
 """Rings, until it is cancelled, whenever another process may have written to the database; now and then in vain.
 
