@@ -182,7 +182,9 @@ def family(house: House) -> Iterator[Family]:
 
 def test_the_course_of_glucose(house: House) -> None:
     house.reading(120, 9)
-    with family(house) as everybody:
+    stranger = house.server.subject(unique("stranger"), "api:treatments:read")
+    with family(house) as everybody, socket(house.server) as other:
+        other.enter("/alarm")
         first = house.reading(200, 8)
         about = {"identifier": first["identifier"], "date": first["date"], "sgv": 200, "units": "mg/dl"}
         shown = {"title": "High glucose", "message": "200 mg/dL (11.1 mmol/L)"}
@@ -205,6 +207,8 @@ def test_the_course_of_glucose(house: House) -> None:
         house.reading(180, 2)
         house.reading(181, 1)
         everybody.expect("alarm", level=1, key="high", sgv=181)
+        refusal = other.emit("/alarm", "subscribe", {"accessToken": stranger})  # the first that it hears
+        assert refusal == {"success": False, "message": "Unauthorized to receive alarms"}
 
 
 def test_stale_data(house: House) -> None:
