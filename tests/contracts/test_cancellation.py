@@ -186,7 +186,7 @@ async def test_a_stream_that_is_left_gives_its_connection_back_at_once(
     await insert(store, collection, *(document(f"{number:02}") for number in range(12)))
     first = Query(SCAN.filters, limit=1)
     for _ in range(2 * POOLS[opened.dialect.name]):
-        assert len((await store.search(collection, first)).bodies) == 1
+        assert len((await store.search(collection, first)).documents) == 1
         await assert_whole(opened)
 
 

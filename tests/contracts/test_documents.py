@@ -44,7 +44,7 @@ async def test_a_document_comes_back_as_it_was_stored(store: DocumentStore, coll
     assert (found.identifier, found.srv_modified) == (stored["identifier"], stored["srvModified"])
     assert (found.valid, found.identified) == (True, True)
     assert list(found.document.items()) == list(stored.items())
-    assert found.body == (await store.search(collection, Query())).bodies[0]
+    assert found.body == (await store.search(collection, Query())).text
 
 
 async def test_what_is_not_there(store: DocumentStore, collection: str) -> None:
@@ -253,9 +253,9 @@ async def test_each_collection_has_a_clock_of_its_own(store: DocumentTable, coll
 async def test_history_is_paged_without_gap_or_repetition(store: DocumentStore, collection: str, limit: int) -> None:
     stored = await insert(store, collection, *(document(f"{number:02}", isValid=number % 3 > 0) for number in range(10)))
     seen, cursor = [], 0
-    while (page := await store.history(collection, cursor, limit)).bodies:
+    while (page := await store.history(collection, cursor, limit)).documents:
         seen += [each["srvModified"] for each in await history(store, collection, cursor, limit)]
-        assert len(page.bodies) <= limit
+        assert len(page.documents) <= limit
         assert page.srv_modified == seen[-1] > cursor
         cursor = page.srv_modified
     assert seen == [each["srvModified"] for each in stored]

@@ -10,8 +10,6 @@ from functools import partial
 from itertools import count, pairwise
 from typing import Any, TypeVar
 
-import orjson
-
 from apiv3.model.documents import Document, is_valid
 from apiv3.model.queries import Query, Sort
 from apiv3.storage import postgresql, sqlite
@@ -47,7 +45,7 @@ async def insert(
 
 
 async def search(store: DocumentStore, collection: str, query: Query) -> list[Document]:
-    return [orjson.loads(body) for body in (await store.search(collection, query)).bodies]
+    return (await store.search(collection, query)).documents
 
 
 async def identifiers(store: DocumentStore, collection: str, query: Query) -> list[str]:
@@ -55,7 +53,7 @@ async def identifiers(store: DocumentStore, collection: str, query: Query) -> li
 
 
 async def history(store: DocumentStore, collection: str, since: int = 0, limit: int = 1000) -> list[Document]:
-    return [orjson.loads(body) for body in (await store.history(collection, since, limit)).bodies]
+    return (await store.history(collection, since, limit)).documents
 
 
 # --- what a search must find, without any SQL

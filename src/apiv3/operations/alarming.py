@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import orjson
-
 from apiv3.model import alarms
 from apiv3.model.alarms import ANNOUNCED, Alarm, Notification, Reading, State, Thresholds
 from apiv3.model.documents import Document
@@ -73,7 +71,7 @@ class Alarming:
         return await self._search("treatments", Query((_ANNOUNCEMENT, *recent), _LATEST, MOST_ANNOUNCEMENTS))
 
     async def _search(self, collection: str, query: Query) -> list[Document]:
-        return [orjson.loads(body) for body in (await self._documents.search(collection, query)).bodies]
+        return (await self._documents.search(collection, query)).documents
 
 
 def _now() -> int:

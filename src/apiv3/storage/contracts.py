@@ -41,10 +41,19 @@ class Stored(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Documents as JSON texts, in order, and the greatest `srvModified` (ms) among them; 0 when there are none."""
+    """Documents as JSON texts with commas between them, in order, and the greatest `srvModified` (ms) among them.
 
-    bodies: Sequence[str]
+    Where there are none, that is no text, and 0.
+    """
+
+    text: str
     srv_modified: int = 0
+
+    @property
+    def documents(self) -> list[Document]:
+        """The same, parsed."""
+        parsed: list[Document] = orjson.loads(f"[{self.text}]")
+        return parsed
 
 
 class DocumentWriter(Protocol):

@@ -62,7 +62,8 @@ class DocumentTable(ChangeLog):
         super().__init__(database)
         self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
-        self._get, self._history = self._dialect.sql(_GET), self._dialect.sql(_HISTORY)
+        self._get = self._dialect.sql(_GET)
+        self._history = self._dialect.sql(self._dialect.joined(_HISTORY, "max(srv_modified)"))
         self._listed = self._dialect.sql(LISTED)
 
     async def prepare(self, collections: Sequence[str]) -> None:
@@ -77,21 +78,21 @@ class DocumentTable(ChangeLog):
 
     async def history(self, collection: str, since: int, limit: int) -> Page:
         rows = await self._database.fetch(self._history, collection, since, limit)
-        return Page([row[0] for row in rows], rows[-1][1] if rows else 0)
+        return Page(_text_of(rows), rows[-1][1] or 0 if rows else 0)
 
     async def search(self, collection: str, query: Query) -> Page:
         chosen = select(collection, query, self._dialect)
-        bodies = await self._find(chosen, query)
-        if not bodies and chosen.unless_listed and await self._database.fetch(self._listed, collection):
-            bodies = await self._find(select(collection, query, self._dialect, into_lists=True), query)
-        return Page(bodies)
+        text = await self._find(chosen, query)
+        if not text and chosen.unless_listed and await self._database.fetch(self._listed, collection):
+            text = await self._find(select(collection, query, self._dialect, into_lists=True), query)
+        return Page(text)
 
-    async def _find(self, select: Select, query: Query) -> list[str]:
+    async def _find(self, select: Select, query: Query) -> str:
         if select.rest:
-            return await self._scan(select, query)
+            return ",".join(await self._scan(select, query))
         if select.thorough:
-            return [body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows]
-        return [row[0] for row in await self._database.fetch(select.sql, *select.args)]
+            return ",".join([body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows])
+        return _text_of(await self._database.fetch(select.sql, *select.args))
 
     async def _scan(self, select: Select, query: Query) -> list[str]:
         """Look for documents by what has no column, one chunk of rows after the other until there are enough."""
@@ -231,6 +232,11 @@ def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
         while place < last:
             yield values[place : place + size]
             place += size
+
+
+def _text_of(rows: Sequence[Row]) -> str:
+    """The bodies that stand first in the rows, with commas between them."""
+    return ",".join([row[0] for row in rows if row[0]])
 
 
 def _stored(row: Row) -> Stored:

@@ -21,9 +21,10 @@ LONGEST_INDEXED = 200
 
 
 class Select(NamedTuple):
-    """A query as a statement. `rest`: the filters that no column can decide; then the statement is without the window.
+    """A query as a statement, which may join the documents where it can tell alone, and soon, which they are.
 
-    `thorough`: every document of the collection is looked at. `unless_listed`: it decides by texts in columns, and finds
+    `rest`: the filters that no column can decide; then the statement is without the window. `thorough`: every document of the
+    collection is looked at. `unless_listed`: it decides by texts in columns, and finds
     nothing at all in a collection where some document has a list in such a place.
     """
 
@@ -56,6 +57,8 @@ def select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool 
         sql += " LIMIT ? OFFSET ?"
         args += [query.limit, query.skip]
     thorough = query.sort is not None and not _has_column(query.sort)
+    if not rest and not thorough:
+        sql = dialect.joined(sql)
     return Select(dialect.sql(sql), tuple(args), tuple(rest), thorough, unless_listed)
 
 

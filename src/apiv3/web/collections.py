@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -44,7 +43,7 @@ class Documents:
         fields = call.query.derive(queries.fields)
         query = call.query.derive(self._search_query)
         page = await self.reading.search(call.principal, self.collection, query)
-        return _many(page.bodies, fields, form)
+        return _many(page, fields, form)
 
     async def create(self, call: Call) -> Answer:
         """A new document; or, where it is there already, a new version of it."""
@@ -117,7 +116,7 @@ class Documents:
         fields = call.query.derive(queries.fields)
         limit = call.query.derive(self._limit)
         page = await self.reading.history(call.principal, self.collection, since, limit)
-        return _many(page.bodies, fields, form, _page_headers(page))
+        return _many(page, fields, form, _page_headers(page))
 
     def _written(self, written: Written) -> Answer:
         location = f"/api/v3/{self.collection.name}/{_segment(written.identifier)}"
@@ -175,10 +174,10 @@ def _format(call: Call, extension: Format | None) -> Format:
     return form
 
 
-def _many(bodies: Sequence[str], fields: Fields, form: Format, headers: Headers = ()) -> Answer:
+def _many(page: Page, fields: Fields, form: Format, headers: Headers = ()) -> Answer:
     if form is Format.JSON and not fields.paths:
-        return results(bodies, headers)
-    documents = [fields.project(orjson.loads(body)) if fields else orjson.loads(body) for body in bodies]
+        return results(page.text, headers)
+    documents = [fields.project(each) for each in page.documents] if fields else page.documents
     if form is Format.JSON:
         return enveloped({"result": documents}, headers=headers)
     render = formats.csv_documents if form is Format.CSV else formats.xml_documents
@@ -202,6 +201,6 @@ def _last_modified(srv_modified: int) -> Headers:
 
 
 def _page_headers(page: Page) -> Headers:
-    if not page.bodies:
+    if not page.text:
         return ()
     return (*_last_modified(page.srv_modified), (b"etag", b'W/"%d"' % page.srv_modified))

@@ -7,7 +7,7 @@ import logging
 from email.utils import formatdate
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from apiv3.model.errors import HeadersTooLarge
@@ -26,6 +26,48 @@ async def too_large(_scope: Any, _receive: Any, send: Any) -> None:
     await send_answer(send, failure(HeadersTooLarge()), ((b"connection", b"close"),), bodiless=False)
 
 
+class Sender:
+    """The `send` of one response. One that is there as a whole goes out as a whole, in a quarter of uvicorn's time."""
+
+    __slots__ = ("_cycle", "_start")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._start: Any = None
+
+    async def __call__(self, message: Any) -> None:
+        cycle, start = self._cycle, self._start
+        if start is None:
+            if message["type"] == "http.response.start" and not cycle.response_started:
+                self._start = message
+            else:
+                await cycle.send(message)
+            return
+        self._start = None
+        if message.get("more_body") or cycle.flow.write_paused or cycle.disconnected:
+            await cycle.send(start)
+            await cycle.send(message)
+        else:
+            self._send(start["status"], start["headers"], message.get("body", b""))
+
+    def _send(self, status: int, headers: Any, body: bytes) -> None:
+        cycle = self._cycle
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        if (b"connection", b"close") in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers = [*headers, (b"connection", b"close")]
+        head = b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
+        if head.count(b"\n") != len(headers) + 2:
+            raise RuntimeError("a header with a line break in it")
+        cycle.transport.write(head + body if cycle.scope["method"] != "HEAD" else head)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection on which headers are too long, or too long on their way, or whose client has stopped reading.
 
@@ -36,35 +78,52 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _received = 0
     _in_headers = True
-    _deadline: asyncio.TimerHandle | None = None
+    _waiting_since: float | None = None
+    """When the loop's clock began to count against the client; None while it is the server's turn."""
+    _timer: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._expect_request()
+        self._waiting_since = self.loop.time()
+        self._timer = self.loop.call_later(self.config.timeout_keep_alive, self._check_waiting)
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
-            self._expect_request()
         if self._in_headers:
+            if not self._received and self._waiting_since is not None:
+                self._waiting_since = self.loop.time()
             self._received += len(data)
         super().data_received(data)
         if self._in_headers and self._received > self._largest:
             self._refuse("431 Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
-        self._stop_waiting()
+        self._waiting_since = None
         self._in_headers = False
         if self._received > self._largest and self._size() > self._largest:
             self.app = too_large
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, Sender(cycle)))
+
     def on_message_complete(self) -> None:
         self._in_headers, self._received = True, 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but for the timer that it sets for each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._waiting_since = self.loop.time()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._stop_timer()
         self._stop_watching()
         super().connection_lost(exc)
 
@@ -94,13 +153,19 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes of the request's target and headers; what was received may hold a part of the body too."""
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def _expect_request(self) -> None:
-        self._deadline = self.loop.call_later(self.config.timeout_keep_alive, self._close)
+    def _check_waiting(self) -> None:
+        """One timer for each connection, which looks now and then: to set one for each request takes a tenth of its time."""
+        patience = self.config.timeout_keep_alive
+        left = patience if self._waiting_since is None else self._waiting_since + patience - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._check_waiting)
+        else:
+            self._close()
 
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _watch_reading(self, patience: float) -> None:
         """Cut the client off unless it takes something of what lies ready."""
@@ -131,7 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._close()
 
     def _close(self) -> None:
-        self._stop_waiting()
+        self._stop_timer()
         self.transport.close()
 
 
