@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Any
 
@@ -27,7 +28,10 @@ async def too_large(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 class Sender:
-    """The `send` of one response. One that is there as a whole goes out as a whole, in a quarter of uvicorn's time."""
+    """The `send` of one request. An answer that is there as a whole goes out as a whole, in a part of uvicorn's time.
+
+    So the beginning of an answer is held back until it is known whether there is more to come than one body.
+    """
 
     __slots__ = ("_cycle", "_start")
 
@@ -36,32 +40,30 @@ class Sender:
         self._start: Any = None
 
     async def __call__(self, message: Any) -> None:
-        cycle, start = self._cycle, self._start
-        if start is None:
-            if message["type"] == "http.response.start" and not cycle.response_started:
-                self._start = message
-            else:
-                await cycle.send(message)
-            return
-        self._start = None
-        if message.get("more_body") or cycle.flow.write_paused or cycle.disconnected:
-            await cycle.send(start)
-            await cycle.send(message)
+        start, self._start = self._start, None
+        if start is None and message["type"] == "http.response.start":
+            self._start = message
+        elif start is None or message.get("more_body") or self._has_to_wait():
+            for each in filter(None, (start, message)):
+                await self._cycle.send(each)
         else:
             self._send(start["status"], start["headers"], message.get("body", b""))
 
-    def _send(self, status: int, headers: Any, body: bytes) -> None:
+    def _has_to_wait(self) -> bool:
+        return self._cycle.flow.write_paused or self._cycle.disconnected
+
+    def _send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """What uvicorn's cycle does with the two messages. Raises RuntimeError for a header that is two."""
         cycle = self._cycle
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
         if (b"connection", b"close") in headers:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
             headers = [*headers, (b"connection", b"close")]
         head = b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
-        if head.count(b"\n") != len(headers) + 2:
+        if head.count(b"\n") != len(headers) + 2 or head.count(b"\r") != len(headers) + 2:
             raise RuntimeError("a header with a line break in it")
-        cycle.transport.write(head + body if cycle.scope["method"] != "HEAD" else head)
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()
@@ -69,7 +71,8 @@ class Sender:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection on which headers are too long, or too long on their way, or whose client has stopped reading.
+    """Sends quickly. Closes a connection on which headers are too long, or too long on their way, or whose client has stopped
+    reading.
 
     The bounds are uvicorn's own settings: `h11_max_incomplete_event_size` bytes, which it applies to its other protocol only,
     and `timeout_keep_alive` seconds, which it counts from the end of the request before. As long may pass without the client

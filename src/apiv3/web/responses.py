@@ -48,7 +48,7 @@ def results(bodies: str, headers: Headers = ()) -> Answer:
 
 def failure(error: ApiError) -> Answer:
     """What a refused caller is told."""
-    headers = tuple((name.encode(), value.encode()) for name, value in error.headers)
+    headers = tuple((name.lower().encode(), value.encode()) for name, value in error.headers)
     return json_answer(failure_fields(error), error.status, headers)
 
 

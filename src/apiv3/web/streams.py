@@ -21,6 +21,7 @@ async def send_stream(call: Call, send: Send, answer: Answer, stream: AsyncGener
     dated = (b"date", timestamps.http_date(int(time.time())))
     start = [dated, (b"content-type", answer.media_type), *answer.headers, *common_headers(call)]
     await send({"type": "http.response.start", "status": answer.status, "headers": start})
+    await send({"type": "http.response.body", "more_body": True})  # so that what is above is not held back
     if call.method != "HEAD":
         await until_one_ends(_pump(send, stream, call.id), departure(call.receive))
     await send({"type": "http.response.body"})

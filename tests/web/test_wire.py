@@ -1,0 +1,108 @@
+"""How answers stand on the wire: one after the other, each whole, and nothing between them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from apiv3.cli.serve import listen, uvicorn_config
+from apiv3.settings import load
+from tests.support.server import LiveServer
+from tests.support.wire import Line, now_ms, request, unique
+
+VERSION = "/api/v3/version"
+STATUS = "/api/v3/status"
+
+
+@pytest.fixture
+def token(api: httpx.Client) -> tuple[str, str]:
+    return "Authorization", api.headers["Authorization"]
+
+
+def test_requests_that_come_at_once_are_answered_in_their_order(server: LiveServer) -> None:
+    with Line(server) as line:
+        line.send(request("GET", VERSION) + request("GET", STATUS) + request("OPTIONS", VERSION) + request("GET", VERSION))
+        assert [line.reply().status for _ in range(4)] == [200, 401, 204, 200]
+
+
+def test_a_head_has_no_body_and_all_the_headers(server: LiveServer) -> None:
+    with Line(server) as line:
+        whole = line.send(request("GET", VERSION)).reply()
+        head = line.send(request("HEAD", VERSION)).reply("HEAD")
+        again = line.send(request("GET", VERSION)).reply()
+    assert head.headers["content-length"] == str(len(whole.body))
+    assert head.headers.keys() == whole.headers.keys()
+    assert (again.status, len(again.body)) == (200, len(whole.body))
+
+
+def test_an_answer_without_a_body_has_no_length(server: LiveServer) -> None:
+    with Line(server) as line:
+        reply = line.send(request("OPTIONS", VERSION)).reply()
+        assert reply.status == 204
+        assert reply.headers.keys().isdisjoint({"content-length", "content-type", "transfer-encoding"})
+        assert line.send(request("GET", VERSION)).reply().status == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        request("GET", VERSION, ("Connection", "close")),
+        f"GET {VERSION} HTTP/1.0\r\n\r\n".encode(),
+        f"GET {VERSION} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode(),
+    ],
+    ids=["close", "1.0", "1.0 keep-alive"],
+)
+def test_a_connection_ends_when_that_is_due(server: LiveServer, text: bytes) -> None:
+    with Line(server) as line:
+        reply = line.send(text).reply()
+        assert (reply.status, reply.headers["connection"]) == (200, "close")
+        assert line.ends()
+
+
+def test_who_asks_before_it_sends_a_body_is_told_to_go_on(server: LiveServer, token: tuple[str, str]) -> None:
+    body = b'{"identifier":"%b","app":"test","date":%d}' % (unique("wire").encode(), now_ms())
+    date = ("Date", str(now_ms()))
+    whole = request("POST", "/api/v3/entries", date, token, ("Expect", "100-continue"), body=body)
+    with Line(server) as line:
+        assert line.send(whole.removesuffix(body)).reply().status == 100
+        assert line.send(body).reply().status == 201
+        assert line.send(request("GET", VERSION)).reply().status == 200
+
+
+def test_a_stream_begins_at_once(server: LiveServer, token: tuple[str, str]) -> None:
+    """Its headers come though nothing has happened yet."""
+    with Line(server) as line:
+        reply = line.send(request("GET", "/api/v3/events?collections=food", token)).reply()
+    assert (reply.status, reply.headers["transfer-encoding"]) == (200, "chunked")
+
+
+# --- applications that do what none of ours does
+
+
+@pytest.fixture
+def careless() -> Iterator[int]:
+    """The port of an application that answers with the headers that it is sent, whatever is in them."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        value = scope["query_string"].replace(b"CR", b"\r").replace(b"LF", b"\n")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-value", value), (b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    listener = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn_config(load(), app, lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.parametrize(("value", "status"), [("fine", 200), ("aCRLFb", 500), ("aLFb", 500), ("aCRb", 500)])
+def test_a_header_cannot_become_two(careless: int, value: str, status: int) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{careless}/?{value}", trust_env=False)
+    assert (answer.status_code, answer.headers.get("x-value")) == (status, value if status == 200 else None)
