@@ -138,7 +138,8 @@ async def test_it_fits_a_phone_in_the_dark(visit: Visit, server: LiveServer) -> 
     await opened(visit, server)
     await tried(visit, "search")
     assert await visit.page.evaluate("document.documentElement.scrollWidth") == 360
-    assert await visit.page.evaluate("document.documentElement.classList.contains('dark-mode')")
+    page = visit.page.locator("html")
+    await expect(page).to_have_class("dark-mode")
     await visit.page.emulate_media(color_scheme="light")
-    assert not await visit.page.evaluate("document.documentElement.classList.contains('dark-mode')")
+    await expect(page).not_to_have_class("dark-mode")  # a moment later
     assert_clean(visit, server)

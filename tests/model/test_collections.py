@@ -32,6 +32,7 @@ def test_further_ones_have_no_fallback_fields() -> None:
         *("", "Notes", "1st", "_x", "a-b", "a.b", "a/b", "a b", "ñ", "x" * 51),  # no names
         *("entries", "settings"),  # there already
         *("version", "status", "events", "history", "openapi", "bulk"),  # routes
+        "policy",  # a clock
     ],
 )
 def test_a_name_that_cannot_be(name: str) -> None:

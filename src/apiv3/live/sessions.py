@@ -78,13 +78,18 @@ class Session:
 
     async def room(self) -> None:
         """Returns when less waits for the client than a half of what may. One that takes too long for that is dropped."""
+        if not self._is_half_full():  # nearly always, and a timeout has its price
+            return
         try:
             async with asyncio.timeout(self._rules.patience):
-                while self._size > self._rules.buffer // 2 and not self.closed:
+                while self._is_half_full():
                     self._emptied.clear()
                     await self._emptied.wait()
         except TimeoutError:
             self.close()
+
+    def _is_half_full(self) -> bool:
+        return self._size > self._rules.buffer // 2 and not self.closed
 
     def _next(self) -> str:
         packet = self._waiting.popleft()

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
-_ROUTES = frozenset({"version", "status", "lastmodified", "events", "openapi", "bulk", "history"})
+_TAKEN = frozenset({"version", "status", "lastmodified", "events", "openapi", "bulk", "history", "policy"})
+"""Names of routes, and that of the clock that stands beside those of the collections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,13 @@ STANDARD = (
 def table(extra: Iterable[str] = ()) -> Mapping[str, Collection]:
     """Name -> collection: the six of the protocol and the `extra` ones of this installation.
 
-    Raises ValueError when an extra name is malformed, or is that of a route or of a standard collection.
+    Raises ValueError when an extra name is malformed, or is taken.
     """
     collections = {collection.name: collection for collection in STANDARD}
     for name in extra:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name for a collection (lower-case letters, digits, _)")
-        if name in collections or name in _ROUTES:
+        if name in collections or name in _TAKEN:
             raise ValueError(f"{name!r} is taken")
         collections[name] = Collection(name)
     return collections
