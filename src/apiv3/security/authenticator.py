@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -92,21 +91,15 @@ class Authenticator:
 
     def __init__(self, verifiers: tuple[Verifier, ...], throttle: Throttle, policies: Policies) -> None:
         self._verifiers, self._throttle = verifiers, throttle
-        self._known: dict[bytes, Identity] = {}
-        policies.on_change.append(self._known.clear)
-
-    def recall(self, header: bytes) -> Identity | None:
-        """Whose Authorization header this is, if it was found good before and still is."""
-        known = self._known.get(header)
-        if known is None or (known.expires is not None and time.time() >= known.expires):
-            return None
-        return known
+        self.known: dict[bytes, Identity] = {}
+        """Authorization headers that were found good; whether they have expired since is for the reader to see."""
+        policies.on_change.append(self.known.clear)
 
     def remember(self, header: bytes, identity: Identity) -> None:
-        """For `recall`."""
-        if len(self._known) >= _MOST_REMEMBERED:
-            self._known.clear()
-        self._known[header] = identity
+        """Keep it among those that are known."""
+        if len(self.known) >= _MOST_REMEMBERED:
+            self.known.clear()
+        self.known[header] = identity
 
     async def identify(self, credential: Credential) -> Identity:
         """Raises MissingToken or BadToken, by where the credential stood; TooManyRequests."""

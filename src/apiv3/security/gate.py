@@ -131,11 +131,11 @@ class Gate:
             raise Unauthorized("Date header out of tolerance")
 
     def _recall(self, call: Call) -> Identity | None:
-        """Who sent this header before, if it is the only credential."""
-        header = call.headers.get(b"authorization")
-        if header is None or (call.scope["query_string"] and call.query.all("token")):
+        """Who sent this header before, if it is the only credential, and still good."""
+        known = self._authenticator.known.get(call.headers.get(b"authorization", b""))
+        if known is None or (known.expires is not None and time.time() >= known.expires):
             return None
-        return self._authenticator.recall(header)
+        return None if call.scope["query_string"] and call.query.all("token") else known
 
     async def _authenticate(self, call: Call, *, api_secret: bool = False) -> Identity:
         credential = find_credential(call, api_secret=api_secret)
