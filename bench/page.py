@@ -97,7 +97,8 @@ def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
     yield paragraph(
         f"Requests over {CONNECTIONS} connections on {options.documents:,} entries; rounds: {options.rounds} of",
         f"{options.seconds:g} s for each server. *Bare ASGI* answers the same bytes from memory, *bare SQL* runs the same",
-        "statements and checks nothing. `scripts/bench --help` says how to read the columns.",
+        "queries, joins their rows itself, and checks nothing; both under uvicorn as it is. `scripts/bench --help` says how to",
+        "read the columns.",
     )
     for database in options.databases:
         yield f"### {NAMES[database]}"
