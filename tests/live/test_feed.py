@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from apiv3.live import readers, subscriptions
+from apiv3.live import readers, rounds, subscriptions
 from apiv3.live.bells import Bells
 from apiv3.live.feed import Feed, Overrun, Subscription
 from apiv3.model.changes import Change, Clock, Cursor
@@ -70,7 +70,7 @@ async def two(store: Counting) -> tuple[str, str]:
 @pytest.fixture
 async def feed(opened: Database, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Feed:
     """Bells ring in this process only, and nobody looks without a bell."""
-    monkeypatch.setattr(readers, "LOOK", 3600.0)
+    monkeypatch.setattr(rounds, "LOOK", 3600.0)
     bells = Bells(_nothing_heard)
     store.on_write.append(bells.ring)
     return Feed(store, bells, two)
@@ -265,7 +265,7 @@ async def remove(store: DocumentTable, collection: str, identifier: str) -> None
 async def test_the_database_is_away_for_a_while(
     feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "LOOK", 0.05)
+    monkeypatch.setattr(rounds, "LOOK", 0.05)
     monkeypatch.setattr(subscriptions, "RETRY", 0.05)
     await insert(store, two[0], document("a"))
     async with feed.subscribe({two[0]: 0}) as behind, feed.subscribe({two[0]: None}) as live:
@@ -300,7 +300,7 @@ async def test_bells_of_another_process(
     opened: Database, store: Counting, two: tuple[str, str], migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is written elsewhere is heard, also after the connection that listens was cut; without the slow look."""
-    monkeypatch.setattr(readers, "LOOK", 3600.0)
+    monkeypatch.setattr(rounds, "LOOK", 3600.0)
     other = Database(migrated_url)
     await other.connect()
     try:

@@ -7,23 +7,18 @@ listeners. It looks when a bell rings, and every few seconds, since alarms begin
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from apiv3.live import rounds
 from apiv3.live.bells import Bells
 from apiv3.model.alarms import Alarm, Notification, State
-from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.alarming import Alarming
 from apiv3.storage.contracts import ALARMS
 
-LOOK = 3.0
-"""Seconds between two looks without a bell."""
 GATHER = 0.1
 """Seconds between two looks at least: a burst of documents is looked at a few times only."""
 _BELLS = frozenset({"entries", "treatments", ALARMS, None})
-
-_log = logging.getLogger(__name__)
 
 
 class Lookout:
@@ -53,7 +48,7 @@ class Lookout:
     def _begin(self) -> None:
         if self._task is None:
             self._bells.listen(self._ring)
-            self._task = asyncio.create_task(self._run())
+            self._task = asyncio.create_task(rounds.go(self._bell, self._go_round, "alarms", GATHER))
 
     def end(self) -> None:
         """Nobody listens any more."""
@@ -66,24 +61,9 @@ class Lookout:
         if collection in _BELLS:
             self._bell.set()
 
-    async def _run(self) -> None:
-        away = False
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    await self._bell.wait()
-            self._bell.clear()
-            try:
-                async with self._standstill:
-                    await self._look()
-                away = False
-            except StorageUnavailable:
-                if not away:
-                    _log.warning("the database is unavailable; alarms are told when it is back")
-                away = True
-            except Exception:
-                _log.exception("cannot look for alarms")
-            await asyncio.sleep(GATHER)
+    async def _go_round(self) -> None:
+        async with self._standstill:
+            await self._look()
 
     async def _look(self) -> State:
         """Evaluate, and tell those who listen what is new; returns the state at that moment."""

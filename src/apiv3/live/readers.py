@@ -6,14 +6,12 @@ It works only while somebody follows: it looks into the table when the bell ring
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from apiv3.live import rounds
 from apiv3.live.bells import Bells
 from apiv3.model.changes import Change, Clock, Cursor
-from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.contracts import DocumentStore
 
 if TYPE_CHECKING:
@@ -21,12 +19,8 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """Changes that are read at a time."""
-LOOK = 3.0
-"""Seconds after which the reader looks into the table without a bell."""
 GATHER = 0.01
 """Seconds that the reader lets changes gather after it has handed some over: a burst is read in few batches."""
-
-_log = logging.getLogger(__name__)
 
 
 class Reader:
@@ -77,7 +71,7 @@ class Reader:
             self._position = follower.position(self._collection)
             self._bell.set()
             self._bells.listen(self._ring)
-            self._task = asyncio.create_task(self._run())
+            self._task = asyncio.create_task(rounds.go(self._bell, self._go_round, f"changes of {self._collection}"))
 
     def leave(self, follower: Subscription) -> None:
         """Give nothing more to it, whether it is live or not."""
@@ -93,23 +87,9 @@ class Reader:
         if collection is None or collection == self._collection:
             self._bell.set()
 
-    async def _run(self) -> None:
-        away = False
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    await self._bell.wait()
-            self._bell.clear()
-            try:
-                while await self._look():  # noqa: ASYNC110 (it does not wait, it works)
-                    await asyncio.sleep(GATHER)
-                away = False
-            except StorageUnavailable:
-                if not away:
-                    _log.warning("the database is unavailable; changes of %s are told when it is back", self._collection)
-                away = True
-            except Exception:
-                _log.exception("cannot read the changes of %s", self._collection)
+    async def _go_round(self) -> None:
+        while await self._look():  # noqa: ASYNC110 (it does not wait, it works)
+            await asyncio.sleep(GATHER)
 
     async def _look(self) -> bool:
         """Hand over what is new; whether there was anything."""
