@@ -1,11 +1,13 @@
 """Starting processes from tests: a clean environment, a free port, and nothing left behind."""
 
+import itertools
 import os
 import random
 import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,21 @@ def clean_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
+def _ports() -> Iterator[int]:
+    """Ports below those that the system gives to outgoing connections: each worker of a run has its own, in an order
+    that no other run has, and none comes twice before all have come."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = list(range(20_000 + worker, 32_000, 16))
+    random.SystemRandom().shuffle(ports)  # the common generator is seeded again by test tools, and would repeat itself
+    return itertools.cycle(ports)
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
+    """A port that nobody listens on, and that no one else in this run is given."""
+    for port in _PORTS:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -29,6 +42,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+    raise AssertionError("the ports never end")
 
 
 def demand(program: str) -> None:
