@@ -38,7 +38,7 @@ How to read the table:
 
   bare ASGI   the first ceiling: an application that returns the very same bytes from memory, under uvicorn as it is.
   bare SQL    the second ceiling: one that runs the same queries with sqlite3 or asyncpg alone, and joins their rows to
-              the same bytes.
+              the same bytes, one query for each request: apiv3 looks with one for the READs that PostgreSQL gets together.
               It checks, parses, logs and refuses nothing. On SQLite it commits on the event loop, as nobody should.
   req/s       median of the rounds; p50 and p99 are over all requests of all rounds, in milliseconds.
   CPU µs      processor time of the server process for each request: less disturbed by a busy machine than req/s.

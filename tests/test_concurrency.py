@@ -253,6 +253,34 @@ async def test_a_crowd_of_writers_all_succeed(servers: Servers) -> None:
     assert len(stored) == 160
 
 
+async def test_a_crowd_of_readers_each_get_their_own(servers: Servers) -> None:
+    """Also where several want the same document, or one that is gone or never was; and a write that was answered is seen."""
+    prefix = secrets.token_hex(8)
+    there, gone, never = ([f"{prefix}-{kind}-{number}" for number in range(8)] for kind in ("there", "gone", "never"))
+    names = there + gone + never
+
+    async def read(client: httpx.AsyncClient, reader: int) -> None:
+        choice = random.Random(reader)
+        for number in range(40):
+            name = choice.choice(names)
+            answer = await client.get(f"/food/{name}")
+            assert answer.status_code == (200 if name in there else 410 if name in gone else 404)
+            if name in there:
+                assert answer.json()["result"]["identifier"] == name
+            if number % 10 == 0:
+                own = f"{prefix}-own-{reader}-{number}"
+                assert (await client.post("/food", json={"identifier": own, "date": DATE, "app": "test"})).status_code == 201
+                assert (await client.get(f"/food/{own}")).json()["result"]["identifier"] == own
+
+    async with servers.clients(16) as clients:
+        for name in there + gone:
+            body = {"identifier": name, "date": DATE, "app": "test"}
+            assert (await clients[0].post("/food", json=body)).status_code == 201
+        for name in gone:
+            assert (await clients[0].delete(f"/food/{name}")).status_code == 200
+        await asyncio.gather(*(read(client, reader) for reader, client in enumerate(clients)))
+
+
 Reader = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 

@@ -29,6 +29,8 @@ class Dialect:
     """The function for the greater of two numbers."""
     one_writer: bool
     """Whether a writing transaction locks the whole database, not just the rows that it touches."""
+    remote: bool
+    """Whether each query is a round trip to a process of its own."""
     bell: str = ""
     """What a change of a clock returns besides, so that the commit tells other processes which one it was."""
 
@@ -99,5 +101,7 @@ def _quoted(name: str) -> str:
 CHANNEL = "apiv3"
 """Where PostgreSQL's notifications of writes go; each carries the name of a collection."""
 _NOTIFY = f", pg_notify('{CHANNEL}', name)::text"
-SQLITE = Sqlite("sqlite", "SELECT sqlite_version()", "max", one_writer=True)
-POSTGRESQL = Postgresql("postgresql", "SELECT current_setting('server_version')", "greatest", one_writer=False, bell=_NOTIFY)
+SQLITE = Sqlite("sqlite", "SELECT sqlite_version()", "max", one_writer=True, remote=False)
+POSTGRESQL = Postgresql(
+    "postgresql", "SELECT current_setting('server_version')", "greatest", one_writer=False, remote=True, bell=_NOTIFY
+)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from itertools import chain
+from functools import cache
+from itertools import chain, repeat
 from typing import Any, TypeVar
 
 import orjson
@@ -21,12 +22,14 @@ from apiv3.storage.changes import BURY, ChangeLog
 from apiv3.storage.contracts import Page, Stored
 from apiv3.storage.database import Connection, Database, Row
 from apiv3.storage.dialects import Dialect
+from apiv3.storage.gathering import Gathering
 from apiv3.storage.selects import CUT, LISTED, LONGEST_INDEXED, SORTABLE, Select, select
 
 T = TypeVar("T")
 
 _STORED = "id, identifier, body, srv_modified, valid, identified"
 _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?"
+_GET_SOME = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier IN ({{}})"
 _GET_ALL = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}}"
 _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}} AND NOT identified ORDER BY id"
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
@@ -63,6 +66,8 @@ class DocumentTable(ChangeLog):
         self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
         self._get = self._dialect.sql(_GET)
+        self._get_some = cache(lambda number: self._dialect.sql(_GET_SOME.format(", ".join("?" * number))))
+        self._gathering = Gathering(self._find_some) if self._dialect.remote else None
         self._history = self._dialect.sql(self._dialect.joined(_HISTORY, "max(srv_modified)"))
         self._listed = self._dialect.sql(LISTED)
 
@@ -73,8 +78,17 @@ class DocumentTable(ChangeLog):
                 await connection.execute(self._dialect.sql(_ADD_CLOCK), name)
 
     async def get(self, collection: str, identifier: str) -> Stored | None:
+        if self._gathering:
+            return await self._gathering.get(collection, identifier)
         rows = await self._database.fetch(self._get, collection, identifier)
         return _stored(rows[0]) if rows else None
+
+    async def _find_some(self, collection: str, identifiers: Sequence[str]) -> Mapping[str, Stored]:
+        # Few numbers of parameters, since PostgreSQL makes a plan for each. For one array, it would at each query.
+        number = 1 << (len(identifiers) - 1).bit_length()
+        unused = repeat(identifiers[0], number - len(identifiers))
+        rows = await self._database.fetch(self._get_some(number), collection, *identifiers, *unused)
+        return {row[1]: _stored(row) for row in rows}
 
     async def history(self, collection: str, since: int, limit: int) -> Page:
         rows = await self._database.fetch(self._history, collection, since, limit)
