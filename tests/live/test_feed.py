@@ -175,6 +175,26 @@ async def test_large_documents_count(
             await take(slow, 100)
 
 
+async def test_large_documents_come_in_small_pages(
+    feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who catches up holds no more of them than it would be let go for."""
+    monkeypatch.setattr(readers, "LARGEST_PAGE", 5000)
+    names = [f"{number}" for number in range(10)]
+    await insert(store, two[0], *(document(name, notes="x" * (6000 if name in "45" else 2000)) for name in names))
+    found, waited = list[Change](), list[int]()
+    async with feed.subscribe({two[0]: 0}) as subscription:
+        while len(found) < len(names):
+            async with asyncio.timeout(PATIENCE):
+                assert await subscription.wait()
+            batch = list(subscription.take())
+            waited.append(sum(change.size for change in batch[:-1]))
+            found += batch
+    assert [change.identifier for change in found] == names
+    assert sequence([change.srv_modified for change in found])
+    assert max(waited) < 5000
+
+
 async def test_who_catches_up_slowly_is_not_let_go(
     feed: Feed, store: Counting, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

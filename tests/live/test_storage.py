@@ -1,12 +1,15 @@
 """/storage: who may subscribe to what, what comes, and when it ends."""
 
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from apiv3.live.storage import LARGEST_KEPT, Encoder
+from apiv3.model.changes import Change
 from tests.support.engineio import socket, subscriber
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
@@ -25,6 +28,21 @@ def writer(server: LiveServer) -> httpx.Client:
 @pytest.fixture
 def reader(server: LiveServer) -> str:
     return server.subject(unique("reader"), "api:*:read")
+
+
+def test_an_event_is_made_once_and_not_kept_for_ever() -> None:
+    encoded = Encoder()
+    changes = [Change("entries", "create", f"{number}", '{"notes":"' + "x" * 100_000 + '"}', number) for number in range(200)]
+    tracemalloc.start()
+    try:
+        for change in changes:
+            packet = encoded(change)
+            assert packet == f'42/storage,["create",{{"colName":"entries","doc":{change.body}}}]'
+            assert encoded(change) is packet
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1.2 * LARGEST_KEPT
 
 
 def _note(**fields: Any) -> dict[str, Any]:

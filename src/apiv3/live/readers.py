@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from apiv3.live import rounds
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """Changes that are read at a time."""
+LARGEST_PAGE = 8_000_000
+"""Characters of the documents that a follower is given at a time while it catches up; beyond, only with the last one."""
 GATHER = 0.01
 """Seconds that the reader lets changes gather after it has handed some over: a burst is read in few batches."""
 
@@ -48,7 +51,8 @@ class Reader:
     async def _give_page(self, follower: Subscription) -> bool:
         """Whether that is all for now. If not, it was the last page, but the reader went on meanwhile."""
         before = self._position
-        changes, clock = await self._read(follower.position(self._collection))
+        page, clock = await self._read(follower.position(self._collection))
+        changes = page[: _not_too_large(page)]
         if follower.closed:
             return True
         if follower.cursors[self._collection].is_lost(clock):
@@ -56,7 +60,7 @@ class Reader:
             return True
         if changes:
             follower.give(self._collection, changes)
-        if len(changes) == PAGE:
+        if len(page) == PAGE or len(changes) < len(page):
             return True
         if self._position != before:
             return False
@@ -111,3 +115,9 @@ class Reader:
         """In this order, so that nothing can be forgotten between the two unnoticed."""
         changes = await self._store.changes(self._collection, position, PAGE)
         return changes, await self._store.clock(self._collection)
+
+
+def _not_too_large(page: Sequence[Change]) -> int:
+    """How many of the changes one follower may hold at once: large documents come in smaller pages, at least one."""
+    sizes = accumulate(change.size for change in page)
+    return next((number for number, size in enumerate(sizes, 1) if size >= LARGEST_PAGE), len(page))

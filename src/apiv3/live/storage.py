@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from apiv3.live import packets
@@ -19,6 +18,8 @@ from apiv3.model.errors import BadRequest, Forbidden
 from apiv3.security.permissions import Demand
 
 NAME = "/storage"
+LARGEST_KEPT = 2_000_000
+"""Characters of the events that are kept, beside the latest one."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +37,7 @@ class Storage:
 
     def __init__(self, audience: Audience, feed: Feed, collections: Mapping[str, Collection]) -> None:
         self._audience, self._feed = audience, feed
+        self._encoded = Encoder()
         self._demands = {name: Demand.of("api", name, each.list_action) for name, each in collections.items()}
 
     async def handle(self, member: Member, event: str, arguments: list[Any]) -> Any:
@@ -63,7 +65,7 @@ class Storage:
         try:
             async with self._feed.subscribe(begin) as changes:
                 async for change in changes:
-                    member.send(encode(change))
+                    member.send(self._encoded(change))
                     await session.room()
         except Overrun:
             session.close()
@@ -72,9 +74,27 @@ class Storage:
             member.expel()
 
 
-@lru_cache(maxsize=256)
-def encode(change: Change) -> str:
-    """The event that tells of a change; made once, however many hear of it. The document is JSON text already."""
+class Encoder:
+    """Changes as the events that tell of them. Each is made once, however many hear of it, while it is among the latest."""
+
+    def __init__(self) -> None:
+        self._made: dict[Change, str] = {}
+        self._size = 0
+
+    def __call__(self, change: Change) -> str:
+        packet = self._made.get(change)
+        if packet is None:
+            packet = _encode(change)
+            if self._size + len(packet) > LARGEST_KEPT:
+                self._made.clear()
+                self._size = 0
+            self._made[change] = packet
+            self._size += len(packet)
+        return packet
+
+
+def _encode(change: Change) -> str:
+    """The document is JSON text already."""
     about = f'{{"colName":"{change.collection}"'
     if change.kind == "reset":
         return packets.event(NAME, "reset", about + "}")

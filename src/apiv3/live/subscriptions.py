@@ -99,7 +99,7 @@ class Subscription:
 
     def _take(self) -> Change:
         change = self._waiting.popleft()
-        self._size -= _size(change)
+        self._size -= change.size
         if change.kind == "reset":
             self.cursors[change.collection] = Cursor(0, change.srv_modified)
         else:
@@ -115,7 +115,7 @@ class Subscription:
         if changes[0].srv_modified <= seen:
             changes = [change for change in changes if change.srv_modified > seen]
         self._waiting.extend(changes)
-        self._size += sum(map(_size, changes))
+        self._size += sum(change.size for change in changes)
         self._read[collection] = max(seen, changes[-1].srv_modified if changes else 0)
         self._news.set()
 
@@ -149,7 +149,3 @@ class Subscription:
         self._behind.add(collection)
         self._readers[collection].leave(self)
         self._news.set()
-
-
-def _size(change: Change) -> int:
-    return len(change.body or "")

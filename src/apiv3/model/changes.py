@@ -24,6 +24,11 @@ class Change(NamedTuple):
     body: str | None
     srv_modified: int
 
+    @property
+    def size(self) -> int:
+        """Characters of the document."""
+        return len(self.body or "")
+
 
 class Clock(NamedTuple):
     """How far a collection is, in ms. `last`: the greatest number taken. `forgotten`: that of the last lost tombstone."""
