@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apiv3.live import packets
-from apiv3.live.audience import Audience
+from apiv3.live.audience import Audience, wish
 from apiv3.live.bells import Bells
 from apiv3.live.connections import Member, unknown_event
 from apiv3.live.lookout import Lookout
@@ -45,10 +45,7 @@ class Alarms:
         raise unknown_event()
 
     async def _subscribe(self, member: Member, arguments: list[Any]) -> dict[str, Any]:
-        request = arguments[0] if arguments else None
-        if not isinstance(request, dict):
-            raise BadRequest("Bad subscription: it must be an object with accessToken")
-        identity = await self._audience.identify(member, request.get("accessToken"))
+        identity = await self._audience.identify(member, wish(arguments).get("accessToken"))
         if not identity.principal.allows(_HEAR):
             raise Forbidden("Unauthorized to receive alarms")
         async with self._lookout.joining() as on:

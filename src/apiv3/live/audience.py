@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from apiv3.live.connections import Member
-from apiv3.model.errors import Unauthorized
+from apiv3.model.errors import BadRequest, Unauthorized
 from apiv3.security.authenticator import Authenticator, Credential, Identity
 from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import Demand
@@ -20,7 +21,7 @@ _NOT_GOOD = "Missing or bad accessToken"
 
 
 @dataclass(eq=False, slots=True)
-class Subscription:
+class Admission:
     """What a member receives by right of an identity. `task`: what brings it there, if anything does."""
 
     identity: Identity
@@ -34,6 +35,14 @@ class Subscription:
             self.task.cancel()
 
 
+def wish(arguments: Sequence[Any]) -> Mapping[str, Any]:
+    """What a `subscribe` asks for. Raises BadRequest."""
+    match arguments:
+        case [dict(asked), *_]:
+            return asked
+    raise BadRequest("Bad subscription: it must be an object with accessToken")
+
+
 class Audience:
     """The subscriptions in one namespace. Whoever loses a right that a subscription needs is put out of the namespace.
 
@@ -45,11 +54,11 @@ class Audience:
         self, authenticator: Authenticator, policies: Policies, rights: LastingRights, *, enabled: bool = True
     ) -> None:
         self._authenticator, self._policies, self._rights, self._enabled = authenticator, policies, rights, enabled
-        self._subscriptions: dict[Member, Subscription] = {}
+        self._admissions: dict[Member, Admission] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anybody."""
-        return bool(self._subscriptions)
+        return bool(self._admissions)
 
     async def identify(self, member: Member, token: object) -> Identity:
         """Whose access token or JWT it is. Raises Unauthorized, TooManyRequests."""
@@ -62,38 +71,38 @@ class Audience:
         except Unauthorized as error:
             raise Unauthorized(_NOT_GOOD) from error
 
-    def admit(self, member: Member, identity: Identity, demands: Sequence[Demand]) -> Subscription:
+    def admit(self, member: Member, identity: Identity, demands: Sequence[Demand]) -> Admission:
         """Subscribe the member, in the place of what it has subscribed to before. Raises Unauthorized when it is too late."""
         self.end(member)
-        subscription = Subscription(identity)
+        admission = Admission(identity)
         if not member.gone:
-            self._subscriptions[member] = subscription
+            self._admissions[member] = admission
             member.busy = True
             holder = identity if self._enabled else None
-            subscription.rights.enter_context(self._rights.hold(holder, demands, member.expel))
+            admission.rights.enter_context(self._rights.hold(holder, demands, member.expel))
         if member.gone:  # by itself, or because the rights are lost already
-            subscription.end()
+            admission.end()
             raise Unauthorized(_NOT_GOOD)
-        return subscription
+        return admission
 
     def demand(self, member: Member, demand: Demand) -> None:
         """Raises Unauthorized for a member that has not subscribed, MissingPermission when it may not."""
-        subscription = self._subscriptions.get(member)
-        if subscription is None:
+        admission = self._admissions.get(member)
+        if admission is None:
             raise Unauthorized("Not subscribed")
-        principal = subscription.identity.principal
+        principal = admission.identity.principal
         if self._enabled:
-            principal = self._policies.current.find(subscription.identity.access_token) or principal
+            principal = self._policies.current.find(admission.identity.access_token) or principal
         principal.demand(demand)
 
     def end(self, member: Member) -> None:
         """The member, if it has subscribed, receives nothing any more."""
-        subscription = self._subscriptions.pop(member, None)
-        if subscription is not None:
+        admission = self._admissions.pop(member, None)
+        if admission is not None:
             member.busy = False
-            subscription.end()
+            admission.end()
 
     def send(self, packet: str) -> None:
         """The same packet for everybody."""
-        for member in tuple(self._subscriptions):
+        for member in tuple(self._admissions):
             member.send(packet)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apiv3.live import packets
-from apiv3.live.audience import Audience
+from apiv3.live.audience import Audience, wish
 from apiv3.live.connections import Member, unknown_event
 from apiv3.live.feed import Feed, Overrun
 from apiv3.model.changes import Change, Cursor
@@ -38,7 +38,7 @@ class Storage:
     def __init__(self, audience: Audience, feed: Feed, collections: Mapping[str, Collection]) -> None:
         self._audience, self._feed = audience, feed
         self._encoded = Encoder()
-        self._demands = {name: Demand.of("api", name, each.list_action) for name, each in collections.items()}
+        self._demands = {name: Demand.listing(each) for name, each in collections.items()}
 
     async def handle(self, member: Member, event: str, arguments: list[Any]) -> Any:
         if event != "subscribe":
@@ -52,8 +52,8 @@ class Storage:
         if not granted:
             raise Forbidden("Unauthorized to receive any collection")
         begin = await self._feed.cursors({name: wish.since.get(name) for name in granted})
-        subscription = self._audience.admit(member, identity, [self._demands[name] for name in granted])
-        subscription.task = asyncio.create_task(self._follow(member, begin))
+        admission = self._audience.admit(member, identity, [self._demands[name] for name in granted])
+        admission.task = asyncio.create_task(self._follow(member, begin))
         return {"success": True, "collections": granted}
 
     def leave(self, member: Member) -> None:
@@ -105,10 +105,8 @@ def _encode(change: Change) -> str:
 
 def parse(arguments: list[Any]) -> Wish:
     """Raises BadRequest."""
-    request = arguments[0] if arguments else None
-    if not isinstance(request, dict):
-        raise BadRequest("Bad subscription: it must be an object with accessToken")
-    return Wish(request.get("accessToken"), _names(request.get("collections")), _cursors(request.get("from")))
+    asked = wish(arguments)
+    return Wish(asked.get("accessToken"), _names(asked.get("collections")), _cursors(asked.get("from")))
 
 
 def _names(value: Any) -> frozenset[str] | None:

@@ -7,6 +7,7 @@ without an offset, RFC 2822 / HTTP-date. Anything before 2000-01-01T00:00:00Z or
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
@@ -33,6 +34,11 @@ class Moment(NamedTuple):
 
     ms: int
     offset: int | None
+
+
+def now() -> int:
+    """The present, in ms since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def parse(value: object) -> Moment:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
-from apiv3.model import alarms
+from apiv3.model import alarms, timestamps
 from apiv3.model.alarms import ANNOUNCED, Alarm, Notification, Reading, State, Thresholds
 from apiv3.model.documents import Document
 from apiv3.model.queries import Filter, Query, Sort
@@ -30,7 +29,7 @@ class Alarming:
 
     async def evaluate(self) -> State:
         """Take the step that is due, if any; returns the state. Raises StorageUnavailable."""
-        state, now = await self._store.load(), _now()
+        state, now = await self._store.load(), timestamps.now()
         following, _ = alarms.advance(state, await self._current(now), now)
         if following == state:  # nearly always, and then nobody had to wait
             return state
@@ -40,14 +39,14 @@ class Alarming:
     async def acknowledge(self, level: int, group: str, silence: int) -> None:
         """Silence what is on in a group, up to a level, for a time in ms. Raises StorageUnavailable."""
         async with self._store.changing() as writer:
-            await self._advance(writer, alarms.acknowledge(writer.state, level, group, silence, _now()))
+            await self._advance(writer, alarms.acknowledge(writer.state, level, group, silence, timestamps.now()))
 
     async def notifications(self, after: int, last: int) -> Sequence[Notification]:
         """What was told, by number: after `after`, up to `last`. Raises StorageUnavailable."""
         return await self._store.notifications(after, last)
 
     async def _advance(self, writer: AlarmWriter, state: State) -> State:
-        now = _now()
+        now = timestamps.now()
         following, notifications = alarms.advance(state, await self._current(now), now)
         return writer.state if following == writer.state else await writer.put(following, notifications, now)
 
@@ -72,7 +71,3 @@ class Alarming:
 
     async def _search(self, collection: str, query: Query) -> list[Document]:
         return (await self._documents.search(collection, query)).documents
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

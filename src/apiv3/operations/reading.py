@@ -34,12 +34,12 @@ class Reading:
 
     async def search(self, who: Principal, collection: Collection, query: Query) -> Page:
         """The documents that match, deleted ones left out. Raises MissingPermission."""
-        who.demand(Demand.of("api", collection.name, collection.list_action))
+        who.demand(Demand.listing(collection))
         return await self._store.search(collection.name, query)
 
     async def history(self, who: Principal, collection: Collection, since: int, limit: int) -> Page:
         """What changed after `since` (ms, exclusive), deleted documents included. Raises MissingPermission."""
-        who.demand(Demand.of("api", collection.name, collection.list_action))
+        who.demand(Demand.listing(collection))
         return await self._store.history(collection.name, since, limit)
 
     async def last_modified(self, who: Principal) -> Mapping[str, int]:

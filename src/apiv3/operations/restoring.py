@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from apiv3.model import documents, timestamps
@@ -58,7 +57,7 @@ class Restoring:
 
 def _date(document: Document, batch: Batch) -> None:
     """Give it its server times: its own, as far as they can be true."""
-    now = time.time_ns() // 1_000_000
+    now = timestamps.now()
     modified = batch.tick(_moment(document.get("srvModified"), now))
     document["srvCreated"] = min(_moment(document.get("srvCreated"), modified), modified)
     document["srvModified"] = modified

@@ -127,7 +127,7 @@ class Gate:
             moment = _moment(sent)
         except ValueError as error:
             raise Unauthorized("Bad Date header") from error
-        if abs(time.time_ns() // 1_000_000 - moment) > self._tolerance:
+        if abs(timestamps.now() - moment) > self._tolerance:
             raise Unauthorized("Date header out of tolerance")
 
     def _recall(self, call: Call) -> Identity | None:

@@ -13,8 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from apiv3.model.collections import Collection
+
 _BLANKS = "".join(map(chr, range(0x21)))
 LONGEST = 1000
+"""Letters of a permission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class Demand:
     def of(*parts: str) -> Demand:
         """The demand with these parts; there are few, so each is made once."""
         return Demand(parts)
+
+    @classmethod
+    def listing(cls, collection: Collection) -> Demand:
+        """What SEARCH, HISTORY and hearing of changes ask for."""
+        return cls.of("api", collection.name, collection.list_action)
 
     def on(self, instance: str) -> Demand:
         """The same demand for one document only."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -99,7 +98,7 @@ class Administration:
 
 
 def _now() -> str:
-    return timestamps.iso(time.time_ns() // 1_000_000)
+    return timestamps.iso(timestamps.now())
 
 
 def _find(entries: tuple[Entry, ...], id: str | None) -> Entry:

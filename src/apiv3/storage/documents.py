@@ -6,7 +6,6 @@ writers of a collection queue up there, the numbers follow the order of the comm
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
@@ -137,7 +136,7 @@ class DocumentTable(ChangeLog):
         try:
             async with self._database.transaction(collection) as connection:
                 writer = Writer(connection, self._dialect, collection)
-                await writer.begin(time.time_ns() // 1_000_000 if at is None else at)
+                await writer.begin(timestamps.now() if at is None else at)
                 yield writer
                 await writer.end()
         finally:  # also when the caller went away during the commit

@@ -42,7 +42,7 @@ class Events:
 
     def __init__(self, feed: Feed, collections: Mapping[str, Collection], rights: LastingRights) -> None:
         self._feed, self._rights = feed, rights
-        self._demands = {name: Demand.of("api", name, each.list_action) for name, each in collections.items()}
+        self._demands = {name: Demand.listing(each) for name, each in collections.items()}
 
     async def stream(self, call: Call) -> Answer:
         """Changes as they happen, in order, as server-sent events."""

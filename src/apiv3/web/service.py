@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from apiv3 import API_VERSION, __version__
+from apiv3.model import timestamps
 from apiv3.operations.reading import Reading
 from apiv3.security.calls import Call
 from apiv3.storage.contracts import DocumentStore
@@ -30,14 +30,10 @@ class Service:
     async def last_modified(self, call: Call) -> Answer:
         """When each collection that the caller may read changed last."""
         collections = await self._reading.last_modified(call.principal)
-        return enveloped({"result": {"srvDate": _now(), "collections": collections}})
+        return enveloped({"result": {"srvDate": timestamps.now(), "collections": collections}})
 
     async def _version(self) -> dict[str, Any]:
         if self._storage is None:
             name, version = await self._store.version()
             self._storage = {"storage": name, "version": version}
-        return {"version": __version__, "apiVersion": API_VERSION, "srvDate": _now(), "storage": self._storage}
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+        return {"version": __version__, "apiVersion": API_VERSION, "srvDate": timestamps.now(), "storage": self._storage}
