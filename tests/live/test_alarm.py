@@ -73,6 +73,7 @@ def test_silencing_needs_a_permission(live: LiveServer, reader: str) -> None:
         client.emit("/alarm", "subscribe", {"accessToken": reader})
         for silence in ([], [None], [0], [1], [86_400_000]):  # though there is nothing to silence
             assert client.emit("/alarm", "ack", 1, "nothing", *silence) == {"success": True}
+    assert "live reader silenced alarms of group 'nothing' up to level 1 for 86400 s" in live.output
 
 
 def test_who_loses_the_right_is_put_out(live: LiveServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from apiv3.operations.alarming import Alarming
 from apiv3.security.permissions import Demand
 
 NAME = "/alarm"
+_log = logging.getLogger(__name__)
 LONGEST_GROUP = 100
 SILENCE = 30 * 60 * 1000
 """Milliseconds for which an alarm is silenced by who does not say for how long."""
@@ -55,8 +57,10 @@ class Alarms:
         return {"success": True, "message": "Subscribed for alarms"}
 
     async def _silence(self, member: Member, arguments: list[Any]) -> dict[str, Any]:
-        self._audience.demand(member, _SILENCE)
-        await self._lookout.acknowledge(*_acknowledged(arguments))
+        principal = self._audience.demand(member, _SILENCE)
+        level, group, silence = _acknowledged(arguments)
+        await self._lookout.acknowledge(level, group, silence)
+        _log.info("%s silenced alarms of group %r up to level %d for %d s", principal.name, group, level, silence // 1000)
         return {"success": True}
 
     def leave(self, member: Member) -> None:

@@ -14,7 +14,7 @@ from apiv3.security.authenticator import Authenticator, Credential, Identity
 from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Policies
-from apiv3.security.principal import ANYBODY
+from apiv3.security.principal import ANYBODY, Principal
 
 LONGEST_TOKEN = 4096
 _NOT_GOOD = "Missing or bad accessToken"
@@ -85,8 +85,8 @@ class Audience:
             raise Unauthorized(_NOT_GOOD)
         return admission
 
-    def demand(self, member: Member, demand: Demand) -> None:
-        """Raises Unauthorized for a member that has not subscribed, MissingPermission when it may not."""
+    def demand(self, member: Member, demand: Demand) -> Principal:
+        """Who the member is. Raises Unauthorized for one that has not subscribed, MissingPermission when it may not."""
         admission = self._admissions.get(member)
         if admission is None:
             raise Unauthorized("Not subscribed")
@@ -94,6 +94,7 @@ class Audience:
         if self._enabled:
             principal = self._policies.current.find(admission.identity.access_token) or principal
         principal.demand(demand)
+        return principal
 
     def end(self, member: Member) -> None:
         """The member, if it has subscribed, receives nothing any more."""
