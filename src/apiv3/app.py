@@ -47,18 +47,18 @@ from apiv3.storage.policy import PolicyTable
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.bodies import Limits
-from apiv3.web.collections import Documents
+from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
-from apiv3.web.live import PATH as SOCKET_IO
-from apiv3.web.live import SocketIo
 from apiv3.web.openapi.document import describe
 from apiv3.web.openapi.operation import Bounds
 from apiv3.web.pages import Pages
 from apiv3.web.protocol import SHUTDOWN
+from apiv3.web.router import Route, demanded
 from apiv3.web.routes import routes
-from apiv3.web.routing import Route, demanded
 from apiv3.web.service import Service
+from apiv3.web.socketio import PATH as SOCKET_IO
+from apiv3.web.socketio import SocketIo
 
 _log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from apiv3.app import Installation
 from apiv3.settings import load
-from apiv3.web.live import PATH as SOCKET_IO
 from apiv3.web.openapi.document import Undescribed, describe
 from apiv3.web.openapi.operation import Bounds
-from apiv3.web.routing import Route
+from apiv3.web.router import Route
+from apiv3.web.socketio import PATH as SOCKET_IO
 from tests.support.factories import FreshServer
 
 Json = dict[str, Any]

@@ -7,8 +7,8 @@
     │   ├── BadToken              ├── Gone 410
     │   └── AdministrationRefused ├── PreconditionFailed 412
     ├── Forbidden 403             ├── TooLarge 413
-    │   └── MissingPermission     ├── UnsupportedMediaType 415
-    │                             └── ReadOnly 422
+    │   ├── MissingPermission     ├── UnsupportedMediaType 415
+    │   └── NotSecure             └── ReadOnly 422
     └── NotFound 404
         └── BadOperation
 

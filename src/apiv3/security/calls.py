@@ -20,8 +20,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 
 MOST_PARAMETERS = 100
-LONGEST_REMEMBERED = 300
-MOST_REMEMBERED = 512
+"""Parameters in a query string; beyond: 400."""
+LONGEST_REMEMBERED, MOST_REMEMBERED = 300, 512
+"""Bytes of a query string whose parts are kept for the next request that has it, and how many are kept."""
 _SINGLE = (b"authorization", b"date", b"api-secret", b"content-length", b"host")
 
 

@@ -109,6 +109,10 @@ class PermissionSet:
         self.permissions = tuple(permissions)
         self._known: dict[tuple[str, ...], bool] = {}
 
+    def implies(self, other: Permission) -> bool:
+        """Whether one of the permissions implies another one."""
+        return any(p.implies(other) for p in self.permissions)
+
     def satisfies(self, demand: Demand) -> bool:
         """Whether one of the permissions satisfies the demand. A right to all documents is one to each of them."""
         answer = self._known.get(demand.parts)

@@ -29,6 +29,10 @@ class Principal:
             return False
         return not self.ceilings or all(ceiling.satisfies(demand) for ceiling in self.ceilings)
 
+    def holds(self, permission: Permission) -> bool:
+        """Whether the subject has a whole permission, and the credential does not narrow it."""
+        return all(group.implies(permission) for group in (self.granted, *self.ceilings))
+
     def demand(self, demand: Demand) -> None:
         """Raises MissingPermission, which names the permission demanded."""
         if not self.allows(demand):

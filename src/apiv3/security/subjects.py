@@ -47,7 +47,10 @@ class Administration:
         return changed
 
     async def rotate(self, id: str) -> Subject:
-        """A new access token for a subject, at once; the old one and every JWT made from it are dead. Raises NotFound."""
+        """A new access token for a subject, at once; the old one and every JWT made from it are dead.
+
+        Raises BadRequest for an `id` that is none, NotFound.
+        """
         async with self._store.changing() as writer:
             rotated = replace(_find(writer.policy.subjects, id), nonce=secrets.mint())
             await writer.put_subject(rotated)
@@ -55,7 +58,7 @@ class Administration:
         return rotated
 
     async def remove_subject(self, id: str) -> None:
-        """Raises NotFound."""
+        """Raises BadRequest for an `id` that is none, NotFound."""
         async with self._store.changing() as writer:
             await writer.remove_subject(_find(writer.policy.subjects, id).id)
         await self._take_effect()
@@ -84,7 +87,7 @@ class Administration:
         return changed
 
     async def remove_role(self, id: str) -> None:
-        """Raises NotFound, Conflict while subjects have the role."""
+        """Raises BadRequest for an `id` that is none, NotFound, Conflict while subjects have the role."""
         async with self._store.changing() as writer:
             role = _find(writer.policy.roles, id)
             _check_unused(role, writer.policy)

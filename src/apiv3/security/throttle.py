@@ -13,8 +13,9 @@ from apiv3.security.proxies import network
 MEMORY = 60.0
 """Seconds after its last failure in which an address or a credential is forgotten."""
 LARGEST_TABLE = 50_000
-MOST_WAITING = 200
-MOST_WAITING_PER_ADDRESS = 20
+"""Addresses and credentials whose failures are remembered."""
+MOST_WAITING, MOST_WAITING_PER_ADDRESS = 200, 20
+"""Requests that wait for their refusal at once."""
 
 
 class Throttle:

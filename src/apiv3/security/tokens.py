@@ -10,6 +10,7 @@ from jose.exceptions import ExpiredSignatureError
 
 ALGORITHM = "HS256"
 LONGEST = 4096
+"""Characters of a JWT."""
 _REQUIRED = {"require_exp": True, "require_iat": True, "verify_aud": False, "verify_at_hash": False}
 
 

@@ -63,7 +63,7 @@ class Driver(Protocol):
 
 
 class Database:
-    """One database: `async with database.connection() as c` to read, `database.transaction()` to write.
+    """One database: `async with database.connection() as c` to read, `database.transaction(lane)` to write.
 
     Every failure that comes from the database's state rather than from the statement leaves as StorageUnavailable.
     """

@@ -1,6 +1,6 @@
 """The one way through the server: every request of every route, from the first byte to the access log.
 
-Pure ASGI. Endpoints return an Answer or raise; this is the only place that sends.
+Pure ASGI. Endpoints return an Answer or raise; it is sent here, or handed to what sends a stream or talks over a websocket.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from apiv3.security.gate import Gate
 from apiv3.security.headers import common_headers
 from apiv3.web.bodies import Disconnected
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
-from apiv3.web.routing import Route, Table
+from apiv3.web.router import Route, RouteTable
 from apiv3.web.streams import send_stream
 from apiv3.web.websockets import WebSocket
 
@@ -55,7 +55,7 @@ class Api:
     def __init__(
         self, routes: Sequence[Route], gate: Gate, in_flight: InFlight, access_log: AccessLog, others: ASGIApp
     ) -> None:
-        self._table, self._gate, self._in_flight, self._access_log = Table(routes), gate, in_flight, access_log
+        self._routes, self._gate, self._in_flight, self._access_log = RouteTable(routes), gate, in_flight, access_log
         self._others = others
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
@@ -94,7 +94,7 @@ class Api:
     async def _answer(self, call: Call, send: Send) -> Answer:
         self._gate.locate(call)
         call.check_headers()
-        methods, call.params = self._table.find(call.path)
+        methods, call.params = self._routes.find(call.path)
         route = methods.get(call.method)
         if route is None:
             return _options(methods, call)
@@ -112,7 +112,7 @@ class Api:
     async def _talk(self, call: Call, socket: WebSocket) -> Answer:
         self._gate.locate(call)
         call.check_headers()
-        route = self._table.find(call.path)[0].get("GET")
+        route = self._routes.find(call.path)[0].get("GET")
         if route is None or route.talk is None:
             raise BadOperation
         await self._gate.admit(call, route.access)

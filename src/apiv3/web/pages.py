@@ -8,7 +8,7 @@ from html import escape
 from apiv3 import __version__
 from apiv3.security.calls import Call
 from apiv3.web.responses import Answer
-from apiv3.web.routing import Route
+from apiv3.web.router import Route
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -15,15 +15,15 @@ from apiv3.security.gate import Access
 from apiv3.security.headers import EXPLORER
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
-from apiv3.web.collections import Documents
+from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
 from apiv3.web.formats import Format
-from apiv3.web.live import PATH, SocketIo
 from apiv3.web.openapi import operations
 from apiv3.web.pages import Pages
-from apiv3.web.routing import Route
+from apiv3.web.router import Route
 from apiv3.web.service import Service
+from apiv3.web.socketio import PATH, SocketIo
 
 PUBLIC = Access(public=True)
 KNOWN = Access()

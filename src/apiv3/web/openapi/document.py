@@ -13,7 +13,7 @@ from apiv3.web.openapi.operation import Body, Bounds, Json, Operation, Reply, re
 from apiv3.web.openapi.operations import TAGS
 from apiv3.web.openapi.parameters import Parameter
 from apiv3.web.openapi.refusals import refusals
-from apiv3.web.routing import Route
+from apiv3.web.router import Route
 
 _ABOUT = """A data API for people who live with diabetes, over the protocol of Nightscout's APIv3.
 

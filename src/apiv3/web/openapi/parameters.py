@@ -10,7 +10,7 @@ from apiv3.model.queries import OPERATORS
 from apiv3.security.calls import MOST_PARAMETERS
 from apiv3.web.formats import Format
 from apiv3.web.openapi.operation import Bounds, Json, ref
-from apiv3.web.queries import DEFAULT_LIMIT, LONGEST_PATTERN, RESERVED, TIMESTAMPS
+from apiv3.web.search_parameters import DEFAULT_LIMIT, LONGEST_PATTERN, RESERVED, TIMESTAMPS
 
 LARGEST_SKIP = 10**18 - 1
 DATE = 1_600_087_000_000
@@ -96,7 +96,7 @@ def _listing(bounds: Bounds) -> Mapping[str, Parameter]:
 
 
 def _filter() -> Parameter:
-    """Any other parameter is a filter. What this says about values is what `apiv3.web.queries` does with them."""
+    """Any other parameter is a filter. What this says about values is what `apiv3.web.search_parameters` does with them."""
     operators = "|".join(sorted(OPERATORS - {"re"}))
     reserved = "|".join(sorted(RESERVED)).replace("$", r"\$")
     times = "|".join(sorted(TIMESTAMPS))

@@ -53,7 +53,7 @@ Found = tuple[Mapping[str, Route], tuple[bytes, ...]]
 """The routes of a path by their methods, and the path's parameters."""
 
 
-class Table:
+class RouteTable:
     """Finds the methods of a path: whole paths first, then those with a parameter, by what stands before it.
 
     A few look-ups in dictionaries, however many routes there are.

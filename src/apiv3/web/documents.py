@@ -18,7 +18,7 @@ from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing
 from apiv3.security.calls import Call
 from apiv3.storage.contracts import Page
-from apiv3.web import formats, queries, requests
+from apiv3.web import formats, requests, search_parameters
 from apiv3.web.bodies import Limits, read_items, read_object
 from apiv3.web.formats import Format
 from apiv3.web.responses import Answer, Headers, enveloped, failure_fields, result, results
@@ -34,13 +34,13 @@ class Documents:
         self, collection: Collection, reading: Reading, writing: Writing, bulk: Bulk, limits: Limits, most: int
     ) -> None:
         self.collection, self.reading, self.writing, self.bulk, self.limits = collection, reading, writing, bulk, limits
-        self._search_query = partial(queries.search_query, most=most)
-        self._limit = partial(queries.limit, most=most)
+        self._search_query = partial(search_parameters.search_query, most=most)
+        self._limit = partial(search_parameters.limit, most=most)
 
     async def search(self, call: Call, extension: Format | None = None) -> Answer:
         """Documents that match the filters, deleted ones left out."""
         form = _format(call, extension)
-        fields = call.query.derive(queries.fields)
+        fields = call.query.derive(search_parameters.fields)
         query = call.query.derive(self._search_query)
         page = await self.reading.search(call.principal, self.collection, query)
         return _many(page, fields, form)
@@ -73,7 +73,7 @@ class Documents:
         headers = _last_modified(stored.srv_modified)
         if since is not None and stored.srv_modified // 1000 <= since:
             return Answer(304, headers=headers)
-        return _one(stored.body, call.query.derive(queries.fields), _format(call, extension), headers)
+        return _one(stored.body, call.query.derive(search_parameters.fields), _format(call, extension), headers)
 
     async def update(self, call: Call) -> Answer:
         """A new version of a document, or a document at a chosen identifier."""
@@ -113,7 +113,7 @@ class Documents:
 
     async def _history(self, call: Call, since: int, extension: Format | None) -> Answer:
         form = _format(call, extension)
-        fields = call.query.derive(queries.fields)
+        fields = call.query.derive(search_parameters.fields)
         limit = call.query.derive(self._limit)
         page = await self.reading.history(call.principal, self.collection, since, limit)
         return _many(page, fields, form, _page_headers(page))
