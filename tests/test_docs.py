@@ -18,7 +18,7 @@ from apiv3.cli import main
 from apiv3.model import collections, errors
 from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
-from apiv3.web.formats import Format
+from apiv3.web.negotiation import Format
 from tests.support.pages import section
 
 ROOT = Path(__file__).parents[1]

@@ -11,9 +11,9 @@ from typing import Any
 
 from apiv3.files.rows import Malformed, Row
 from apiv3.files.texts import as_text
+from apiv3.formats.json import parse_object
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
-from apiv3.web.bodies import parse_object
 
 LARGEST = 16_777_216
 """Characters of one document. What is larger is no document, but a file of another kind."""

@@ -10,8 +10,8 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from apiv3.files.texts import as_text
+from apiv3.formats.csv import csv_cell
 from apiv3.storage.contracts import DocumentStore
-from apiv3.web.formats import csv_cell
 
 
 class Span(NamedTuple):

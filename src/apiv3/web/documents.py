@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import orjson
 
+from apiv3.formats.csv import csv_documents
+from apiv3.formats.xml import xml_document, xml_documents
 from apiv3.model import timestamps
 from apiv3.model.collections import Collection
 from apiv3.model.errors import ApiError, BadRequest, MissingPermission, NotAcceptable, NotFound
@@ -18,9 +20,9 @@ from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing
 from apiv3.security.calls import Call
 from apiv3.storage.contracts import Page
-from apiv3.web import formats, requests, search_parameters
+from apiv3.web import requests, search_parameters
 from apiv3.web.bodies import Limits, read_items, read_object
-from apiv3.web.formats import Format
+from apiv3.web.negotiation import Format, negotiate
 from apiv3.web.responses import Answer, Headers, enveloped, failure_fields, result, results
 
 
@@ -168,7 +170,7 @@ def _format(call: Call, extension: Format | None) -> Format:
     accept = call.headers.get(b"accept")
     if extension is None and (accept is None or accept == b"application/json"):
         return Format.JSON
-    form = extension or formats.negotiate(call.header(b"accept"))
+    form = extension or negotiate(call.header(b"accept"))
     if form is None:
         raise NotAcceptable
     return form
@@ -180,7 +182,7 @@ def _many(page: Page, fields: Fields, form: Format, headers: Headers = ()) -> An
     documents = [fields.project(each) for each in page.documents] if fields else page.documents
     if form is Format.JSON:
         return enveloped({"result": documents}, headers=headers)
-    render = formats.csv_documents if form is Format.CSV else formats.xml_documents
+    render = csv_documents if form is Format.CSV else xml_documents
     return Answer(200, render(documents), form.media_type.encode(), headers)
 
 
@@ -190,7 +192,7 @@ def _one(body: str, fields: Fields, form: Format, headers: Headers) -> Answer:
     document = fields.project(orjson.loads(body)) if fields else orjson.loads(body)
     if form is Format.JSON:
         return enveloped({"result": document}, headers=headers)
-    data = formats.csv_documents([document]) if form is Format.CSV else formats.xml_document(document)
+    data = csv_documents([document]) if form is Format.CSV else xml_document(document)
     return Answer(200, data, form.media_type.encode(), headers)
 
 

@@ -18,7 +18,7 @@ from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
-from apiv3.web.formats import Format
+from apiv3.web.negotiation import Format
 from apiv3.web.openapi import operations
 from apiv3.web.pages import Pages
 from apiv3.web.router import Route
