@@ -110,6 +110,13 @@ def test_what_is_refused_is_told_with_its_line(installation: Installation, tmp_p
     assert [each["line"] for each in refused] == [2, *range(4, 35)]
 
 
+def test_a_line_that_is_a_value_of_extended_json(installation: Installation) -> None:
+    data = json.dumps(entries(1)[0]) + '\n{"$oid":"abc"}\n{"$date":{"$numberLong":"5"}}\n'
+    found = summary(installation, "-", "--collection", "entries", stdin=data.encode(), status=1)
+    assert found["collections"] == {"entries": counts(new=1, refused=2)}
+    assert [each["line"] for each in found["refused"]] == [2, 3]
+
+
 def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> None:
     file = tmp_path / "entries.json"
     file.write_text(json.dumps(entries(5))[:-40])

@@ -19,6 +19,7 @@ from apiv3.operations.outcomes import Written
 from apiv3.operations.restoring import Restoring
 from apiv3.operations.writing import Rules, Writing
 from apiv3.storage.documents import DocumentTable
+from tests.support import hostile
 from tests.support.storage import DATE, DAY, document, history, insert, sequence, unique
 
 ALL = Span(0, timestamps.LAST + 1)
@@ -81,6 +82,18 @@ async def test_there_and_back(store: DocumentTable, documents: list[Document], o
     # again, and nothing changes
     assert set(words(await restored(store, there, data))) <= {"duplicate"}
     assert await history(store, there) == await history(store, here)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=hostile.lines)
+async def test_whatever_a_line_says_the_others_go_in(store: DocumentTable, lines: list[bytes]) -> None:
+    name = unique("hostile")
+    await store.prepare([name])
+    good = [orjson.dumps(document(unique("good"), date=DATE + number)) for number in range(2)]
+    outcomes = words(await restored(store, name, b"\n".join([good[0], *lines, good[1]])))
+    assert len(outcomes) == len(lines) + 2
+    assert (outcomes[0], outcomes[-1]) == ("new", "new")
+    assert len((await exported(store, name)).splitlines()) == outcomes.count("new")
 
 
 async def test_many_pages(store: DocumentTable, collection: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from apiv3.files import json_documents
 from apiv3.files.rows import Malformed, Row
 from apiv3.model.errors import ApiError
+from tests.support import hostile
 
 _values = st.recursive(
     st.none()
@@ -135,3 +136,24 @@ def test_extended_json_of_mongoexport() -> None:
     assert items(b'{"a":{"$numberLong":"many"}}')[0].startswith("1: Bad extended JSON")
     assert items(b'{"a":{"$numberLong":"18446744073709551616"}}')[0].startswith("1: Bad extended JSON")
     assert items(b'{"a":{"$numberDouble":"NaN"}}')[0].startswith("1: Bad extended JSON")
+    for wrong in (b'{"$oid":[1]}', b'{"$numberInt":true}', b'{"$numberLong":1.5}', b'{"$numberDouble":[]}', b'{"$date":{}}'):
+        assert items(b'{"a":%s}' % wrong)[0].startswith("1: Bad extended JSON")
+
+
+@pytest.mark.parametrize("name", ["$oid", "$date", "$numberLong", "$numberInt", "$numberDouble"])
+def test_a_whole_document_is_no_value_of_extended_json(name: str) -> None:
+    document = {name: "5"}
+    assert items(json.dumps(document).encode()) == [document]
+    assert items(json.dumps([document, {"a": document}]).encode())[0] == document
+
+
+def test_an_absurd_number_does_not_end_an_array() -> None:
+    [first, last] = items(b'[{"a":%s},{"b":1}]' % (b"9" * 5000))
+    assert (first, last) == ("1: Bad or missing request body", {"b": 1})
+
+
+@given(lines=hostile.lines)
+def test_a_line_is_a_document_or_a_refusal(lines: list[bytes]) -> None:
+    rows = read(b'{"a":1}\n' + b"\n".join(lines))
+    assert [row.place for row in rows] == list(range(1, len(lines) + 2))
+    assert all(isinstance(row.item, ApiError) or (isinstance(row.item, dict) and row.item) for row in rows)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
+from apiv3.files.extended_json import plain
 from apiv3.files.rows import Malformed, Row
 from apiv3.files.texts import as_text
 from apiv3.formats.json import parse_object
@@ -18,33 +17,10 @@ from apiv3.model.errors import ApiError, BadRequest
 LARGEST = 16_777_216
 """Characters of one document. What is larger is no document, but a file of another kind."""
 CHUNK = 1 << 20
+"""Characters of an array that are read at a time."""
 _BLANKS = b"\xef\xbb\xbf \t\r\n"  # the mark at the beginning, which some programs write, among them
 
 _BLANK = re.compile(r"[ \t\r\n]*")
-
-
-def _int64(text: Any) -> int:
-    value = int(text)
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"the integer {value} does not fit into 64 bits")
-    return value
-
-
-def _finite(text: Any) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is no number of JSON")
-    return value
-
-
-_EXTENDED: dict[str, Callable[[Any], Any]] = {
-    "$oid": str,
-    "$numberLong": _int64,
-    "$numberInt": _int64,
-    "$numberDouble": _finite,
-    "$date": lambda value: value,
-}
-"""MongoDB Extended JSON, as mongoexport writes it (https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/)."""
 
 
 def read(file: io.BufferedReader) -> Iterator[Row]:
@@ -89,7 +65,8 @@ class _Text:
     def __init__(self, file: io.TextIOWrapper) -> None:
         self._file = file
         self._text, self._place = "", 0
-        self._scan = json.JSONDecoder().raw_decode
+        # Only where an element ends is of interest: an integer of thousands of digits would be an error here.
+        self._scan = json.JSONDecoder(parse_int=str).raw_decode
 
     def skip(self, mark: str) -> bool:
         """Go past blanks and then `mark`, if it stands there."""
@@ -136,22 +113,8 @@ class _Text:
 def _item(text: bytes) -> Document | ApiError:
     try:
         document = parse_object(text)
-        return _plain(document) if b'"$' in text else document
+        return plain(document) if b'"$' in text else document
     except BadRequest as error:
         return error
-    except (TypeError, ValueError) as error:
-        reason = f"Bad extended JSON: {error}"
-        return BadRequest(reason)
-
-
-def _plain(value: Any) -> Any:
-    """Extended JSON as plain JSON: `{"$oid": "5f..."}` is `"5f..."`."""
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if len(value) == 1:
-        [(name, inner)] = value.items()
-        if name in _EXTENDED:
-            return _EXTENDED[name](_plain(inner))
-    return {name: _plain(each) for name, each in value.items()}
+    except ValueError as error:
+        return BadRequest(f"Bad extended JSON: {error}")

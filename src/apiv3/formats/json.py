@@ -34,7 +34,7 @@ def load(text: bytes) -> Any:
     try:
         value = orjson.loads(text)
         if _LONG_INTEGER.search(text):  # orjson would turn a long integer into a float
-            value = json.loads(text, parse_int=_int64)
+            value = json.loads(text, parse_int=int64)
     except (ValueError, RecursionError) as error:
         raise _bad(str(error)) from error
     return value
@@ -57,7 +57,8 @@ def _bad(reason: str) -> BadRequest:
     return error
 
 
-def _int64(text: str) -> int:
+def int64(text: str) -> int:
+    """The integer that a text is. Raises ValueError, also for one outside 64 bits."""
     value = int(text[:21])
     if len(text) > 20 or not -_INT64 <= value < _INT64:
         raise ValueError(f"the integer {text[:30]} does not fit into 64 bits")
