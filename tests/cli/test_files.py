@@ -1,5 +1,6 @@
 """`apiv3 import` and `apiv3 export`: files of every kind, in and out, into the database and over HTTP."""
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from apiv3.files import writing
 from tests.support.commands import here, process
 from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
@@ -139,6 +141,7 @@ def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> N
         (["import", "picture"], "it is neither JSON, nor NDJSON, nor a Dexcom Clarity export in CSV"),
         (["export", "weather"], "There is no collection 'weather'"),
         (["export", "entries", "--since", "yesterday"], "--since is 'yesterday', which is no time"),
+        (["export", "entries", "--json"], "--json tells what was written to a file: it needs --output."),
         (["export", "entries", "--output", "no/such/folder"], "no/such/folder cannot be written: No such file or directory."),
     ],
 )
@@ -151,6 +154,16 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, arguments: list[str
     assert done.output == ""
     assert sentence in done.errors
     assert "Traceback" not in done.errors
+
+
+def test_no_room_for_what_waits_for_the_header(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(writing, "TemporaryFile", full)
+    done = here(installation, "export", "entries", "--format", "csv")
+    assert (done.status, done.output) == (1, "")
+    assert done.errors == "Error: The export cannot be written: No space left on device.\n"
 
 
 def test_an_interruption(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +21,7 @@ from apiv3.model.errors import ApiError
 from apiv3.operations.outcomes import Written
 from apiv3.operations.restoring import Restoring
 from apiv3.operations.writing import Rules, Writing
+from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from tests.support import hostile
 from tests.support.storage import DATE, DAY, document, history, insert, sequence, unique
@@ -196,3 +200,29 @@ async def test_csv(store: DocumentTable, collection: str) -> None:
     assert lines[1] == f'{first["srvModified"]},{first["srvCreated"]},a,{DATE},test,"ü,""\n","[1,{{""b"":null}}]",,'
     assert lines[2] == f"{second['srvModified']},{second['srvCreated']},b,{DATE},test,,,5,false"
     assert lines[3:] == [""]
+
+
+class Rewritten(DocumentTable):
+    """Whenever an export has read everything, somebody writes: the first document changes, and another one comes."""
+
+    async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
+        async for page in super().export(collection, since, until):
+            yield page
+        async with self.writing(collection) as writer:
+            found = await writer.find("a")
+            assert found is not None
+            await writer.replace(found, found.document | {"srvModified": writer.tick(), "field": "new"})
+        await insert(self, collection, document(unique("later"), date=DATE + 1))
+
+
+@pytest.mark.parametrize(("span", "names"), [(ALL, "abc"), (Span(DATE, DATE + 2), "ab")])
+async def test_csv_loses_nothing_that_changes_meanwhile(opened: Database, collection: str, span: Span, names: str) -> None:
+    """Every document, as it was when the export began."""
+    store = Rewritten(opened)
+    await insert(store, collection, *(document(name, date=DATE + number) for number, name in enumerate("abc")))
+    before = await history(store, collection)
+    file = io.BytesIO()
+    assert await comma_separated(store, collection, span, file) == len(names)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue().decode())))
+    assert [row["identifier"] for row in rows] == list(names)
+    assert rows == [{name: str(value) for name, value in each.items()} for each in before[: len(names)]]

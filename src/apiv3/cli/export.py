@@ -11,7 +11,7 @@ from typing import BinaryIO
 import click
 
 from apiv3.app import Installation
-from apiv3.cli.installation import as_json, run, show
+from apiv3.cli.installation import run, show
 from apiv3.files.writing import FORMATS, Span
 from apiv3.model import timestamps
 
@@ -22,7 +22,7 @@ from apiv3.model import timestamps
 @click.option("--until", help="Only documents before this time.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="ndjson", show_default=True, help="NDJSON or CSV.")
 @click.option("--output", help="The file to write; it appears once it is complete. By default the standard output.")
-@as_json
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON what was written; with --output only.")
 def export(collection: str, since: str | None, until: str | None, form: str, output: str | None, as_json: bool) -> None:
     """Export all documents of COLLECTION, deleted ones included, in the order in which they changed last.
 
@@ -33,6 +33,8 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
     apiv3 export entries --output entries.ndjson
     apiv3 export treatments --since 2026-01-01 --until 2026-02-01 --format csv >january.csv
     """
+    if as_json and not output:
+        raise click.UsageError("--json tells what was written to a file: it needs --output.")
     span = Span(_moment("--since", since, 0), _moment("--until", until, timestamps.LAST + 1))
 
     async def work(installation: Installation) -> int:
@@ -43,7 +45,7 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
             return await FORMATS[form](installation.documents, collection, span, file)
 
     number = run(work)
-    if as_json and output:
+    if as_json:
         show({"collection": collection, "documents": number, "file": output}, as_json=True)
     else:
         click.echo(f"{collection}: {number:,} documents exported", err=True)
@@ -61,17 +63,27 @@ def _moment(option: str, text: str | None, default: int) -> int:
 
 @contextmanager
 def _target(output: str | None) -> Iterator[BinaryIO]:
-    """The standard output; or a file that takes its name once it is complete."""
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
+    """The standard output, or a file."""
+    try:
+        if output is None:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        else:
+            with _whole(output) as file:
+                yield file
+    except BrokenPipeError:  # whoever reads it has enough, and click ends quietly
+        raise
+    except OSError as error:
+        raise click.ClickException(f"{output or 'The export'} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _whole(output: str) -> Iterator[BinaryIO]:
+    """A file that takes its name once it is complete."""
     part = Path(f"{output}.part")
     try:
         with part.open("wb") as file:
             yield file
         part.replace(output)
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}.") from error
     finally:
         part.unlink(missing_ok=True)

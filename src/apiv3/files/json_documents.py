@@ -117,4 +117,5 @@ def _item(text: bytes) -> Document | ApiError:
     except BadRequest as error:
         return error
     except ValueError as error:
-        return BadRequest(f"Bad extended JSON: {error}")
+        reason = f"Bad extended JSON: {error}"
+        return BadRequest(reason)

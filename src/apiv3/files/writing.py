@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple
 
 import orjson
@@ -45,25 +46,33 @@ def _line(body: str, identified: bool) -> bytes:
 async def comma_separated(store: DocumentStore, collection: str, span: Span, file: BinaryIO) -> int:
     """A header with every field that occurs, then a line for each document; how many there are.
 
-    The documents are read twice: once for the header, and then up to the one that was the last by that time.
+    The header stands first and is known last. Meanwhile the documents wait in a file without a name, in the folder for
+    temporary files: asked of the store a second time, they would be others if somebody wrote in between. One transaction
+    around both readings would see the same twice, but it would last as long as whoever takes the CSV likes, and keep the
+    database from clearing up.
     """
+    with TemporaryFile() as spool:
+        fields, number = await _spool(store, collection, span, spool)
+        spool.seek(0)
+        with as_text(file, "utf-8") as text:
+            writer = csv.writer(text)
+            writer.writerow(fields)
+            for document in map(orjson.loads, spool):
+                writer.writerow([csv_cell(document.get(field)) for field in fields])
+    return number
+
+
+async def _spool(store: DocumentStore, collection: str, span: Span, spool: BinaryIO) -> tuple[list[str], int]:
+    """Put the documents into a file, one on each line; their fields, in the order in which they first occur, and how many."""
     fields: dict[str, None] = {}
-    last = number = 0
+    number = 0
     async with aclosing(store.export(collection, *span)) as pages:
         async for page in pages:
             for body, _ in page:
-                document = orjson.loads(body)
-                fields |= dict.fromkeys(document)
-                last = document["srvModified"]
-    with as_text(file, "utf-8") as text:
-        writer = csv.writer(text)
-        writer.writerow(fields)
-        async with aclosing(store.export(collection, *span)) as pages:
-            async for page in pages:
-                documents = [each for body, _ in page if (each := orjson.loads(body))["srvModified"] <= last]
-                writer.writerows([csv_cell(each.get(field)) for field in fields] for each in documents)
-                number += len(documents)
-    return number
+                fields |= dict.fromkeys(orjson.loads(body))
+                spool.write(body.encode() + b"\n")
+            number += len(page)
+    return list(fields), number
 
 
 Write = Callable[[DocumentStore, str, Span, BinaryIO], Awaitable[int]]
