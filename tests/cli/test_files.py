@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +234,62 @@ def test_a_server_that_will_not_have_it(fresh_server: FreshServer, tmp_path: Pat
         assert sentence in done.errors
         assert token not in done.errors
         assert "Traceback" not in done.errors
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers 200 to everything, with a body that the test gives: a portal on which one logs in to a network."""
+
+    body = b""
+    headers_too: Mapping[str, str] = {}
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        for name, value in self.headers_too.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_args: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>log in</html>",
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b'{"result":5}',
+        b'{"result":["ok"]}',
+        b'{"result":[]}',
+        b'{"result":[{"status":200}]}',
+        b'{"result":[{"status":200,"identifier":"a","lastModified":Infinity}]}',
+        b'{"result":[{"status":"fine"}]}',
+        b'{"result":[{"status":201,"identifier":"a","lastModified":5},{"status":400}]}',
+    ],
+    ids=lambda body: body[:70].decode("latin-1"),
+)
+def test_what_answers_is_no_such_server(tmp_path: Path, body: bytes) -> None:
+    _no_such_server(tmp_path, type("Portal", (Stranger,), {"body": body}))
+
+
+def test_what_answers_is_not_encoded_as_it_says(tmp_path: Path) -> None:
+    _no_such_server(tmp_path, type("Portal", (Stranger,), {"headers_too": {"Content-Encoding": "gzip"}, "body": b"plain"}))
+
+
+def _no_such_server(folder: Path, portal: type[Stranger]) -> None:
+    file = write(folder / "entries.ndjson", entries(1))
+    elsewhere = Installation(folder, f"sqlite:///{folder / 'elsewhere.db'}", {"APIV3_TOKEN": "phone-0123456789abcdef"})
+    with HTTPServer(("127.0.0.1", 0), portal) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        done = here(elsewhere, "import", str(file), "--url", url)
+    assert (done.status, done.output) == (1, "")
+    assert done.errors == f"Error: {url} answers, but not as this server does.\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

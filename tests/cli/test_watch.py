@@ -200,8 +200,18 @@ class Stranger(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_another_kind_of_server(server: LiveServer, token: str) -> None:
-    with HTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+class Garbled(Stranger):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(b"data: plain\n\n")
+
+
+@pytest.mark.parametrize("kind", [Stranger, Garbled])
+def test_another_kind_of_server(server: LiveServer, token: str, kind: type[Stranger]) -> None:
+    with HTTPServer(("127.0.0.1", 0), kind) as stranger:
         threading.Thread(target=stranger.handle_request, daemon=True).start()
         assert "not as this server does" in refused(server, token, url=f"http://127.0.0.1:{stranger.server_port}")
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from apiv3.app import Installation
-from apiv3.client.uploads import Uploader
+from apiv3.client.uploads import Result, Uploader
 from apiv3.files.rows import Malformed, Row
 from apiv3.model.collections import Collection
 from apiv3.model.documents import Document
@@ -112,9 +112,9 @@ def _complete(document: Document) -> Document:
     return {**missing, **document}
 
 
-def _outcome(result: Mapping[str, Any]) -> Outcome:
-    if result["status"] in (200, 201):
-        return Written(result["identifier"], result["lastModified"], created=result["status"] == 201)
-    refusal = BadRequest(result.get("message"))
-    refusal.description = result.get("description")
+def _outcome(result: Result) -> Outcome:
+    if result.is_stored:
+        return Written(result.identifier, result.modified, created=result.status == 201)
+    refusal = BadRequest(result.message)
+    refusal.description = result.description
     return refusal

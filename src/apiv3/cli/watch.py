@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from apiv3.client.events import Event, Follower, Refused, Unreachable
+from apiv3.client.events import Event, Follower
 from apiv3.model import timestamps
 from apiv3.settings import Settings, load
 
@@ -39,8 +39,6 @@ def watch(collections: tuple[str, ...], url: str | None, token: str | None, sinc
     try:
         for event in follower:
             click.echo(show(event))
-    except (Refused, Unreachable) as error:
-        raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

@@ -9,3 +9,17 @@ class Refused(Exception):
 
 class Unreachable(Exception):
     """There is no server, or something else than this server answers."""
+
+
+class NoAddress(Unreachable):
+    """Nothing that a server could be reached at."""
+
+    def __init__(self, url: str, reason: object) -> None:
+        super().__init__(f"{url!r} is no address of a server: {reason}")
+
+
+class Stranger(Unreachable):
+    """Something answers that is no server of this kind, such as the page on which one logs in to a network."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url} answers, but not as this server does.")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 from httpx_sse import EventSource, SSEError, connect_sse
+
+from apiv3.client.answers import LATER, refusal
+from apiv3.client.errors import NoAddress, Stranger, Unreachable
 
 PATH = "/api/v3/events"
 SILENCE = 45.0
 """Seconds without a byte after which a connection is dead: a server that lives says so three times in that time."""
 CONNECT_TIMEOUT = 10.0
+"""Seconds until there is a connection, and for sending the request."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between two attempts to connect: more each time, until something comes."""
-_LATER = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class Event(NamedTuple):
@@ -25,14 +28,6 @@ class Event(NamedTuple):
     kind: str
     data: str
     id: str
-
-
-class Refused(Exception):
-    """The server will not have it, now or later: a bad token, a missing permission, an unknown collection."""
-
-
-class Unreachable(Exception):
-    """There is no server, or something else than this server answers."""
 
 
 @dataclass
@@ -59,7 +54,7 @@ class Follower:
                 while True:
                     yield from self._connection(client)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise Unreachable(f"{self.url!r} is no address of a server: {error}") from None
+            raise NoAddress(self.url, error) from None
 
     def _connection(self, client: httpx.Client) -> Iterator[Event]:
         """One connection, until it is lost, and the pause after it."""
@@ -68,8 +63,8 @@ class Follower:
                 self._check(source.response)
                 yield from self._events(source)
             self.tell("the server ended the stream")
-        except SSEError:  # a kind of TransportError
-            raise Unreachable(f"{self.url} answers, but not as this server does.") from None
+        except (SSEError, httpx.DecodingError):  # the first is a kind of TransportError
+            raise Stranger(self.url) from None
         except httpx.UnsupportedProtocol:
             raise
         except (httpx.TransportError, httpx.StreamError) as error:
@@ -87,12 +82,12 @@ class Follower:
                 yield Event(event.event, event.data, event.id)
 
     def _check(self, response: httpx.Response) -> None:
-        if response.status_code in _LATER:
+        if response.status_code in LATER:
             self._pause = max(self._pause, SHORTEST_PAUSE)
             raise httpx.StreamError(f"status {response.status_code}")
         if response.status_code != 200:
             response.read()
-            raise Refused(f"The server answers {response.status_code}: {_message(response)}")
+            raise refusal(response)
 
     def _parameters(self) -> Mapping[str, str]:
         parameters = {"collections": ",".join(self.collections), "since": self.since}
@@ -101,11 +96,3 @@ class Follower:
     def _headers(self) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": self.after}
         return {name: value for name, value in headers.items() if value}
-
-
-def _message(response: httpx.Response) -> str:
-    try:
-        body: Any = response.json()
-        return str(body["message"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:200]

@@ -5,31 +5,49 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
-from apiv3.client.errors import Refused, Unreachable
+from apiv3.client.answers import LATER, message, refusal
+from apiv3.client.errors import NoAddress, Stranger, Unreachable
 
 Document = Mapping[str, Any]
-Result = Mapping[str, Any]
 
 TIMEOUT = 60.0
+"""Seconds for each step of a request: until there is a connection, and between two pieces that are sent or come."""
 ATTEMPTS = 8
-LONGEST_PAUSE = 30.0
-"""Seconds between two attempts: twice as long each time, up to this."""
-_LATER = frozenset({408, 429, 500, 502, 503, 504})
+"""How often a request is sent before there is no server."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds between two attempts: twice as long each time."""
+
+
+class Result(NamedTuple):
+    """What became of a document. `status`: 201 for a new one, 200 for one that is there already, else why it is refused.
+
+    Of what is stored: its `identifier`, and `modified`, its `srvModified` in ms. Of what is not: why, in words.
+    """
+
+    status: int
+    identifier: str = ""
+    modified: int = 0
+    message: str | None = None
+    description: str | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        return self.status in (200, 201)
 
 
 class Uploader:
     """Sends documents that a server does not have yet; what it has stays as it is. Use it as `async with`."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._token = token
+        self._url, self._token = url, token
         try:
             self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT)
         except httpx.InvalidURL as error:
-            raise Unreachable(f"{url!r} is no address of a server: {error}") from None
+            raise NoAddress(url, error) from None
 
     async def __aenter__(self) -> Uploader:
         return self
@@ -44,28 +62,39 @@ class Uploader:
             middle = len(documents) // 2
             return [*await self.send(collection, documents[:middle]), *await self.send(collection, documents[middle:])]
         if answer.status_code == 413:
-            return [{"status": 413, "message": _message(answer)}]
+            return [Result(413, message=message(answer))]
         if answer.status_code != 200:
-            raise Refused(f"The server answers {answer.status_code}: {_message(answer)}")
-        results: list[Result] = answer.json()["result"]
+            raise refusal(answer)
+        return self._results(answer, len(documents))
+
+    def _results(self, answer: httpx.Response, number: int) -> list[Result]:
+        """What the server says of that many documents. Raises Unreachable where it is none that could."""
+        try:
+            results = [_result(each) for each in answer.json()["result"]]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise Stranger(self._url) from None
+        if len(results) != number:
+            raise Stranger(self._url)
         return results
 
     async def _patiently(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
         """The answer, whatever it says, once there is one that counts."""
-        pause, reason = 0.5, ""
+        pause, reason = SHORTEST_PAUSE, ""
         for _ in range(ATTEMPTS):
             try:
                 answer = await self._post(collection, documents)
-                if answer.status_code not in _LATER:
+                if answer.status_code not in LATER:
                     return answer
-                reason = f"it answers {answer.status_code}: {_message(answer)}"
+                reason = f"it answers {answer.status_code}: {message(answer)}"
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise Unreachable(f"{str(self._client.base_url)!r} is no address of a server: {error}") from None
+                raise NoAddress(self._url, error) from None
+            except httpx.DecodingError:
+                raise Stranger(self._url) from None
             except httpx.TransportError as error:
                 reason = str(error) or type(error).__name__
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-        raise Unreachable(f"{self._client.base_url} cannot be reached: {reason}")
+        raise Unreachable(f"{self._url} cannot be reached: {reason}")
 
     async def _post(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token}", "Date": str(time.time_ns() // 1_000_000)}
@@ -74,8 +103,11 @@ class Uploader:
         )
 
 
-def _message(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200]
+def _result(told: Any) -> Result:
+    """One element of an answer. Raises ValueError where it is none of this server's."""
+    match told:
+        case {"status": 200 | 201 as status, "identifier": str(identifier), "lastModified": int(modified)}:
+            return Result(status, identifier, modified)
+        case {"status": int(status)} if status >= 400:
+            return Result(status, message=told.get("message"), description=told.get("description"))
+    raise ValueError("no result of a bulk request")

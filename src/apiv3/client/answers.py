@@ -1,0 +1,23 @@
+"""What a server's answer means to a program."""
+
+from __future__ import annotations
+
+import httpx
+
+from apiv3.client.errors import Refused
+
+LATER = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may be sent again."""
+
+
+def refusal(answer: httpx.Response) -> Refused:
+    """An answer that is neither success nor worth another attempt."""
+    return Refused(f"The server answers {answer.status_code}: {message(answer)}")
+
+
+def message(answer: httpx.Response) -> str:
+    """What an answer says in words; of one that is not this server's, the beginning."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return " ".join(answer.text[:200].split())
