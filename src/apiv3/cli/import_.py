@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -16,11 +16,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from apiv3.app import Installation
-from apiv3.cli.importing import LOCAL, REMOTE, Report, into_database, over_http, transfer
 from apiv3.cli.installation import as_json, run, show
 from apiv3.client.uploads import Uploader
+from apiv3.files.destinations import InDatabase, OnServer
 from apiv3.files.reading import collection_of, read
 from apiv3.files.rows import Malformed, Row
+from apiv3.files.transfer import Report, transfer
+from apiv3.operations.restoring import Restoring
 
 SHOWN = 20
 """Refused documents that are told one by one."""
@@ -69,17 +71,28 @@ def import_(file: str, collection: str | None, timezone: str | None, url: str, t
 
 async def _upload(url: str, token: str, rows: Iterator[Row], report: Report, progress: Progress) -> None:
     async with Uploader(url, token) as uploader:
-        await transfer(rows, over_http(uploader), REMOTE, report, progress)
+        await transfer(rows, OnServer(uploader), report, progress)
 
 
 async def _restore(installation: Installation, rows: Iterator[Row], report: Report, progress: Progress) -> None:
     await installation.documents.prepare(tuple(installation.collections))
-    await transfer(rows, into_database(installation), LOCAL, report, progress)
+    database = InDatabase(Restoring(installation.documents, installation.writing), installation.collections)
+    await transfer(_known(rows, installation.collections), database, report, progress)
 
 
 def _placed(rows: Iterator[Row], collection: str) -> Iterator[Row]:
     """Rows of which each one says where it belongs."""
     return (row if row.collection else row._replace(collection=collection) for row in rows)
+
+
+def _known(rows: Iterator[Row], collections: Collection[str]) -> Iterator[Row]:
+    """The same rows. Raises UsageError at the first one that belongs nowhere here."""
+    for row in rows:
+        if row.collection not in collections:
+            raise click.UsageError(
+                f"There is no collection {row.collection!r}; there are: {', '.join(collections)}. Say --collection."
+            )
+        yield row
 
 
 @contextmanager

@@ -1,0 +1,71 @@
+"""Where rows of a file can go: into a database, or over HTTP to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from apiv3.client.uploads import Result, Uploader
+from apiv3.files.rows import Row
+from apiv3.model.collections import Collection
+from apiv3.model.documents import Document
+from apiv3.model.errors import ApiError, BadRequest
+from apiv3.operations.bulk import Outcome
+from apiv3.operations.outcomes import Written
+from apiv3.operations.restoring import Restoring
+
+
+class Batch(NamedTuple):
+    """How much is stored at once: documents, and bytes of the file."""
+
+    documents: int
+    size: int
+
+
+class Destination(Protocol):
+    batch: Batch
+
+    async def store(self, collection: str, rows: Sequence[Row]) -> Sequence[Outcome]:
+        """Store rows in a collection; what became of each."""
+
+
+class InDatabase:
+    """Stores rows as they are."""
+
+    batch = Batch(10_000, 8_388_608)
+
+    def __init__(self, restoring: Restoring, collections: Mapping[str, Collection]) -> None:
+        self._restoring, self._collections = restoring, collections
+
+    async def store(self, collection: str, rows: Sequence[Row]) -> Sequence[Outcome]:
+        """Raises KeyError for an unknown collection, StorageUnavailable."""
+        return await self._restoring.restore(self._collections[collection], [row.item for row in rows])
+
+
+class OnServer:
+    """Sends rows to a server, which treats them like any other app's."""
+
+    batch = Batch(500, 2_097_152)
+
+    def __init__(self, uploader: Uploader) -> None:
+        self._uploader = uploader
+
+    async def store(self, collection: str, rows: Sequence[Row]) -> Sequence[Outcome]:
+        """Raises Refused, Unreachable."""
+        documents = [_complete(row.item) for row in rows if not isinstance(row.item, ApiError)]
+        results = iter(await self._uploader.send(collection, documents) if documents else ())
+        return [row.item if isinstance(row.item, ApiError) else _outcome(next(results)) for row in rows]
+
+
+def _complete(document: Document) -> Document:
+    """What is from before APIv3 has neither an identifier nor an app, which a server demands: it keeps its `_id` as the one."""
+    missing = {"identifier": document.get("_id"), "app": "apiv3 import"} if "_id" in document else {}
+    return {**missing, **document}
+
+
+def _outcome(result: Result) -> Outcome:
+    if result.is_stored:
+        return Written(result.identifier, result.modified, created=result.status == 201)
+    refusal = BadRequest(result.message)
+    refusal.description = result.description
+    return refusal
