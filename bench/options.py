@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+Number = TypeVar("Number", int, float)
 OPERATIONS = ("READ", "SEARCH", "HISTORY", "CREATE", "STATUS")
 SECURITY = "SECURITY"
 CONNECTIONS = 16
-DATABASES = ["sqlite", "postgres", "postgresql", "both"]
+DATABASES = {"sqlite": ("sqlite",), "postgres": ("postgres",), "both": ("sqlite", "postgres")}
 QUICK_SECONDS, QUICK_ROUNDS, QUICK_DOCUMENTS, QUICK_LARGEST = 0.2, 3, 2_000, 25_000
 
 _DESCRIPTION = f"""\
@@ -76,7 +78,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     quick, write = given.quick, given.write
     largest = given.largest or (QUICK_LARGEST if quick else 1_000_000)
     return Options(
-        databases=databases(given.database),
+        databases=DATABASES[given.database],
         operations=given.only,
         seconds=given.seconds or (QUICK_SECONDS if quick else 1.0 if write else 2.0),
         rounds=given.rounds or (QUICK_ROUNDS if quick else 5),
@@ -92,48 +94,30 @@ def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("scripts/bench", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form)
     parser.add_argument("--quick", action="store_true", help="short rounds and few documents, to see that everything works")
-    parser.add_argument("--seconds", type=seconds, help="length of a round (2; 1 with --write)")
-    parser.add_argument("--rounds", type=at_least_one, help="rounds of each server and operation (5)")
-    parser.add_argument("--documents", type=_documents, help="documents in the collection (20000)")
+    parser.add_argument("--seconds", type=between(0.01, 600, float), help="length of a round (2; 1 with --write)")
+    parser.add_argument("--rounds", type=between(1, 1_000, int), help="rounds of each server and operation (5)")
+    parser.add_argument("--documents", type=between(250, 2_000_000, int), help="documents in the collection (20000)")
     parser.add_argument("--database", choices=DATABASES, default="both", help="which database (both)")
     parser.add_argument("--only", type=_names, default=(*OPERATIONS, SECURITY), help="operations, such as READ,SEARCH")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE too")
     parser.add_argument("--write", type=Path, nargs="?", const=Path("docs"), metavar="FOLDER", help=_WRITE)
-    parser.add_argument("--largest", type=_largest, help="with --write: documents in the largest collection (1000000)")
+    parser.add_argument(
+        "--largest", type=between(25_000, 10_000_000, int), help="with --write: documents in the largest collection (1000000)"
+    )
     return parser
 
 
-def databases(name: str) -> tuple[str, ...]:
-    """Those that one of DATABASES stands for."""
-    return ("sqlite", "postgres") if name == "both" else (name.removesuffix("ql"),)
+def between(low: Number, high: Number, kind: type[Number]) -> Callable[[str], Number]:
+    """Reads a number of that kind, from `low` to `high`."""
 
+    def parse(text: str) -> Number:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{low} to {high}")
+        return value
 
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 600:
-        raise argparse.ArgumentTypeError("up to 600 seconds")
-    return value
-
-
-def at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
-
-
-def _documents(text: str) -> int:
-    value = int(text)
-    if not 250 <= value <= 2_000_000:
-        raise argparse.ArgumentTypeError("250 to 2000000")
-    return value
-
-
-def _largest(text: str) -> int:
-    value = int(text)
-    if not 25_000 <= value <= 10_000_000:
-        raise argparse.ArgumentTypeError("25000 to 10000000")
-    return value
+    parse.__name__ = kind.__name__  # what argparse calls it when the text is none
+    return parse
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -93,8 +93,10 @@ def test_too_few_open_files_are_said_before_anything_is_started() -> None:
     [
         (["--subscribers", "0"], "1 to 20000"),
         (["--rate", "0"], "0.1 to 1000"),
-        (["--seconds", "601"], "up to 600 seconds"),
-        (["--rounds", "0"], "at least 1"),
+        (["--seconds", "601"], "0.01 to 600"),
+        (["--rounds", "0"], "1 to 1000"),
+        (["--rounds", "few"], "invalid int value: 'few'"),
+        (["--database", "postgresql"], "invalid choice: 'postgresql'"),
     ],
 )
 def test_options_out_of_bounds_are_refused(arguments: list[str], message: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.options import CONNECTIONS, DATABASES, at_least_one, databases, seconds
+from bench.options import CONNECTIONS, DATABASES, between
 
 ROUND = 10
 """A round of writing takes this part of the time in which changes are told."""
@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> Options:
     """The options of a command line; ends the program, with a message, when they are wrong."""
     given = _parser().parse_args(arguments)
     return Options(
-        databases=databases(given.database),
+        databases=DATABASES[given.database],
         subscribers=given.subscribers,
         rate=given.rate,
         seconds=given.seconds,
@@ -75,25 +75,11 @@ def parse(arguments: Sequence[str]) -> Options:
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("scripts/bench live", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form)
-    parser.add_argument("--subscribers", type=_subscribers, default=1_000, help="how many there are (1000)")
-    parser.add_argument("--rate", type=_rate, default=5.0, help="changes a second (5)")
-    parser.add_argument("--seconds", type=seconds, default=30.0, help="for how long (30)")
-    parser.add_argument("--rounds", type=at_least_one, default=5, help="rounds of writing on each server (5)")
+    parser.add_argument("--subscribers", type=between(1, 20_000, int), default=1_000, help="how many there are (1000)")
+    parser.add_argument("--rate", type=between(0.1, 1_000, float), default=5.0, help="changes a second (5)")
+    parser.add_argument("--seconds", type=between(0.01, 600, float), default=30.0, help="for how long (30)")
+    parser.add_argument("--rounds", type=between(1, 1_000, int), default=5, help="rounds of writing on each server (5)")
     parser.add_argument("--database", choices=DATABASES, default="both", help="which database (both)")
     written = "write benchmarks-live.md into FOLDER (docs)"
     parser.add_argument("--write", type=Path, nargs="?", const=Path("docs"), metavar="FOLDER", help=written)
     return parser
-
-
-def _subscribers(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 20_000:
-        raise argparse.ArgumentTypeError("1 to 20000")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 1_000:
-        raise argparse.ArgumentTypeError("0.1 to 1000")
-    return value
