@@ -227,6 +227,7 @@ def test_a_server_that_will_not_have_it(fresh_server: FreshServer, tmp_path: Pat
     for token, sentence in (
         (reader, "403: Missing permission api:entries:create"),
         ("guess-0123456789abcdef", "401: Bad access token or JWT"),
+        ("gúess-0123456789abcdef", "401: Bad access token or JWT"),
     ):
         elsewhere = Installation(tmp_path, f"sqlite:///{tmp_path / 'elsewhere.db'}", {"APIV3_TOKEN": token})
         done = process(elsewhere, "import", str(file), "--url", server.url)

@@ -174,6 +174,7 @@ def refused(server: LiveServer, token: str, *arguments: str, url: str | None = N
 
 def test_what_the_server_refuses(server: LiveServer, token: str) -> None:
     assert "401: Bad access token or JWT" in refused(server, "wrong-0123456789abcdef")
+    assert "401: Bad access token or JWT" in refused(server, "wróng-0123456789abcdef")
     assert "there are devicestatus" in refused(server, token, "foods")
     assert "400: Bad parameter since" in refused(server, token, "--since", "yesterday")
     assert "400: Bad Last-Event-ID" in refused(server, token, "--after", "nonsense")

@@ -93,6 +93,7 @@ class Follower:
         parameters = {"collections": ",".join(self.collections), "since": self.since}
         return {name: value for name, value in parameters.items() if value}
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self) -> httpx.Headers:
         headers = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": self.after}
-        return {name: value for name, value in headers.items() if value}
+        # Whatever the token is, the server says that it is none.
+        return httpx.Headers({name: value for name, value in headers.items() if value}, encoding="utf-8")

@@ -99,7 +99,10 @@ class Uploader:
     async def _post(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token}", "Date": str(time.time_ns() // 1_000_000)}
         return await self._client.post(
-            f"/api/v3/{collection}/bulk", params={"keep": "true"}, headers=headers, json=list(documents)
+            f"/api/v3/{collection}/bulk",
+            params={"keep": "true"},
+            headers=httpx.Headers(headers, encoding="utf-8"),  # whatever the token is, the server says that it is none
+            json=list(documents),
         )
 
 

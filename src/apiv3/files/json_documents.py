@@ -15,11 +15,10 @@ from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
 
 LARGEST = 16_777_216
-"""Characters of one document. What is larger is no document, but a file of another kind."""
+"""Characters of one document in an array, bytes of a line. What is larger is no document, but a file of another kind."""
 CHUNK = 1 << 20
 """Characters of an array that are read at a time."""
 _BLANKS = b"\xef\xbb\xbf \t\r\n"  # the mark at the beginning, which some programs write, among them
-
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 

@@ -11,6 +11,7 @@ from apiv3.files import clarity, json_documents
 from apiv3.files.rows import Malformed, Row
 
 BEGINNING = 4096
+"""Bytes by which a file is told from those of other kinds."""
 
 
 def read(file: io.BufferedReader, zone: tzinfo) -> Iterator[Row]:
