@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from apiv3.live.alarm import ACKNOWLEDGE, Alarms
 from apiv3.live.alarm import NAME as ALARM
-from apiv3.live.alarm import Alarms
 from apiv3.live.audience import Audience
 from apiv3.live.bells import Bells
 from apiv3.live.connections import Lobby, Namespace
@@ -136,7 +136,7 @@ class Installation:
             Service(reading, self.documents),
             {name: Documents(each, reading, self.writing, bulk, self.limits, most) for name, each in self.collections.items()},
             Events(self.feed, self.collections, self.rights),
-            Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table)),
+            Authorization(self.authenticator, self.policies, self.tokens, lambda: demanded(table, ACKNOWLEDGE)),
             Subjects(self.administration, self.policies, self.limits),
             Roles(self.administration, self.policies, self.limits),
             self._live(),

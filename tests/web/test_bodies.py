@@ -119,6 +119,12 @@ def test_a_compressed_body(api: httpx.Client) -> None:
     assert answer.status_code == 415
 
 
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_a_body_that_says_it_is_not_compressed(corner: Corner, coding: str) -> None:
+    answer = corner.api.post("/treatments", json=corner.document(), headers={"Content-Encoding": coding})
+    assert answer.status_code == 201
+
+
 # --- what comes back
 
 

@@ -54,6 +54,8 @@ from tests.support.documents import DATE, MINUTE, Corner, letters
         ("x$nin=|", "abcdefghijklmn"),
         # patterns
         ("x$re=snack", "ek"),
+        ("x$re='snack'", "ek"),
+        ("x$re=''", "defk"),
         ("x$re=(?i)snack", "efk"),
         ("x$re=^S.*B", "f"),
         ("x$re=5", "d"),

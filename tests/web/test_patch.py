@@ -82,6 +82,17 @@ def test_an_immutable_field_can_be_sent_as_it_is(corner: Corner) -> None:
     assert corner.read(identifier)["date"] == DATE
 
 
+@pytest.mark.parametrize("field", ["date", "created_at"])
+def test_an_instant_can_be_written_by_any_offset(corner: Corner, field: str) -> None:
+    """What READ shows as created_at is in UTC, wherever the document comes from."""
+    identifier = corner.add(date=DATE, utcOffset=120)
+    for same in (corner.read(identifier)["created_at"], "2020-09-14T12:36:40Z", "2020-09-14T09:06:40-03:30"):
+        answer = corner.api.patch(corner.url(identifier), json={field: same, "notes": same})
+        assert answer.status_code == 200, answer.text
+        stored = corner.read(identifier)
+        assert (stored["date"], stored["utcOffset"], stored["notes"]) == (DATE, 120, same)
+
+
 @pytest.mark.parametrize("value", ["yesterday", "", 5, [], None])
 def test_a_bad_created_at(corner: Corner, value: Any) -> None:
     identifier = corner.add()

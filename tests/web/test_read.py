@@ -51,6 +51,7 @@ def test_a_deleted_document(corner: Corner) -> None:
     ("fields", "expected"),
     [
         ("carbs", {"carbs": 5}),
+        (" insulin, carbs ", {"carbs": 5, "insulin": 1.5}),
         ("insulin,carbs", {"carbs": 5, "insulin": 1.5}),  # in the document's own order
         ("nested.a,carbs", {"carbs": 5, "nested": {"a": 1}}),
         ("nested.list.b", {"nested": {"list": [{"b": 1}, {"b": 3}]}}),

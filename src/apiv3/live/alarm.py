@@ -26,7 +26,7 @@ LONGEST_SILENCE = 24 * 60 * 60 * 1000
 """Milliseconds for which an alarm can be silenced at once."""
 
 _HEAR = Demand.of("api", "entries", "read")
-_SILENCE = Demand.of("notifications", "*", "ack")
+ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
 
 
 class Alarms:
@@ -57,7 +57,7 @@ class Alarms:
         return {"success": True, "message": "Subscribed for alarms"}
 
     async def _silence(self, member: Member, arguments: list[Any]) -> dict[str, Any]:
-        principal = self._audience.demand(member, _SILENCE)
+        principal = self._audience.demand(member, ACKNOWLEDGE)
         level, group, silence = _acknowledged(arguments)
         await self._lookout.acknowledge(level, group, silence)
         _log.info("%s silenced alarms of group %r up to level %d for %d s", principal.name, group, level, silence // 1000)

@@ -68,7 +68,7 @@ def _resolve_date(document: Document, created_at_fallback: bool, partial: bool) 
     except ValueError:
         return
     document["date"] = moment.ms
-    if moment.offset is not None or not partial:
+    if not partial:  # a patch may name the same instant by another offset
         document.setdefault("utcOffset", moment.offset or 0)
     if created_at_fallback:
         document["created_at"] = timestamps.iso(moment.ms)

@@ -24,9 +24,12 @@ _NUMBER = re.compile(r"\d{9,15}(\.\d{1,9})?", re.ASCII)
 # A blank stands for the plus sign of an offset: that is what an unescaped plus in a query string turns into.
 _ISO = re.compile(
     r"(\d{4})-(\d\d)(?:-(\d\d))?"
-    r"(?:[Tt ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s?([Zz]|[+ -]\d\d(?::?\d\d)?)?)?",
+    r"(?:[Tt ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)?\s?([Zz]|[+ -]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
+
+_BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)(?=[Tt]\d)", re.ASCII)
+"""ISO 8601's date without dashes; by itself it would look like a number."""
 
 
 class Moment(NamedTuple):
@@ -87,7 +90,7 @@ def _parse_text(text: str) -> Moment:
     text = text.strip()
     if _NUMBER.fullmatch(text):
         return Moment(_from_number(float(text) if "." in text else int(text)), None)
-    match = _ISO.fullmatch(text)
+    match = _ISO.fullmatch(_BASIC.sub(r"\1-\2-\3", text, count=1))
     try:
         moment = _from_iso(*match.groups()) if match else parsedate_to_datetime(text)
     except OverflowError as error:  # past the year 9999, or an offset beyond all bounds

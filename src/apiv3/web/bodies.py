@@ -31,7 +31,7 @@ class Limits:
 
 async def read_body(call: Call, size: int, patience: float) -> bytes:
     """The whole body. Raises TooLarge, RequestTimeout, UnsupportedMediaType, Disconnected."""
-    if call.headers.get(b"content-encoding", b"identity") != b"identity":
+    if call.headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
         raise UnsupportedMediaType
     length = call.headers.get(b"content-length", b"0")
     if length.isdigit() and int(length[:19]) > size:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_to_bytes
 
 from apiv3.model import timestamps
@@ -23,14 +25,18 @@ def identifier(segment: bytes) -> str:
 
 
 def seconds_header(call: Call, name: bytes) -> int | None:
-    """A date header in whole seconds; one that is missing or malformed is ignored (RFC 9110, section 13.1.3)."""
-    value = call.headers.get(name)
-    if value is None:
+    """A date header in whole seconds; one that is missing or malformed is ignored (RFC 9110, section 13.1.3).
+
+    An HTTP-date before the year 2000 is none of `timestamps`, but one that every document is younger than.
+    """
+    text = call.header(name)
+    if text is None:
         return None
-    try:
-        return timestamps.parse(value.decode("latin-1")).ms // 1000
-    except ValueError:
-        return None
+    with suppress(ValueError):
+        return timestamps.parse(text).ms // 1000
+    with suppress(ValueError, OverflowError):
+        return min(int(parsedate_to_datetime(text).timestamp()), timestamps.EPOCH_2000 // 1000)
+    return None
 
 
 def since(text: str | None) -> int:

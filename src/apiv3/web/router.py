@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from apiv3.security.calls import Call
 from apiv3.security.gate import Access
+from apiv3.security.permissions import Demand
 from apiv3.web.openapi.operation import Operation
 from apiv3.web.responses import Answer
 from apiv3.web.websockets import WebSocket
@@ -44,9 +46,9 @@ class Route:
         return " or ".join(demand.name for demand in self.access.demands) or "any subject"
 
 
-def demanded(table: Sequence[Route]) -> list[str]:
-    """Every permission that is demanded anywhere, sorted."""
-    return sorted({demand.name for route in table for demand in route.access.demands})
+def demanded(table: Sequence[Route], *others: Demand) -> list[str]:
+    """Every permission that a route demands, and those demanded elsewhere, sorted."""
+    return sorted({demand.name for demand in chain(*(route.access.demands for route in table), others)})
 
 
 Found = tuple[Mapping[str, Route], tuple[bytes, ...]]

@@ -64,7 +64,7 @@ def fields(parameters: Parameters) -> Fields:
     names = parameters.one("fields")
     if not names:
         return _ALL_FIELDS
-    paths = [_path(name) for name in names.split(",") if name]
+    paths = [_path(name) for name in map(str.strip, names.split(",")) if name]
     return _ALL_FIELDS if ("_all",) in paths else Fields(tuple(paths))
 
 
@@ -93,7 +93,7 @@ def _pattern(parameter: str, text: str) -> Any:
     if len(text) > LONGEST_PATTERN:
         raise BadRequest(f"Parameter {parameter} is longer than {LONGEST_PATTERN} characters")
     try:
-        return re2.compile(text, _PATTERN_OPTIONS)
+        return re2.compile(text if (quoted := _unquoted(text)) is None else quoted, _PATTERN_OPTIONS)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else error
         raise BadRequest(f"Parameter {parameter} is no regular expression: {reason}") from error
@@ -106,11 +106,16 @@ _PATTERN_OPTIONS.max_mem = 1 << 20
 
 def _value(name: str, parameter: str, text: str) -> Scalar:
     """A filter's value: a quoted text, a timestamp where the field is one, a number, a boolean, else the text as it is."""
-    if len(text) >= 2 and text[0] == text[-1] == "'":
-        return text[1:-1]
+    if (quoted := _unquoted(text)) is not None:
+        return quoted
     if name in TIMESTAMPS or name == "created_at":
         return _timestamp(name, parameter, text)
     return _plain(text)
+
+
+def _unquoted(text: str) -> str | None:
+    """What stands between quotation marks; None where there are none."""
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] == "'" else None
 
 
 def _choices(name: str, parameter: str, text: str) -> tuple[Scalar, ...]:
