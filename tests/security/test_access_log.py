@@ -4,11 +4,13 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.factories import FreshServer
+from tests.support.factories import FreshServer, NewDatabase
+from tests.support.installation import Installation
 from tests.support.server import LiveServer
 from tests.support.wire import Line, api_secret, ask, now_ms, request, undated, unique
 
@@ -135,6 +137,28 @@ def test_the_log_can_be_switched_off(fresh_server: FreshServer) -> None:
     assert undated(server).get(ENTRIES).status_code == 401
     server.stop()
     assert '"request":' not in server.output
+
+
+class Mute(Installation):
+    """One that cannot say anything: its standard error goes to a disk that is full."""
+
+    def command(self, *arguments: str) -> list[str]:
+        return ["/bin/sh", "-c", 'exec "$@" 2>/dev/full', "sh", *super().command(*arguments)]
+
+
+def test_a_log_that_cannot_be_written_changes_no_answer(tmp_path: Path, new_database: NewDatabase, database: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with new_database(database) as url:
+        server = LiveServer(Mute(tmp_path, url))
+        server.start()
+        nobody = undated(server)
+        for path, status in [("/api/v3/version", 200), (ENTRIES, 401), ("/nonsense", 404), (f"{ENTRIES}/x?token=x", 401)]:
+            assert nobody.get(path).status_code == status
+        [admin] = server.admin("GET", "/subjects")
+        assert undated(server).get(ENTRIES, params={"token": admin["accessToken"], "now": now_ms()}).status_code == 200
+        server.stop()
+        assert "Traceback" not in server.output
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TextIO
 from urllib.parse import unquote_plus, unquote_to_bytes
 
@@ -31,7 +32,10 @@ Entry = tuple[float, str, str, str | None, str, bytes, bytes, int, float]
 
 
 class AccessLog:
-    """Writes to `stream` (None: nowhere). Refused requests are written at once, the others a moment later, together."""
+    """Writes to `stream` (None: nowhere). Refused requests are written at once, the others a moment later, together.
+
+    What cannot be written (the disk is full, nobody reads the pipe) is lost: no answer waits for it or changes with it.
+    """
 
     def __init__(self, stream: TextIO | None = sys.stderr) -> None:
         self._stream = stream
@@ -58,8 +62,9 @@ class AccessLog:
             self._timer = None
         if self._entries and self._stream is not None:
             entries, self._entries = self._entries, []
-            self._stream.write(_lines(entries))
-            self._stream.flush()
+            with suppress(OSError):
+                self._stream.write(_lines(entries))
+                self._stream.flush()
 
 
 def _lines(entries: Iterable[Entry]) -> str:
