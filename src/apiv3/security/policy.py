@@ -67,15 +67,21 @@ class Policies:
         self._compile: Callable[[Policy], Snapshot] = lambda policy: Snapshot(policy, api_secret, default_roles)
         self.current = self._compile(Policy(0, (), ()))
         self.on_change: list[Callable[[], None]] = []
+        self._refreshing = asyncio.Lock()
 
     async def refresh(self) -> Snapshot:
-        """Take over the newest revision. Raises StorageUnavailable."""
-        policy = await self._store.load()
-        if policy.revision != self.current.revision:
-            self.current = self._compile(policy)
-            for tell in self.on_change:
-                tell()
-        return self.current
+        """Take over the newest revision. Raises StorageUnavailable.
+
+        One at a time, since a slow look must not undo what a later one found. To compare revisions would not do: in a copy
+        of the database that was put back they start again lower.
+        """
+        async with self._refreshing:
+            policy = await self._store.load()
+            if policy.revision != self.current.revision:
+                self.current = self._compile(policy)
+                for tell in self.on_change:
+                    tell()
+            return self.current
 
     async def follow(self) -> None:
         """Keep up until cancelled; while the database is away, the last snapshot stays in force."""
