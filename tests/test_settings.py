@@ -7,13 +7,14 @@ import stat
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from apiv3.model.collections import STANDARD
 from apiv3.security.secrets import access_token
-from apiv3.settings import Settings, SettingsError, load, provision
+from apiv3.settings import Settings, SettingsError, load, provision, without_password
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
 from tests.support.processes import clean_environment, demand
@@ -32,7 +33,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without .env, and an environment without settings."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
-        if name.upper() in NAMES or name.upper().startswith("API3_AUTOPRUNE_"):
+        if name.upper() in NAMES or name.upper().startswith("API3_AUTOPRUNE"):
             monkeypatch.delenv(name)
 
 
@@ -41,7 +42,12 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 BAD: dict[str, list[str]] = {
     "PORT": ["x", "-1", "65536", "80.5", "8000;", "0x50"],
     "WORKERS": ["0", "65", "many", "1.5"],
-    "DATABASE_URL": ["mysql://x/y", "sqlite://", "sqlite:///", "postgresql://", "/path/to/file", f"oracle://u:{SECRET}@h/x"],
+    "DATABASE_URL": [
+        *("mysql://x/y", "sqlite://", "sqlite:///", "postgresql://", "/path/to/file", f"oracle://u:{SECRET}@h/x"),
+        *(f"postgresql://u:{start}{mark}{SECRET}@h:5432/x" for mark in "/?#@[]\n" for start in ("", "12", "p:")),
+        *(f"postgresql://u:{SECRET}@h{port}/x" for port in (":x", ":65536", ":1:2", "]", "[")),
+        *(f"postgresql://u:p@h/x{rest}{SECRET}" for rest in ("#", "?a=@", "@")),
+    ],
     "API_SECRET": ["short", "x" * 11, "ÄÖÜ"],
     "JWT_KEY": ["short", "x" * 31],
     "API_SECRET_ENABLE": ["maybe", "2", "tru"],
@@ -65,6 +71,7 @@ BAD: dict[str, list[str]] = {
     "API3_TOMBSTONE_DAYS": ["0", "-1", "x", "1.5", "36501"],
     "API3_DEDUP_FALLBACK_ENABLED": ["maybe"],
     "API3_CREATED_AT_FALLBACK_ENABLED": ["maybe"],
+    "API3_AUTOPRUNE": ['{"entries":', '{"entries": 5}', "{}", "null", "5"],
     "API3_AUTOPRUNE_ENTRIES": ["-1", "x", "1.5", "36501", "10d"],
     "API3_AUTOPRUNE_NONSENSE": ["1"],
     "API3_EXTRA_COLLECTIONS": ["Weather", "a-b", "weather,entries", "version", "status", "lastModified", "history", "x/y", "9"],
@@ -83,7 +90,7 @@ HIDDEN = {"DATABASE_URL", "API_SECRET", "JWT_KEY"}
 
 
 def test_every_setting_is_tried() -> None:
-    tried = {AUTOPRUNE if name.startswith("API3_AUTOPRUNE_") else name for name in BAD}
+    tried = {AUTOPRUNE if name.startswith("API3_AUTOPRUNE") else name for name in BAD}
     assert tried | NEVER_BAD == NAMES
 
 
@@ -103,6 +110,52 @@ def test_a_bad_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str,
         assert repr(value) in sentence
     allowed = re.search(r"true|off|\d|separated by|lower-case|sqlite:|at least|there are", sentence.partition(f"{name} ")[2])
     assert allowed, "it does not say what is allowed"
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {AUTOPRUNE} | {"API3_AUTOPRUNE"}))
+@pytest.mark.parametrize("value", ['{"entries":', "[", '["entries"]'])
+def test_no_setting_is_read_as_json(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with suppress(SettingsError):
+        assert getattr(load(), name.lower()) not in (["entries"], ("entries",))
+
+
+def test_the_plain_name_of_pruning_is_refused_beside_the_right_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("api3_autoprune=7\n")
+    monkeypatch.setenv("API3_AUTOPRUNE_ENTRIES", "5")
+    with pytest.raises(SettingsError, match=r"^API3_AUTOPRUNE is '7', .*API3_AUTOPRUNE_<COLLECTION>"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://user:pass@host:5432/name", "postgresql://user:***@host:5432/name"),
+        ("postgresql://user:pa:ss@host/name?ssl=require", "postgresql://user:***@host/name"),
+        ("postgresql://user@[::1]:5432/name", "postgresql://user@[::1]:5432/name"),
+        ("postgresql://host/name?user=user&password=pass", "postgresql://host/name"),
+        *((f"postgresql://user:12{mark}pass@host/name", "postgresql://user:***@host/name") for mark in "/?#@[]\n\t"),
+        ("sqlite:////path/with/a?:@/in it", "sqlite:////path/with/a?:@/in it"),
+    ],
+)
+def test_a_database_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%2F%3F%23%40%5B@h:5432/x?sslmode=require",
+        "postgres://u:p:p p%zz!$&'()*+,;=@h/x",
+        "postgresql://u@[::1]:5432/x",
+        "postgresql://h",
+        "postgresql:///x?host=/run/postgresql",
+        "sqlite:///with/a [?] #@:",
+    ],
+)
+def test_urls_of_databases(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert load().database == url.replace("postgres:", "postgresql:").replace("sslmode", "ssl")
 
 
 # Good by themselves, but not beside the others' defaults.
@@ -131,6 +184,21 @@ REFUSED: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
     "a switch": ({"API3_SECURITY_ENABLE": "perhaps"}, ["API3_SECURITY_ENABLE", "'perhaps'", "true, false, on or off"], []),
     "a collection": ({"API3_AUTOPRUNE_NONSENSE": "7"}, ["API3_AUTOPRUNE_NONSENSE", "entries, food"], []),
     "a database of another kind": ({"DATABASE_URL": "mysql://u:hunter2@h/x"}, ["DATABASE_URL", "postgresql://"], ["hunter2"]),
+    "a password that is not encoded": (
+        {"DATABASE_URL": "postgresql://u:12/hunter2@127.0.0.1:1/x"},
+        ["DATABASE_URL", "percent-encoded"],
+        ["hunter2"],
+    ),
+    "a bracket in a password": (
+        {"DATABASE_URL": "postgresql://u:[hunter2@h/x"},
+        ["DATABASE_URL", "percent-encoded"],
+        ["hunter2"],
+    ),
+    "pruning without a collection": (
+        {"API3_AUTOPRUNE": '{"entries":'},
+        ["API3_AUTOPRUNE is", "API3_AUTOPRUNE_<COLLECTION>"],
+        [],
+    ),
     "a database that is not there": (
         {"DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/x"},
         ["DATABASE_URL", "127.0.0.1:1/x", "cannot be used"],

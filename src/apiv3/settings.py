@@ -19,7 +19,12 @@ from apiv3.model import collections
 from apiv3.security.proxies import Network
 from apiv3.security.secrets import SHORTEST_SECRET, keep
 
-_PRUNE = "API3_AUTOPRUNE_"
+_AUTOPRUNE = "API3_AUTOPRUNE"
+_PRUNE = f"{_AUTOPRUNE}_"
+_PART = r"[^@/?#\[\]\0-\x1f]*"
+_DATABASE = re.compile(rf"sqlite:///.+|postgres(ql)?://(?=.)({_PART}@)?({_PART}|\[{_PART}\](:{_PART})?)(/[^@?#]*)?(\?[^@#]*)?")
+"""A password that holds one of the marks between the parts would be cut at another place by each program that reads the
+URL, and some of it be taken for the host or the database, which are no secrets."""
 _ASCENDING = (
     ("BG_LOW", "BG_TARGET_BOTTOM", "BG_TARGET_TOP", "BG_HIGH"),
     ("ALARM_TIMEAGO_WARN_MINS", "ALARM_TIMEAGO_URGENT_MINS"),
@@ -71,7 +76,8 @@ class Settings(BaseSettings):
     apiv3_data: Path = Field(Path("data"), description="directory for the database file and the minted secrets")
     database_url: SecretStr = Field(
         SecretStr(""),
-        description="sqlite:///path/to/file or postgresql://user:password@host/name; empty: SQLite in APIV3_DATA",
+        description="sqlite:///path/to/file or postgresql://user:password@host/name, special characters in user and password "
+        "percent-encoded (/ as %2F); empty: SQLite in APIV3_DATA",
     )
     api_secret: SecretStr | None = Field(
         None,
@@ -137,7 +143,7 @@ class Settings(BaseSettings):
     api3_created_at_fallback_enabled: bool = Field(
         True, description="whether created_at is kept, and stands in for a missing date: true, false, on or off"
     )
-    api3_autoprune: dict[str, Annotated[int, Field(ge=0, le=36_500)]] = Field(
+    api3_autoprune: Annotated[dict[str, Annotated[int, Field(ge=0, le=36_500)]], NoDecode] = Field(
         default_factory=dict,
         description="API3_AUTOPRUNE_<COLLECTION>: days to keep its documents, 0 to 36500 (0 or unset: for ever)",
     )
@@ -178,8 +184,9 @@ class Settings(BaseSettings):
     @classmethod
     def _known_database(cls, value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
-        if url and not re.fullmatch(r"sqlite:///.+|postgres(ql)?://.+", url):
-            raise ValueError("unknown kind of database")
+        if url and not _DATABASE.fullmatch(url):
+            raise ValueError("no URL of a database")
+        _ = urlsplit(url).port  # raises ValueError for what can be neither host nor port
         url = re.sub("^postgres:", "postgresql:", url)
         return SecretStr(re.sub(r"([?&])sslmode=", r"\1ssl=", url))  # libpq's name for what asyncpg calls ssl
 
@@ -218,12 +225,9 @@ class _AutopruneSource(PydanticBaseSettingsSource):
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        found = {
-            name[len(_PRUNE) :].lower(): value
-            for source in (_dotenv(), os.environ)
-            for name, value in source.items()
-            if name.upper().startswith(_PRUNE) and value
-        }
+        given = {name.upper(): value for source in (_dotenv(), os.environ) for name, value in source.items() if value}
+        days = {name[len(_PRUNE) :].lower(): value for name, value in given.items() if name.startswith(_PRUNE)}
+        found = given.get(_AUTOPRUNE) or days  # no setting has the plain name, so its value, which is no table, is refused
         return {"api3_autoprune": found} if found else {}
 
 
@@ -288,6 +292,8 @@ def _sentence(error: ValidationError) -> str:
 
 
 def without_password(url: str) -> str:
-    """A database URL, to show."""
-    parts = urlsplit(url)
-    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+    """A database URL, to show: without anything that can be part of a password, in whatever form the URL is."""
+    if url.startswith("sqlite:"):
+        return url
+    masked = re.sub(r"://([^:@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)
+    return masked.partition("?")[0]
