@@ -1,11 +1,18 @@
 """SQLite's own ways."""
 
+import asyncio
 import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from apiv3.storage.sqlite import SqliteConnection
+import pytest
+
+from apiv3.storage import sqlite
+from apiv3.storage.sqlite import SqliteBackend, SqliteConnection
 
 OFTEN = 5_000
 """SQLite counts the steps of a statement over all its runs: after so many, any budget for one of them is used up."""
@@ -28,3 +35,105 @@ def _seen_by_others(path: str) -> int:
     with closing(sqlite3.connect(path)) as other:
         ((last,),) = other.execute("SELECT last FROM clock")
     return int(last)
+
+
+# --- another program has the file for itself
+
+
+@contextmanager
+def held_by_another_program(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("CREATE TABLE theirs (x)")
+        yield
+
+
+async def test_the_event_loop_goes_on_while_a_connection_cannot_be_opened(tmp_path: Path) -> None:
+    """It is this loop that ends the other program's hold."""
+    path = tmp_path / "held.db"
+    backend = SqliteBackend(f"sqlite:///{path}")
+    with held_by_another_program(path):
+        connecting = asyncio.create_task(backend.connect())
+        await asyncio.sleep(0.1)
+        assert not connecting.done()
+    await connecting
+    assert await backend.fetch("SELECT count(*) FROM theirs", ()) == [(0,)]
+    await backend.disconnect()
+
+
+async def test_a_connection_that_nobody_wants_any_more_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[SqliteConnection] = []
+
+    class Watched(SqliteConnection):
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    monkeypatch.setattr(sqlite, "SqliteConnection", Watched)
+    path = tmp_path / "held.db"
+    backend = SqliteBackend(f"sqlite:///{path}")
+    with held_by_another_program(path):
+        connecting = asyncio.create_task(backend.connect())
+        await asyncio.sleep(0.1)
+        connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert len(closed) == 1
+
+
+# --- the bell
+
+
+class Broken(sqlite3.Connection):
+    """Whose disk fails now and then."""
+
+    failing = False
+    failed = False
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        if Broken.failing:
+            Broken.failed = True
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(*args)
+
+
+@asynccontextmanager
+async def watching(backend: SqliteBackend, ring: Callable[[str | None], None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(sqlite.watch(backend, ring))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def test_a_bell_is_not_lost_with_the_connection_that_would_have_heard_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a new connection reads is the same number that the one before it read last: each counts for itself."""
+    monkeypatch.setattr(sqlite, "GLANCE", 0.01)
+    monkeypatch.setattr(Broken, "failing", False)
+    monkeypatch.setattr(Broken, "failed", False)
+    path = tmp_path / "bell.db"
+    rings = 0
+
+    def ring(_collection: str | None) -> None:
+        nonlocal rings
+        rings += 1
+
+    async def until(done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not done():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("CREATE TABLE written (x)")
+        monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Broken))
+        async with watching(SqliteBackend(f"sqlite:///{path}"), ring):
+            await until(lambda: rings == 1)
+            Broken.failing = True
+            await until(lambda: Broken.failed)
+            other.execute("INSERT INTO written VALUES (1)")
+            Broken.failing = False
+            await until(lambda: rings == 2)

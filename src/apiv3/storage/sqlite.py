@@ -15,7 +15,7 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
@@ -125,16 +125,9 @@ class SqliteConnection:
         """For use in a thread."""
         return self._patiently(lambda: self._connection.execute(sql, args))
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
+    def in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
         """Run to the end in a thread however often the caller is cancelled: nobody may use the connection before that."""
-        task = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            while not task.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([task])
-            raise
+        return _to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
     def _patiently(self, work: Callable[[], T]) -> T:
         """Wait for locks, as only a thread may."""
@@ -146,6 +139,17 @@ class SqliteConnection:
 
     def close(self) -> None:
         self._connection.close()
+
+
+async def _to_the_end(work: asyncio.Future[T]) -> T:
+    """What comes of work in a thread, which cannot be cancelled: a caller that is cancelled has to wait for it, too."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        raise
 
 
 async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
@@ -195,8 +199,8 @@ class SqliteBackend(DatabaseBackend):
     async def connect(self) -> None:
         for _ in range(POOL_SIZE - 1):
             self._idle.put_nowait(None)
-        self._idle.put_nowait(self.open())
-        self._reader = self.open()
+        self._idle.put_nowait(await self._open())
+        self._reader = await self._open()
 
     async def disconnect(self) -> None:
         """Close what is in the pool, and what comes back to it in time."""
@@ -210,8 +214,15 @@ class SqliteBackend(DatabaseBackend):
             self._reader.close()
         self._threads.shutdown(wait=False)
 
-    def open(self) -> SqliteConnection:
-        return SqliteConnection(self.path, self._threads)
+    async def _open(self) -> SqliteConnection:
+        """In a thread, since it waits for locks."""
+        opening = asyncio.get_running_loop().run_in_executor(self._threads, SqliteConnection, self.path, self._threads)
+        try:
+            return await _to_the_end(opening)
+        except asyncio.CancelledError:
+            if opening.exception() is None:
+                opening.result().close()
+            raise
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
         """At once if that will do, on a connection that is never lent, so that nothing else can come between."""
@@ -227,7 +238,7 @@ class SqliteBackend(DatabaseBackend):
             await loan.release()
 
     def connection(self) -> SqliteLoan:
-        return SqliteLoan(self._idle, self.open)
+        return SqliteLoan(self._idle, self._open)
 
 
 def backend(url: str) -> SqliteBackend:
@@ -236,10 +247,10 @@ def backend(url: str) -> SqliteBackend:
 
 async def watch(backend: SqliteBackend, ring: Ring) -> None:
     """Look now and then at the number that changes whenever anything is committed on another connection, whoever has it."""
-    seen: object = None
     while True:
         try:
             with closing(sqlite3.connect(backend.path, isolation_level=None, timeout=0)) as connection:
+                seen: object = None  # each connection counts for itself; what happened before it is told by a ring in vain
                 while True:
                     version = connection.execute("PRAGMA data_version").fetchone()
                     if version != seen:
@@ -253,7 +264,9 @@ async def watch(backend: SqliteBackend, ring: Ring) -> None:
 class SqliteLoan(ConnectionBackend):
     """A connection on loan from the pool."""
 
-    def __init__(self, idle: asyncio.LifoQueue[SqliteConnection | None], open: Callable[[], SqliteConnection]) -> None:
+    def __init__(
+        self, idle: asyncio.LifoQueue[SqliteConnection | None], open: Callable[[], Awaitable[SqliteConnection]]
+    ) -> None:
         self._idle, self._open = idle, open
         self._connection: SqliteConnection | None = None
 
@@ -264,7 +277,7 @@ class SqliteLoan(ConnectionBackend):
         else:
             place = self._idle.get_nowait()
         try:
-            self._connection = place or self._open()
+            self._connection = place or await self._open()
         except BaseException:
             self._idle.put_nowait(None)
             raise
