@@ -1,7 +1,9 @@
 """Several workers behind one port: any of them takes a request for a session of any other."""
 
+import asyncio
 import os
 import signal
+import socket as sockets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from apiv3.live.connections import Lobby
+from apiv3.live.engine import Engine
+from apiv3.live.sessions import Rules
+from apiv3.live.workers import Workers
 from tests.support.engineio import Poller, beside, socket, wait_for
 from tests.support.factories import FreshServer, NewDatabase, running_server
 from tests.support.server import LiveServer
@@ -93,6 +99,19 @@ def test_sessions_of_a_dead_worker_are_unknown(fresh_server: FreshServer, brief_
         client.enter("/alarm")
     server.stop()
     assert not place.exists()
+
+
+@pytest.mark.parametrize("request_", ["poll unknown", "upgrade unknown", "nonsense"])
+async def test_a_worker_that_asks_and_leaves_is_nothing_to_tell(
+    brief_path: Path, request_: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Engine(Rules(), 9, {"/": Lobby()})
+    async with Workers(engine, brief_path).listening():
+        with sockets.socket(sockets.AF_UNIX) as asker:
+            asker.connect(str(brief_path / engine.worker))
+            asker.send(len(request_).to_bytes(4) + request_.encode())
+        await asyncio.sleep(0.1)
+    assert caplog.records == []
 
 
 @pytest.fixture

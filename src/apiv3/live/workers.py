@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -82,6 +82,14 @@ async def _copy(source: Wire, target: Wire) -> None:
             await target.send(text)
 
 
+async def _telling(pipe: Pipe, work: Awaitable[None]) -> None:
+    """Do it; who asked is told when it is refused. Raises OSError when they have left."""
+    try:
+        await work
+    except Refused as error:
+        await pipe.send(f"-{error.code}{error}")
+
+
 async def _departure(pipe: Pipe) -> None:
     await pipe.receive()
 
@@ -125,9 +133,7 @@ class Workers:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pipe = Pipe(reader, writer, LARGEST)
         try:
-            await self._handle(pipe)
-        except Refused as error:
-            await pipe.send(f"-{error.code}{error}")
+            await _telling(pipe, self._handle(pipe))
         except (ProtocolError, TimeoutError, OSError):
             pass  # it is the other worker's turn to tell its client
         finally:
@@ -138,7 +144,7 @@ class Workers:
             verb, _, sid = (await pipe.receive() or "").partition(" ")
             payload = await pipe.receive() if verb == "post" else None
         if verb == "poll":
-            await until_one_ends(self._poll(pipe, sid), _departure(pipe))
+            await until_one_ends(_telling(pipe, self._poll(pipe, sid)), _departure(pipe))
         elif verb == "post" and payload is not None:
             await self._engine.post(sid, payload)
             await pipe.send("+")
@@ -148,7 +154,4 @@ class Workers:
             raise bad_request()
 
     async def _poll(self, pipe: Pipe, sid: str) -> None:
-        try:
-            await pipe.send("+" + await self._engine.poll(sid))
-        except Refused as error:
-            await pipe.send(f"-{error.code}{error}")
+        await pipe.send("+" + await self._engine.poll(sid))
