@@ -320,6 +320,19 @@ async def test_prune_goes_by_date_else_created_at_else_creation(store: DocumentS
     assert await store.prune(collection, DATE, 100) == 0
 
 
+async def test_prune_that_finds_nothing_writes_nothing(store: DocumentTable, collection: str) -> None:
+    """Nobody is told of it, in any process, and the clock stands still."""
+    told: list[str] = []
+    store.on_write.append(told.append)
+    await insert(store, collection, document("young"))
+    told.clear()
+    before = await store.clock(collection)
+    assert await store.prune(collection, DATE, 100) == 0
+    assert (told, await store.clock(collection)) == ([], before)
+    assert await store.prune(collection, DATE + 1, 100) == 1
+    assert told == [collection]
+
+
 async def test_prune_takes_the_oldest_first_and_no_more_than_it_may(store: DocumentTable, collection: str) -> None:
     other = unique("other")
     await store.prepare([other])

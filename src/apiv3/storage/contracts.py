@@ -100,7 +100,10 @@ class DocumentStore(Protocol):
         """
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
-        """Remove up to `limit` documents older than `before` (ms); returns how many were removed."""
+        """Remove up to `limit` documents older than `before` (ms); returns how many were removed.
+
+        Where there are none, nothing is written and nobody told.
+        """
 
     async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:
         """What happened after `since` (ms, exclusive) in the order of the commits, removals included; at most `limit`."""

@@ -6,7 +6,7 @@ writers of a collection queue up there, the numbers follow the order of the comm
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from itertools import chain, repeat
@@ -25,6 +25,8 @@ from apiv3.storage.gathering import Gathering
 from apiv3.storage.selects import CUT, LISTED, LONGEST_INDEXED, SORTABLE, Select, select
 
 T = TypeVar("T")
+Fetch = Callable[..., Awaitable[list[Row]]]
+"""Takes a query and its parameters."""
 
 _STORED = "id, identifier, body, srv_modified, valid, identified"
 _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?"
@@ -149,6 +151,8 @@ class DocumentTable(ChangeLog):
                 yield [(body, bool(identified)) for body, identified in rows]
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
+        if not await _old(self._database.fetch, self._dialect, collection, before, 1):
+            return 0
         async with self.writing(collection) as writer:
             return await writer.prune(before, limit)
 
@@ -221,20 +225,26 @@ class Writer:
         await self._connection.execute(self._sql(BURY), self._collection, self.tick(), identifier)
 
     async def prune(self, before: int, limit: int) -> int:
-        """Remove up to `limit` documents older than `before` (ms): by date, else created_at, else srvCreated."""
-        age = {"date": before, "created_at": timestamps.iso(before), "srv_created": before}
-        unknown, old = "", list[Row]()
-        for column, bound in age.items():
-            where = f"collection = ?{unknown} AND {column} < ?"
-            sql = f"SELECT id, identifier FROM documents WHERE {where} ORDER BY {column} NULLS FIRST LIMIT ?"
-            old += await self._connection.fetch(self._sql(sql), self._collection, bound, limit - len(old))
-            unknown += f" AND {column} IS NULL"
+        """Remove up to `limit` documents older than `before` (ms); returns how many there were."""
+        old = await _old(self._connection.fetch, self._dialect, self._collection, before, limit)
         for key, identifier in old:
             await self._remove(key, identifier)
         return len(old)
 
     def _sql(self, text: str) -> str:
         return self._dialect.sql(text)
+
+
+async def _old(fetch: Fetch, dialect: Dialect, collection: str, before: int, limit: int) -> list[Row]:
+    """Key and identifier of up to `limit` documents older than `before` (ms): by date, else created_at, else srvCreated."""
+    age = {"date": before, "created_at": timestamps.iso(before), "srv_created": before}
+    unknown, old = "", list[Row]()
+    for column, bound in age.items():
+        where = f"collection = ?{unknown} AND {column} < ?"
+        sql = f"SELECT id, identifier FROM documents WHERE {where} ORDER BY {column} NULLS FIRST LIMIT ?"
+        old += await fetch(dialect.sql(sql), collection, bound, limit - len(old))
+        unknown += f" AND {column} IS NULL"
+    return old
 
 
 def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
