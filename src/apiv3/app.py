@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -180,13 +181,11 @@ class Installation:
             pruning = Pruning(
                 self.documents, self.settings.api3_autoprune, tuple(self.collections), self.settings.api3_tombstone_days
             )
-            tasks = [asyncio.create_task(work) for work in (self.policies.follow(), pruning.run())]
-            async with self.workers.listening():
-                yield {SHUTDOWN: self._end_live}
-                self._end_live()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            async with _meanwhile(self.policies.follow(), pruning.run()), self.workers.listening():
+                try:
+                    yield {SHUTDOWN: self._end_live}
+                finally:
+                    self._end_live()
         finally:
             self.access_log.flush()
             await self.database.disconnect()
@@ -196,6 +195,18 @@ class Installation:
         for name in self.settings.auth_default_roles:
             if name not in self.policies.current.roles:
                 _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
+
+
+@asynccontextmanager
+async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do these in the background, until the end of the block."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -40,8 +40,8 @@ class LastingRights:
         held = _Held(identity, demands, end)
         self._all.add(held)
         timer = _at(identity.expires, end)
-        self._check(held)  # the policy may have changed on the way here
         try:
+            self._check(held)  # the policy may have changed on the way here
             yield
         finally:
             self._all.discard(held)

@@ -1,0 +1,34 @@
+"""Rights that have to last as long as a connection."""
+
+import asyncio
+import time
+
+import pytest
+
+from apiv3.security.authenticator import Identity
+from apiv3.security.lasting import LastingRights
+from apiv3.security.permissions import PermissionSet
+from apiv3.security.policy import Policies
+from apiv3.security.principal import Principal
+from apiv3.storage.contracts import Policy
+from tests.support.policies import SlowStore
+
+
+async def test_nothing_stays_of_a_connection_that_failed_at_its_beginning() -> None:
+    """It is told of no later change, and not of the end of its credential."""
+    policies = Policies(SlowStore(Policy(1, (), ())), "x" * 12)
+    rights = LastingRights(policies)
+    ends = 0
+
+    def end() -> None:
+        nonlocal ends
+        ends += 1
+        raise ConnectionResetError
+
+    nobody = Identity(Principal("gone", PermissionSet(()), ()), "gone-0123456789abcdef", time.time())
+    with pytest.raises(ConnectionResetError), rights.hold(nobody, (), end):
+        raise AssertionError("never")
+    assert ends == 1
+    await policies.refresh()
+    await asyncio.sleep(0.01)
+    assert ends == 1
