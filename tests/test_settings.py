@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from apiv3.cli.db import migrate
 from apiv3.model.collections import STANDARD
 from apiv3.security.secrets import access_token
 from apiv3.settings import Settings, SettingsError, load, provision, without_password
+from apiv3.storage import schema
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
 from tests.support.processes import clean_environment, demand
@@ -216,6 +218,19 @@ REFUSED: dict[str, tuple[dict[str, str], list[str], list[str]]] = {
 def test_a_bad_value_stops_the_start(tmp_path: Path, case: str) -> None:
     settings, named, hidden = REFUSED[case]
     _check_refused(_installation(tmp_path, settings).run("serve"), named, hidden)
+
+
+def test_a_database_that_never_answers_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver waits for a minute, and then has nothing to say."""
+
+    def upgrade(_url: str) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(schema, "upgrade", upgrade)
+    with pytest.raises(
+        SettingsError, match=r"^DATABASE_URL is 'postgresql://u:\*\*\*@h/x', which cannot be used: TimeoutError"
+    ):
+        migrate(load(database_url="postgresql://u:hunter2@h/x"))
 
 
 def _installation(folder: Path, settings: dict[str, str]) -> Installation:

@@ -44,5 +44,5 @@ def _migrate(url: str) -> tuple[str | None, str]:
     try:
         return schema.upgrade(url)
     except Exception as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = (str(error.__cause__ or error) or repr(error)).splitlines()[0]  # a timeout has no text
         raise SettingsError(f"DATABASE_URL is {without_password(url)!r}, which cannot be used: {reason}") from None
