@@ -13,8 +13,9 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from apiv3.app import Installation
+from apiv3.app import Server
 from apiv3.cli import main
+from apiv3.installation import Installation
 from apiv3.model import collections, errors
 from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
@@ -96,7 +97,7 @@ def _served() -> set[Row]:
     """Method, path, permission, and whether a grant on one document will do; for every route."""
     secrets = {"api_secret": "x" * 12, "jwt_key": "x" * 32}
     settings = load(database_url="sqlite:///nowhere", api3_extra_collections=["weather"], api3_autoprune={}, **secrets)
-    return {(each.method, each.path, each.permission, each.access.instance) for each in Installation(settings).routes()}
+    return {(each.method, each.path, each.permission, each.access.instance) for each in Server(Installation(settings)).routes()}
 
 
 def _documented() -> set[Row]:

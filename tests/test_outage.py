@@ -18,8 +18,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from apiv3.app import Installation as App
-from apiv3.app import build
+from apiv3.app import Server, build
+from apiv3.installation import Installation as Wiring
 from apiv3.model.errors import StorageUnavailable
 from apiv3.settings import Settings, provision
 from apiv3.storage import database as databases
@@ -320,13 +320,13 @@ async def test_a_writer_waits_for_a_lock_and_readers_do_not(fresh_server: FreshS
 
 
 @asynccontextmanager
-async def in_process(folder: Path) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
+async def in_process(folder: Path) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
     """The whole application in this process, where its patience can be made short."""
     url = f"sqlite:///{folder / 'apiv3.db'}"
     options: dict[str, Any] = {"api3_security_enable": False, "apiv3_data": folder, "access_log": False}
     settings = provision(Settings(database_url=SecretStr(url), **options))
     schema.upgrade(url)
-    app = App(settings)
+    app = Server(Wiring(settings))
     transport = httpx.ASGITransport(build(app))
     async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield app, client

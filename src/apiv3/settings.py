@@ -297,3 +297,10 @@ def without_password(url: str) -> str:
         return url
     masked = re.sub(r"://([^:@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)
     return masked.partition("?")[0]
+
+
+def revealed(secret: SecretStr | None) -> str:
+    """A secret's text. Raises RuntimeError for one that `provision` has not seen to."""
+    if secret is None:
+        raise RuntimeError("the settings were not provisioned with secrets")
+    return secret.get_secret_value()

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import SecretStr
 
-from apiv3.app import Installation
+from apiv3.app import Server
+from apiv3.installation import Installation
 from apiv3.settings import load
 from apiv3.web.openapi.document import Undescribed, describe
 from apiv3.web.openapi.operation import Bounds
@@ -33,7 +34,7 @@ def installation(**settings: Any) -> Installation:
 
 def plain_routes(made: Installation) -> list[Route]:
     """All but those of Socket.IO, for which OpenAPI has no words: docs/reference/live.md has."""
-    return [each for each in made.routes() if each.path != SOCKET_IO]
+    return [each for each in Server(made).routes() if each.path != SOCKET_IO]
 
 
 def described(**settings: Any) -> Json:

@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import click
 
-from apiv3.app import Installation
 from apiv3.cli.installation import run, show
 from apiv3.files.writing import FORMATS, Span
+from apiv3.installation import Installation
 from apiv3.model import timestamps
 
 

@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from apiv3.app import Installation
 from apiv3.cli.installation import as_json, run, show
 from apiv3.client.uploads import Uploader
 from apiv3.files.destinations import InDatabase, OnServer
 from apiv3.files.reading import collection_of, read
 from apiv3.files.rows import Malformed, Row
 from apiv3.files.transfer import Report, transfer
+from apiv3.installation import Installation
 from apiv3.operations.restoring import Restoring
 
 SHOWN = 20

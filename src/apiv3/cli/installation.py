@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from apiv3.app import Installation
 from apiv3.cli.db import migrate
+from apiv3.installation import Installation
 from apiv3.settings import load, provision
 
 T = TypeVar("T")
@@ -23,12 +23,8 @@ def run(work: Callable[[Installation], Awaitable[T]]) -> T:
 
     async def connected() -> T:
         installation = Installation(settings)
-        await installation.database.connect()
-        try:
-            await installation.policies.refresh()
+        async with installation.opened():
             return await work(installation)
-        finally:
-            await installation.database.disconnect()
 
     return asyncio.run(connected())
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from apiv3.app import Installation
 from apiv3.cli.installation import as_json, run, show
+from apiv3.installation import Installation
 from apiv3.model.identity import Role
 
 

@@ -18,8 +18,8 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from apiv3 import __version__
-from apiv3.app import Installation
 from apiv3.cli.installation import run
+from apiv3.installation import Installation
 from apiv3.live.packets import LARGEST
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict

@@ -1,0 +1,40 @@
+"""What there is without a server: the database, the documents, the subjects and roles; put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from apiv3.model import collections
+from apiv3.operations.writing import Rules, Writing
+from apiv3.security.policy import Policies
+from apiv3.security.subjects import Administration
+from apiv3.settings import Settings, revealed
+from apiv3.storage.database import Database
+from apiv3.storage.documents import DocumentTable
+from apiv3.storage.policy import PolicyTable
+
+
+class Installation:
+    """What the commands work on, and what a server serves."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.collections = collections.table(settings.api3_extra_collections)
+        self.database = Database(settings.database)
+        self.documents = DocumentTable(self.database)
+        rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)
+        self.writing = Writing(self.documents, rules)
+        policy_table = PolicyTable(self.database)
+        self.policies = Policies(policy_table, revealed(settings.api_secret), settings.auth_default_roles)
+        self.administration = Administration(policy_table, self.policies)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Connected, with subjects and roles loaded. Raises StorageUnavailable."""
+        await self.database.connect()
+        try:
+            await self.policies.refresh()
+            yield
+        finally:
+            await self.database.disconnect()
