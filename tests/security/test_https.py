@@ -364,7 +364,7 @@ HOPS: list[tuple[tuple[str, ...], str, bytes | None, str]] = [
 @pytest.mark.parametrize(("trusted", "peer", "hops", "address"), HOPS)
 def test_the_address_of_the_client(trusted: tuple[str, ...], peer: str, hops: bytes | None, address: str) -> None:
     headers = {} if hops is None else {b"x-forwarded-for": hops}
-    assert Proxies(_networks(*trusted)).address(peer, headers) == address
+    assert Proxies(_networks(*trusted)).origin("http", peer, headers).address == address
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_the_address_of_the_client(trusted: tuple[str, ...], peer: str, hops: by
     ],
 )
 def test_what_is_secure(scheme: str, peer: str, headers: dict[bytes, bytes], secure: bool) -> None:
-    assert Proxies(_networks("10.0.0.0/8")).is_secure(scheme, peer, headers) is secure
+    assert Proxies(_networks("10.0.0.0/8")).origin(scheme, peer, headers).secure is secure
 
 
 def test_the_address_that_is_logged(strict: LiveServer, proxy: str) -> None:

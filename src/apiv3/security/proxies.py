@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -26,13 +26,16 @@ NOWHERE = Origin("", "", secure=False, encrypted=False)
 """Nobody has looked yet."""
 
 
+_TLS = ("https", "wss")
+
+
 class Proxies:
     """The addresses and networks of TRUSTED_PROXIES."""
 
     def __init__(self, networks: tuple[Network, ...] = ()) -> None:
         self._networks = networks
         self.trusts = lru_cache(maxsize=4096)(self._trusts)
-        self._direct = lru_cache(maxsize=4096)(partial(self._origin, headers={}))
+        self._direct = lru_cache(maxsize=4096)(_direct)
 
     def _trusts(self, address: str) -> bool:
         ip = _ip(address)
@@ -42,16 +45,17 @@ class Proxies:
         """Where a request comes from; what no proxy has touched comes from few places, which are remembered."""
         names = b" ".join(headers).decode("latin-1")  # `in` takes ten times as long for bytes
         if "forwarded" in names or "x-real-ip" in names:
-            return self._origin(scheme, peer, headers)
+            return self._proxied(scheme, peer, headers)
         return self._direct(scheme, peer)
 
-    def _origin(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
-        address, secure = self.address(peer, headers), self.is_secure(scheme, peer, headers)
-        encrypted = secure and (scheme == "https" or b"x-forwarded-proto" in headers)
-        return Origin(address, network(address), secure, encrypted)
+    def _proxied(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
+        """Secure by TLS here, or at a proxy that is trusted and says so last."""
+        address, proto = self._address(peer, headers), headers.get(b"x-forwarded-proto")
+        at_proxy = proto is not None and self.trusts(peer) and proto.rpartition(b",")[2].strip().lower() == b"https"
+        return Origin(address, network(address), scheme in _TLS or at_proxy, scheme == "https" or at_proxy)
 
-    def address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """The client's address: the last one of X-Forwarded-For that is not itself a trusted proxy."""
+    def _address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
+        """The client's: the last one of X-Forwarded-For that is not itself a trusted proxy."""
         if not self._networks or not self.trusts(peer):
             return peer
         hops = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
@@ -63,15 +67,10 @@ class Proxies:
                 break
         return peer
 
-    def is_secure(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> bool:
-        """TLS here, TLS at a trusted proxy, or plain HTTP that never left this machine."""
-        if scheme in ("https", "wss"):
-            return True
-        names = b" ".join(headers)
-        if b"forwarded" not in names and b"x-real-ip" not in names:
-            return is_loopback(peer)
-        proto = headers.get(b"x-forwarded-proto", b"").rpartition(b",")[2]
-        return self.trusts(peer) and proto.strip().lower() == b"https"
+
+def _direct(scheme: str, peer: str) -> Origin:
+    """Secure by TLS here, or because it never left this machine."""
+    return Origin(peer, network(peer), scheme in _TLS or is_loopback(peer), scheme == "https")
 
 
 @lru_cache(maxsize=4096)
