@@ -1,6 +1,6 @@
 """Many documents in one transaction, at a fraction of what they cost one by one.
 
-A Batch is a DocumentWriter: what holds for one document holds for many, since the same code runs for each of them. It looks
+A Batch is an Upserter: what holds for one document holds for many, since the same code runs for each of them. It looks
 up together what they are going to ask for, and inserts together what is new.
 """
 
@@ -49,9 +49,6 @@ class Batch:
             self._found[identifier] = await self._writer.find(identifier)
         return self._found[identifier]
 
-    async def find_all(self, identifiers: Values[str]) -> Sequence[Stored]:
-        return [stored for each in identifiers if (stored := await self.find(each))]
-
     async def find_unidentified(self, field: str, values: Values[object]) -> Sequence[Stored]:
         """`field` is the one that the documents were prepared for: the collection's first fallback field."""
         if self._waiting_unidentified:
@@ -72,10 +69,6 @@ class Batch:
         await self._writer.replace(stored, document)
         self._forget(stored)
         self._found.pop(document["identifier"], None)
-
-    async def remove(self, stored: Stored) -> None:
-        await self._writer.remove(stored)
-        self._forget(stored)
 
     async def flush(self) -> None:
         """Insert what is still waiting."""

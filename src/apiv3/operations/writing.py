@@ -17,7 +17,7 @@ from apiv3.model.errors import Gone, NotFound, PreconditionFailed, ReadOnly
 from apiv3.operations.outcomes import Written
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import Principal
-from apiv3.storage.contracts import DocumentStore, DocumentWriter, Stored
+from apiv3.storage.contracts import DocumentStore, Stored, Upserter
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Writing:
 
     async def create_in(
         self,
-        writer: DocumentWriter,
+        writer: Upserter,
         who: Principal,
         collection: Collection,
         new: Document,
@@ -131,7 +131,7 @@ class Writing:
     def normalise(self, sent: Mapping[str, Any], *, partial: bool = False) -> Document:
         return documents.normalise(sent, created_at_fallback=self._rules.created_at_fallback, partial=partial)
 
-    async def duplicate(self, writer: DocumentWriter, collection: Collection, new: Document) -> Stored | None:
+    async def duplicate(self, writer: Upserter, collection: Collection, new: Document) -> Stored | None:
         """The stored document that a new one is the same as: by identifier, else by the collection's fallback fields."""
         if isinstance(new["identifier"], str) and (stored := await writer.find(new["identifier"])):
             return stored
@@ -151,7 +151,7 @@ def _demand(collection: Collection, action: str) -> Demand:
     return Demand.of("api", collection.name, action)
 
 
-async def _find(writer: DocumentWriter, identifier: str) -> Stored:
+async def _find(writer: Upserter, identifier: str) -> Stored:
     stored = await writer.find(identifier)
     if stored is None:
         raise NotFound
@@ -171,7 +171,7 @@ def _never_there(stored: Stored, old: Document, new: Document) -> set[str]:
     return set() if stored.identified else new.keys() - old.keys()
 
 
-async def _insert(writer: DocumentWriter, who: Principal, demand: Demand, new: Document) -> Written:
+async def _insert(writer: Upserter, who: Principal, demand: Demand, new: Document) -> Written:
     who.demand(demand)
     documents.validate(new)
     for field in documents.SERVER_OWNED:
@@ -183,7 +183,7 @@ async def _insert(writer: DocumentWriter, who: Principal, demand: Demand, new: D
 
 
 async def _replace(
-    writer: DocumentWriter,
+    writer: Upserter,
     who: Principal,
     stored: Stored,
     new: Document,

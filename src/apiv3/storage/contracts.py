@@ -56,25 +56,30 @@ class Page(NamedTuple):
         return parsed
 
 
-class DocumentWriter(Protocol):
-    """One collection inside a writing transaction: nobody else writes to it until the transaction ends."""
+class Upserter(Protocol):
+    """What it takes to store a document, be it new or there already, in one collection inside a writing transaction."""
 
     def tick(self, at: int = 0) -> int:
         """The next `srvModified` of the collection, in ms: greater than every one before it, and not before `at`."""
 
     async def find(self, identifier: str) -> Stored | None: ...
 
-    async def find_all(self, identifiers: Collection[str]) -> Sequence[Stored]: ...
-
     async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
         """Documents without an identifier of their own whose `date` or `created_at` is one of the values."""
 
     async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None: ...
 
-    async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None: ...
+    async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
+        """Another version of a document; an identifier that changes leaves a tombstone."""
+
+
+class DocumentWriter(Upserter, Protocol):
+    """One collection inside a writing transaction: nobody else writes to it until the transaction ends."""
+
+    async def find_all(self, identifiers: Collection[str]) -> Sequence[Stored]: ...
 
     async def remove(self, stored: Stored) -> None:
-        """Remove a document for good; it leaves a tombstone. So does an identifier that `replace` changes."""
+        """Remove a document for good; it leaves a tombstone."""
 
 
 class DocumentStore(Protocol):
