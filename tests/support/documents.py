@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from string import ascii_lowercase
 from typing import Any, Protocol
 
@@ -117,3 +118,12 @@ def import_documents(server: LiveServer, collection: str, *documents: Json, iden
     # A thread of its own, as the caller may be inside an event loop.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, run()).result()
+
+
+def says_modified(answer: httpx.Response, ms: int) -> bool:
+    """Whether Last-Modified names the second of `ms`, or the answer's own where that is earlier (RFC 9110, section 8.8.2.1).
+
+    A collection's clock is ahead of the time after many writes at once.
+    """
+    said, date = (parsedate_to_datetime(answer.headers[name]).timestamp() for name in ("Last-Modified", "Date"))
+    return said in (min(ms // 1000, date), min(ms // 1000, date - 1))

@@ -1,14 +1,13 @@
 """CREATE: a new document, or a new version of one that is there already."""
 
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 import httpx
 import pytest
 
-from tests.support.documents import CREATED_AT, DATE, TESTER, Corner, Json, NewApi
+from tests.support.documents import CREATED_AT, DATE, TESTER, Corner, Json, NewApi, says_modified
 from tests.support.server import LiveServer
 
 
@@ -29,7 +28,7 @@ def test_a_new_document(api: httpx.Client, corner: Corner) -> None:
     assert answer.json() == {"status": 201, "identifier": identifier, "lastModified": modified}
     assert before <= modified <= before + 60_000
     assert answer.headers["Location"] == f"/api/v3/treatments/{identifier}"
-    assert parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp() == modified // 1000
+    assert says_modified(answer, modified)
     assert answer.headers["Cache-Control"] == "no-store"
 
     stored = corner.read(identifier)

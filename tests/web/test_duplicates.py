@@ -1,12 +1,11 @@
 """CREATE of a document that is there already: it is replaced, by its identifier or by the fields that a fallback compares."""
 
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.documents import DATE, MINUTE, Corner, Json, NewApi, import_documents
+from tests.support.documents import DATE, MINUTE, Corner, Json, NewApi, import_documents, says_modified
 from tests.support.server import LiveServer
 
 # --- the same document again
@@ -21,7 +20,7 @@ def test_the_same_identifier_again_replaces_the_document(corner: Corner) -> None
     modified = again.json()["lastModified"]
     assert again.json() == {"status": 200, "identifier": corner.name(), "isDeduplication": True, "lastModified": modified}
     assert again.headers["Location"] == f"/api/v3/treatments/{corner.name()}"
-    assert parsedate_to_datetime(again.headers["Last-Modified"]).timestamp() == modified // 1000
+    assert says_modified(again, modified)
     assert modified > created["lastModified"]
 
     [stored] = corner.search()

@@ -1,13 +1,13 @@
 """UPDATE: a new version of a document, or a document at a chosen identifier."""
 
 import secrets
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.documents import CREATED_AT, DATE, MINUTE, TESTER, Corner, Json, NewApi, import_documents
+from tests.support.documents import CREATED_AT, DATE, MINUTE, TESTER, Corner, Json, NewApi, import_documents, says_modified
 from tests.support.server import LiveServer
 
 
@@ -23,7 +23,7 @@ def test_a_document_is_replaced(corner: Corner) -> None:
     assert answer.status_code == 200
     modified = answer.json()["lastModified"]
     assert answer.json() == {"status": 200, "lastModified": modified}
-    assert parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp() == modified // 1000
+    assert says_modified(answer, modified)
     assert "Location" not in answer.headers
 
     del before["notes"]
@@ -37,7 +37,7 @@ def test_an_unknown_identifier_makes_a_document(corner: Corner) -> None:
     modified = answer.json()["lastModified"]
     assert answer.json() == {"status": 201, "identifier": corner.name("new"), "lastModified": modified}
     assert answer.headers["Location"] == f"/api/v3/treatments/{corner.name('new')}"
-    assert parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp() == modified // 1000
+    assert says_modified(answer, modified)
     stored = corner.read(corner.name("new"))
     assert stored["srvCreated"] == stored["srvModified"] == modified
     assert stored["subject"] == TESTER
