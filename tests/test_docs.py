@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from apiv3.model import collections, errors
 from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
 from apiv3.web.negotiation import Format
+from apiv3.web.openapi import examples
 from tests.support.pages import section
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +37,35 @@ def _cells(page: Path) -> Iterator[list[str]]:
     for line in page.read_text().splitlines():
         if line.startswith("| ") and not line.startswith("| ---"):
             yield [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+# --- tables and examples
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_table_is_whole(page: Path) -> None:
+    """What an empty line cuts off has no head, and is shown as text."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+        assert re.match(r"\|.*\n\|[ :|-]+\|\n", table), table
+
+
+def test_the_examples_of_openapi_take_no_name_of_the_docs() -> None:
+    """Who followed the docs has subjects of these names; another one is refused."""
+    named = set(re.findall(r"subject add ([\w-]+)", "".join(page.read_text() for page in PAGES)))
+    assert named
+    assert not named & {subject["name"] for subject in examples.NEW_SUBJECT.values()}
+
+
+SECRET = ("data/api_secret", "backup/api_secret", ".env", "key.pem", "cert.pem")
+PRIVATE = ("moved/entries.ndjson", "entries.ndjson", "january.csv", "treatments.json", "apiv3.dump")
+
+
+@pytest.mark.parametrize("file", [*SECRET, *PRIVATE])
+def test_git_leaves_out_what_the_docs_make_here(file: str) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no clone")
+    assert subprocess.run(["git", "check-ignore", "-q", file], cwd=ROOT, check=False).returncode == 0
 
 
 # --- settings

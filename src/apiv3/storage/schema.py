@@ -21,13 +21,20 @@ from sqlalchemy.pool import NullPool
 _LOCK = 0x61706976  # "apiv": any number will do that no other program locks in this database
 
 
+class NewerTables(Exception):
+    """The database is at a revision that this version does not know."""
+
+
 def head() -> str:
     """The revision that this version of the server needs."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
-    """Migrate to the newest revision; returns the revisions before and after. The database's own errors pass through."""
+    """Migrate to the newest revision; returns the revisions before and after.
+
+    Raises NewerTables; the database's own errors pass through.
+    """
     if urlsplit(url).scheme == "sqlite":
         return _upgrade_sqlite(url)
     return asyncio.run(_upgrade_postgresql(url))
@@ -58,6 +65,8 @@ async def _upgrade_postgresql(url: str) -> tuple[str | None, str]:
 def _migrate(connection: Connection) -> tuple[str | None, str]:
     before = MigrationContext.configure(connection).get_current_revision()
     config = _config()
+    if before and before not in {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}:
+        raise NewerTables(f"it was made by a newer apiv3 (its tables are at revision {before}); update this one")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     return before, head()

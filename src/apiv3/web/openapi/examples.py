@@ -34,7 +34,7 @@ CHANGED: Json = {"a new version": {**_COMMON, "type": "sgv", "sgv": 121, "notes"
 PATCHED: Json = {"one field": {"notes": "checked by finger prick"}}
 
 _ID = "5f5f5f5f5f5f5f5f5f5f5f5f"
-_SUBJECT = {"_id": _ID, "name": "phone", "roles": ["readable"], "notes": "the phone in the kitchen"}
+_SUBJECT = {"_id": _ID, "name": "kitchen display", "roles": ["readable"], "notes": "the tablet on the fridge"}
 _ROLE = {"_id": _ID, "name": "reader of readings", "permissions": ["api:entries:read"], "notes": ""}
 NEW_SUBJECT: Json = {"a reader": _SUBJECT}
 CHANGED_SUBJECT: Json = {"other roles": {**_SUBJECT, "roles": ["readable", "careportal"]}}
