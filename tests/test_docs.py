@@ -1,8 +1,10 @@
 """The documentation says what the code does: settings, routes, messages, commands, links, names of tests."""
 
 import ast
+import getpass
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -66,6 +68,17 @@ def test_git_leaves_out_what_the_docs_make_here(file: str) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no clone")
     assert subprocess.run(["git", "check-ignore", "-q", file], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_unit_is_one_for_systemd(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze")
+    page = (DOCS / "how-to/keep-it-running.md").read_text()
+    [unit] = re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "apiv3.service"
+    file.write_text(unit.replace("/home/you/apiv3", str(ROOT)).replace("User=you", f"User={getpass.getuser()}"))
+    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if file.name in line]) == (0, [])
 
 
 # --- settings
