@@ -32,13 +32,18 @@ class Client:
         self._token, self._jwt = token, ""
 
     def call(self, method: str, path: str, document: dict[str, Any] | None = None) -> tuple[int, Any]:
-        """The status and the JSON of an answer."""
+        """The status and the JSON of an answer. Ends the program when the caller is refused: so would be the next call."""
         status, answer = self._send(method, path, document)
         if status == 401:
-            _, exchanged = self._send("GET", f"/api/v2/authorization/request/{self._token}")
-            self._jwt = exchanged.get("token", "")
+            self._jwt = self._exchange()
             status, answer = self._send(method, path, document)
+        if status in (401, 403):
+            sys.exit(f"{API} refuses {method} {path}: {answer['message']}")
         return status, answer
+
+    def _exchange(self) -> str:
+        status, answer = self._send("GET", f"/api/v2/authorization/request/{self._token}")
+        return str(answer["token"]) if status == 200 else sys.exit(f"TOKEN is not good at {API}.")
 
     def _send(self, method: str, path: str, document: dict[str, Any] | None = None) -> tuple[int, Any]:
         headers = {"Date": str(int(time.time() * 1000)), "Content-Type": "application/json"}
@@ -50,6 +55,8 @@ class Client:
                 return answer.status, json.load(answer)
         except HTTPError as refusal:
             return refusal.code, json.loads(refusal.read() or b"{}")
+        except OSError as error:
+            sys.exit(f"{API} cannot be reached: {getattr(error, 'reason', error)}")
 
 
 def readings(file: str) -> Iterator[dict[str, Any]]:
@@ -94,9 +101,17 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def main(words: list[str]) -> None:
+    token = os.environ.get("TOKEN") or sys.exit("TOKEN is not set: export TOKEN=laptop-0123456789abcdef, with digits of yours.")
+    match words:
+        case ["upload", file]:
+            upload(Client(token), file)
+        case ["follow"]:
+            with suppress(KeyboardInterrupt):
+                follow(Client(token))
+        case _:
+            sys.exit("Say what to do: first_app.py upload FILE, or first_app.py follow")
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["upload"]:
-        upload(Client(os.environ["TOKEN"]), sys.argv[2])
-    else:
-        with suppress(KeyboardInterrupt):
-            follow(Client(os.environ["TOKEN"]))
+    main(sys.argv[1:])

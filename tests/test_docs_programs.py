@@ -1,0 +1,99 @@
+"""The programs in docs/: what can go wrong on the way is told in one sentence, and no token is part of it."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import clean_environment, free_port
+from tests.support.server import LiveServer
+
+DOCS = Path(__file__).parents[1] / "docs"
+MOVE, FIRST_APP = DOCS / "how-to/move.py", DOCS / "tutorials/first_app.py"
+READINGS = str(DOCS / "tutorials/readings.csv")
+WRONG = "nobody-0123456789abcdef"
+
+
+def refused(program: Path, *arguments: str, **environment: str) -> str:
+    """The one sentence of a program that ends with it, and has printed nothing else."""
+    done = subprocess.run(
+        [sys.executable, program, *arguments],
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    [sentence] = done.stderr.splitlines()
+    assert WRONG not in sentence
+    return sentence
+
+
+@contextmanager
+def another_server() -> Iterator[str]:
+    """One that answers everything with a page."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Silence."""
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("arguments", [[], ["subject"], ["subjects", "documents"]])
+def test_move_says_what_it_can_copy(arguments: list[str]) -> None:
+    assert "move.py subjects" in refused(MOVE, *arguments)
+
+
+def test_move_says_what_is_not_set() -> None:
+    assert refused(MOVE, "subjects").startswith("API_SECRET is not set; ")
+    assert refused(MOVE, "documents").startswith("NEW is not set; ")
+
+
+def test_move_says_which_server_it_does_not_find() -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    assert refused(MOVE, "subjects", OLD=nowhere, API_SECRET="x").startswith(f"{nowhere} cannot be reached: ")
+    assert refused(MOVE, "documents", NEW=nowhere, NEW_TOKEN=WRONG).startswith(f"{nowhere} cannot be reached: ")
+    with another_server() as page:
+        sentence = f"At {page} there is no server of APIv3."
+        assert refused(MOVE, "subjects", OLD=page, API_SECRET="x") == sentence
+        assert refused(MOVE, "documents", NEW=page, NEW_TOKEN=WRONG) == sentence
+
+
+def test_move_stops_at_a_token_that_is_not_good(server: LiveServer) -> None:
+    good = server.subject("mover", "*")
+    both = {"OLD": server.url, "NEW": server.url}
+    assert refused(MOVE, "documents", NEW_TOKEN=WRONG, OLD_TOKEN=good, **both) == f"NEW_TOKEN is not good at {server.url}."
+    sentence = refused(MOVE, "documents", NEW_TOKEN=good, OLD_TOKEN=WRONG, **both)
+    assert sentence.startswith(f"OLD_TOKEN is not good at {server.url}: ")
+
+
+def test_the_first_app_says_what_it_needs() -> None:
+    assert refused(FIRST_APP, "upload", READINGS).startswith("TOKEN is not set: ")
+    for arguments in ([], ["upload"], ["uplod", READINGS]):
+        assert "first_app.py upload FILE" in refused(FIRST_APP, *arguments, TOKEN=WRONG)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    for arguments in (["upload", READINGS], ["follow"]):
+        assert refused(FIRST_APP, *arguments, TOKEN=WRONG, API=nowhere).startswith(f"{nowhere} cannot be reached: ")
+
+
+def test_the_first_app_stops_at_the_first_refusal(server: LiveServer) -> None:
+    reader = server.subject("reader", "api:food:read")
+    for arguments in (["upload", READINGS], ["follow"]):
+        assert refused(FIRST_APP, *arguments, TOKEN=WRONG, API=server.url) == f"TOKEN is not good at {server.url}."
+        sentence = refused(FIRST_APP, *arguments, TOKEN=reader, API=server.url)
+        assert "Missing permission api:entries:" in sentence
