@@ -240,6 +240,7 @@ async def test_a_database_that_hangs(own: OwnPostgres, monkeypatch: pytest.Monke
 def test_nothing_starts_without_a_database(own: OwnPostgres, tmp_path: Path, command: tuple[str, ...]) -> None:
     """One sentence says why, without the password."""
     installation = Installation(tmp_path, own.new_database())
+    installation.data.mkdir()
     with ended(own, OwnPostgres.stop):
         ended_with = installation.run(*command)
     assert_one_sentence(ended_with.stderr, ended_with.stdout, ended_with.returncode)

@@ -223,7 +223,7 @@ def test_a_bad_value_stops_the_start(tmp_path: Path, case: str) -> None:
 def test_a_database_that_never_answers_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver waits for a minute, and then has nothing to say."""
 
-    def upgrade(_url: str) -> None:
+    def upgrade(_url: str, **_options: bool) -> None:
         raise TimeoutError
 
     monkeypatch.setattr(schema, "upgrade", upgrade)

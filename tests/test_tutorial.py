@@ -24,6 +24,7 @@ VARYING = {
     r"\b\d{13}\b": "MOMENT",
     r"\b[0-9a-f]{24}\b": "ID",
     r"127\.0\.0\.1:\d+": "ADDRESS",
+    r"sqlite:////\S+/data/": "sqlite:////FOLDER/data/",
 }
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,22 @@ COMMANDS = {
     "serve",
     "check",
     "db upgrade",
-    *(f"subject {name}" for name in ("add", "list", "show", "rotate", "remove")),
-    *(f"role {name}" for name in ("add", "list", "change", "remove")),
+    *(f"subject {name}" for name in ("add", "list", "show", "change", "rotate", "remove")),
+    *(f"role {name}" for name in ("add", "list", "show", "change", "remove")),
 }
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    """One that was never started."""
+def nothing(tmp_path: Path) -> Installation:
+    """A folder in which there is no installation yet."""
     return Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+
+
+@pytest.fixture
+def installation(nothing: Installation) -> Installation:
+    """One that was never started."""
+    assert here(nothing, "db", "upgrade").status == 0
+    return nothing
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +108,19 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
         assert isinstance(found, click.Group)
         found = found.commands[name]
     assert len(found.get_short_help_str()) > 10
+    example = re.search(rf"^  .*apiv3 {' '.join(command)}\b", done.stdout, re.MULTILINE)
+    assert example or isinstance(found, click.Group), "there is no example"
     for parameter in found.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{parameter.name} is not explained"
 
 
-def test_the_version_and_the_help_over_a_process(installation: Installation) -> None:
-    assert __version__ in _said(installation, "--version", run=process)
-    usage = _said(installation, "-h", run=process)
+def test_the_version_and_the_help_over_a_process(nothing: Installation) -> None:
+    assert __version__ in _said(nothing, "--version", run=process)
+    usage = _said(nothing, "-h", run=process)
     for name in ("serve", "subject", "role", "check", "db"):
         assert re.search(rf"^  {name} ", usage, re.MULTILINE)
-    assert not installation.data.exists()  # asking makes nothing
+    assert not nothing.data.exists()  # asking makes nothing
 
 
 def test_what_there_is_not_is_said(installation: Installation) -> None:
@@ -141,6 +151,21 @@ def test_the_life_of_a_subject(installation: Installation) -> None:
 
     assert _said(installation, "subject", "remove", "My Phone") == "Removed My Phone.\n"
     assert _json(installation, "subject", "list") == []
+    again = _json(installation, "subject", "add", "again")
+    assert _json(installation, "subject", "remove", "again") | {"accessToken": again["accessToken"]} == again
+
+
+def test_a_subject_is_changed(installation: Installation) -> None:
+    made = _json(installation, "subject", "add", "phone", "--role", "readable", "--notes", "old")
+    changed = _json(installation, "subject", "change", "phone", "--role", "careportal", "--role", "activity")
+    assert changed == made | {"roles": ["careportal", "activity"]}
+    assert _json(installation, "subject", "change", made["_id"], "--notes", "") == changed | {"notes": ""}
+    bare = _json(installation, "subject", "change", "phone", "--no-roles", "--notes", "new")
+    assert bare == made | {"roles": [], "notes": "new"} == _json(installation, "subject", "show", "phone")
+    for contradiction in ([], ["--no-roles", "--role", "readable"]):
+        done = here(installation, "subject", "change", "phone", *contradiction)
+        assert (done.status, done.output) == (2, "")
+        assert "--no-roles" in done.errors
 
 
 def test_what_people_read(installation: Installation) -> None:
@@ -167,6 +192,10 @@ def test_the_life_of_a_role(installation: Installation) -> None:
     assert made["permissions"] == ["api:entries:create,update", "api:food:*"]
     assert made in _json(installation, "role", "list")
     assert {"admin", "denied", "readable"} < {role["name"] for role in _json(installation, "role", "list")}
+    assert _json(installation, "role", "show", "uploader") == _json(installation, "role", "show", made["_id"]) == made
+    built_in = {"name": "readable", "permissions": ["*:*:read"], "notes": "may read every collection"}
+    assert _json(installation, "role", "show", "readable") == built_in
+    assert built_in in _json(installation, "role", "list")
 
     changed = _json(installation, "role", "change", "uploader", "api:entries:create")
     assert changed == made | {"permissions": ["api:entries:create"]}
@@ -179,6 +208,8 @@ def test_the_life_of_a_role(installation: Installation) -> None:
     _said(installation, "subject", "remove", "one")
     assert _said(installation, "role", "remove", "uploader") == "Removed uploader.\n"
     assert "uploader" not in {role["name"] for role in _json(installation, "role", "list")}
+    again = _json(installation, "role", "add", "again")
+    assert _json(installation, "role", "remove", "again") == again
 
 
 @pytest.mark.parametrize(
@@ -189,10 +220,13 @@ def test_the_life_of_a_role(installation: Installation) -> None:
         (["subject", "add", "x\n"], ["name"]),
         (["subject", "add", "admin"], ["admin"]),
         (["subject", "show", "nobody"], ["nobody", "apiv3 subject list"]),
+        (["subject", "change", "nobody", "--no-roles"], ["nobody", "apiv3 subject list"]),
+        (["subject", "change", "admin", "--role", "nonsense"], ["nonsense", "readable"]),
         (["subject", "rotate", "nobody"], ["nobody", "apiv3 subject list"]),
         (["subject", "remove", "nobody"], ["nobody", "apiv3 subject list"]),
         (["role", "add", "x", "api:,:read"], ["api:,:read"]),
         (["role", "add", "x", ""], ["permission"]),
+        (["role", "show", "nonsense"], ["nonsense", "apiv3 role list"]),
         (["role", "change", "nonsense", "*"], ["nonsense", "apiv3 role list"]),
         (["role", "change", "readable", "*"], ["readable", "apiv3 role add readable"]),
         (["role", "remove", "nonsense"], ["nonsense", "apiv3 role list"]),
@@ -226,6 +260,13 @@ def test_check_says_which_role_grants_it(server: LiveServer) -> None:
     assert (denied.status, denied.errors) == (1, "")
     assert denied.output.startswith("no: ")
     assert "api:entries:create" in denied.output
+    held = {"subject": f"who{suffix}", "permission": "api:entries:read", "held": True, "roles": ["readable"]}
+    assert _json(installation, "check", f"who{suffix}", "api:entries:read") == held
+    told = here(installation, "check", f"who{suffix}", "api:entries:create", "--json")
+    assert (told.status, json.loads(told.output)) == (
+        1,
+        held | {"permission": "api:entries:create", "held": False, "roles": []},
+    )
 
 
 def test_check_knows_the_default_roles(installation: Installation) -> None:
@@ -240,11 +281,14 @@ def test_check_knows_the_default_roles(installation: Installation) -> None:
 def test_the_tables_are_brought_up(database: str, new_database: NewDatabase, tmp_path: Path) -> None:
     with new_database(database) as url:
         installation = Installation(tmp_path, url)
-        first = _said(installation, "db", "upgrade")
-        assert re.fullmatch(r".*: the tables are at revision \w+\.\n", first)
+        first = here(installation, "db", "upgrade")
+        assert first.status == 0
+        assert re.fullmatch(r".*: the tables are at revision \w+\.\n", first.output)
         again = _said(installation, "db", "upgrade")
         assert "nothing to do" in again
-        for said in (first, again):
+        told = _json(installation, "db", "upgrade")
+        assert told == {"database": again.partition(": nothing")[0], "before": told["after"], "after": told["after"]}
+        for said in (first.output, first.errors, again, str(told)):
             password = re.search(r":([^:@/]+)@", url)
             assert password is None or password[1] not in said
 
@@ -263,6 +307,103 @@ def test_a_file_that_is_no_database_is_left_alone(installation: Installation, tm
     (tmp_path / "apiv3.db").write_text("a letter to my grandmother\n" * 100)
     assert "DATABASE_URL" in _complained(here(installation, "db", "upgrade"))
     assert (tmp_path / "apiv3.db").read_text() == "a letter to my grandmother\n" * 100
+
+
+# --- where there is no installation -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "subject list",
+        "subject show admin",
+        "subject change admin --no-roles",
+        "subject rotate admin",
+        "subject remove admin",
+        "role list",
+        "role show admin",
+        "role change x",
+        "role remove x",
+        "export entries",
+        "check admin api:entries:read",
+    ],
+)
+def test_most_commands_make_nothing(nothing: Installation, command: str) -> None:
+    """Somebody is in the wrong folder, and should not find a second installation there later."""
+    nothing.settings = {"DATABASE_URL": None, "APIV3_DATA": None}
+    sentence = _complained(here(nothing, *command.split()), status=2 if command.startswith("check") else 1)
+    assert sentence.startswith(f"Error: There is no installation in {nothing.data}; ")
+    assert not list(nothing.folder.iterdir())
+
+
+def test_nothing_is_made_in_a_database_either(nothing: Installation, database: str, new_database: NewDatabase) -> None:
+    with new_database(database) as url:
+        nothing.database_url = url
+        sentence = _complained(here(nothing, "subject", "list"))
+        told = f"{url.removeprefix('sqlite:///')}, which is what DATABASE_URL says" if database == "sqlite" else nothing.data
+        assert f"There is no installation {'with its data ' if database == 'sqlite' else ''}in {told}" in sentence
+        assert not nothing.data.exists()
+        nothing.data.mkdir()
+        if database == "sqlite":
+            Path(url.removeprefix("sqlite:///")).touch()
+        assert "holds no tables of apiv3 yet" in _complained(here(nothing, "subject", "list"))
+
+
+@pytest.mark.parametrize("command", ["subject add x", "role add x", "db upgrade", "import - --collection food"])
+def test_a_command_that_makes_an_installation_says_so(nothing: Installation, command: str) -> None:
+    nothing.settings = {"DATABASE_URL": None, "APIV3_DATA": None}
+    first, again = (here(nothing, *command.split(), stdin=b'{"app":"x","date":1600000000000}') for _ in range(2))
+    said = f"This makes a new installation in {nothing.data}, with its data in sqlite:///{nothing.data}/apiv3.sqlite\n"
+    assert (first.status, first.errors) == (0, said)
+    assert said not in again.errors
+
+
+# --- completion -------------------------------------------------------------------------------------------------------
+
+
+def _completed(installation: Installation, words: str) -> list[str]:
+    """What bash is told after these words and the tab key: values, or `file,...` where it is to look itself."""
+    words = f"apiv3 {words}"
+    place = len(words.split()) - (not words.endswith(" "))
+    asked = {"_APIV3_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+    done = here(replace(installation, settings={**installation.settings, **asked}))
+    assert (done.status, done.errors) == (0, "")
+    return [line.removeprefix("plain,") for line in done.output.split()]
+
+
+@pytest.mark.parametrize("words", ["import READ", "export entries --output x", "serve --tls-cert c", "serve --tls-key k"])
+def test_the_shell_completes_files_itself(nothing: Installation, words: str) -> None:
+    [found] = _completed(nothing, words)
+    assert found.startswith("file,")
+
+
+def test_the_shell_completes_names(installation: Installation) -> None:
+    _said(installation, "subject", "add", "phone")
+    _said(installation, "role", "add", "reporter")
+    installation.settings = {"API3_EXTRA_COLLECTIONS": "trends"}
+    for words, names in [
+        ("export t", ["treatments", "trends"]),
+        ("watch entries f", ["food"]),
+        ("import x --collection pro", ["profile"]),
+        ("subject show ", ["phone"]),
+        ("subject change p", ["phone"]),
+        ("subject rotate p", ["phone"]),
+        ("subject remove p", ["phone"]),
+        ("check ph", ["phone"]),
+        ("subject add x --role re", ["readable", "reporter"]),
+        ("role show re", ["readable", "reporter"]),
+        ("role change ", ["reporter"]),
+        ("role remove ", ["reporter"]),
+    ]:
+        assert _completed(installation, words) == names, words
+
+
+def test_completion_makes_nothing_and_says_nothing(nothing: Installation) -> None:
+    assert _completed(nothing, "subject show ") == []
+    assert _completed(nothing, "subject add x --role rea") == ["readable"]
+    nothing.settings = {"API3_MAX_LIMIT": "nonsense"}
+    assert _completed(nothing, "export ") == []
+    assert not list(nothing.folder.iterdir())
 
 
 # --- beside a server that runs ----------------------------------------------------------------------------------------

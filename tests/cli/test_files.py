@@ -32,7 +32,9 @@ DATE = 1_600_087_000_000
 def installation(tmp_path: Path, database: str, new_database: NewDatabase) -> Any:
     """One that was never started, on each kind of database."""
     with new_database(database) as url:
-        yield Installation(tmp_path, url)
+        found = Installation(tmp_path, url)
+        assert here(found, "db", "upgrade").status == 0
+        yield found
 
 
 def entries(number: int, **fields: Any) -> list[dict[str, Any]]:
@@ -150,6 +152,7 @@ def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> N
 )
 def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
     installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    here(installation, "db", "upgrade")
     write(tmp_path / "readings.json", entries(1))
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
     done = here(installation, *arguments)

@@ -1,9 +1,24 @@
-"""`apiv3 completion`: the shell completes commands, options and their values."""
+"""`apiv3 completion`: the shell completes commands, options, and the names that there are here."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
 import click
 from click.shell_completion import get_completion_class
+
+from apiv3.cli.place import is_there
+from apiv3.model import collections
+from apiv3.model.identity import BUILT_IN_ROLES
+from apiv3.settings import Settings, load
+from apiv3.storage.contracts import Policy
+from apiv3.storage.database import Database
+from apiv3.storage.policy import PolicyTable
+
+PATIENCE = 2.0
+"""Seconds that somebody who has pressed a key waits for a database."""
 
 
 @click.command()
@@ -21,3 +36,36 @@ def completion(context: click.Context, shell: str) -> None:
     if kind is None:
         raise click.ClickException(f"There is no completion for {shell}.")
     click.echo(kind(context.find_root().command, {}, "apiv3", "_APIV3_COMPLETE").source())
+
+
+def _completing(names: Callable[[Settings], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Those names that begin with what is typed. Nothing at all, in silence, when anything is amiss: somebody is typing."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+        with suppress(Exception):
+            return sorted(name for name in names(load()) if name.startswith(typed))
+        return []
+
+    return complete
+
+
+def _policy(settings: Settings) -> Policy:
+    """The subjects and roles of the installation here, which is left as it is."""
+    if not is_there(settings):
+        return Policy(0, (), ())
+
+    async def loaded() -> Policy:
+        database = Database(settings.database)
+        await database.connect()
+        try:
+            return await PolicyTable(database).load()
+        finally:
+            await database.disconnect()
+
+    return asyncio.run(asyncio.wait_for(loaded(), PATIENCE))
+
+
+collection_names = _completing(lambda settings: collections.table(settings.api3_extra_collections))
+subject_names = _completing(lambda settings: [each.name for each in _policy(settings).subjects])
+role_names = _completing(lambda settings: {each.name for each in (*BUILT_IN_ROLES, *_policy(settings).roles)})
+own_role_names = _completing(lambda settings: [each.name for each in _policy(settings).roles])

@@ -8,7 +8,9 @@ from concurrent.futures import ProcessPoolExecutor
 
 import click
 
-from apiv3.settings import Settings, SettingsError, load, provision, without_password
+from apiv3.cli.output import as_json, show
+from apiv3.cli.place import here, location
+from apiv3.settings import Settings, SettingsError, provision, without_password
 
 
 @click.group()
@@ -17,32 +19,40 @@ def db() -> None:
 
 
 @db.command()
-def upgrade() -> None:
+@as_json
+def upgrade(as_json: bool) -> None:
     """Bring the tables to what this version needs. Any number of processes may do so at once.
 
     `apiv3 serve` does the same when it starts.
+
+    \b
+    apiv3 db upgrade
     """
-    settings = provision(load())
-    before, after = migrate(settings)
-    where = without_password(settings.database)
-    click.echo(f"{where}: {'nothing to do, ' if before == after else ''}the tables are at revision {after}.")
+    settings = provision(here(makes=True))
+    before, after = migrate(settings, makes=True)
+    where = location(settings)
+    if as_json:
+        show({"database": where, "before": before, "after": after}, as_json=True)
+    else:
+        click.echo(f"{where}: {'nothing to do, ' if before == after else ''}the tables are at revision {after}.")
 
 
-def migrate(settings: Settings) -> tuple[str | None, str]:
-    """The revisions before and after. Raises SettingsError when the database cannot be reached or used.
+def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]:
+    """The revisions before and after. Raises SettingsError when the database cannot be reached or used, and when it holds
+    no tables that it should not make.
 
     In a process of its own: what Alembic loads would stay in the server's memory for as long as it runs.
     """
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(1, mp_context=context) as process:
-        return process.submit(_migrate, settings.database).result()
+        return process.submit(_migrate, settings.database, makes).result()
 
 
-def _migrate(url: str) -> tuple[str | None, str]:
+def _migrate(url: str, makes: bool) -> tuple[str | None, str]:
     from apiv3.storage import schema
 
     try:
-        return schema.upgrade(url)
+        return schema.upgrade(url, makes=makes)
     except Exception as error:
         reason = (str(error.__cause__ or error) or repr(error)).splitlines()[0]  # a timeout has no text
         raise SettingsError(f"DATABASE_URL is {without_password(url)!r}, which cannot be used: {reason}") from None

@@ -10,18 +10,22 @@ from typing import BinaryIO
 
 import click
 
-from apiv3.cli.installation import run, show
+from apiv3.cli.completion import collection_names
+from apiv3.cli.installation import run
+from apiv3.cli.output import show
 from apiv3.files.writing import FORMATS, Span
 from apiv3.installation import Installation
 from apiv3.model import timestamps
 
 
 @click.command()
-@click.argument("collection")
+@click.argument("collection", shell_complete=collection_names)
 @click.option("--since", help="Only documents from this time on: a date, or any other form of time.")
 @click.option("--until", help="Only documents before this time.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="ndjson", show_default=True, help="NDJSON or CSV.")
-@click.option("--output", help="The file to write; it appears once it is complete. By default the standard output.")
+@click.option(
+    "--output", type=click.Path(), help="The file to write; it appears once it is complete. By default the standard output."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON what was written; with --output only.")
 def export(collection: str, since: str | None, until: str | None, form: str, output: str | None, as_json: bool) -> None:
     """Export all documents of COLLECTION, deleted ones included, in the order in which they changed last.

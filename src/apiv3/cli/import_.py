@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from apiv3.cli.installation import as_json, run, show
+from apiv3.cli.completion import collection_names
+from apiv3.cli.installation import run
+from apiv3.cli.output import as_json, show
 from apiv3.client.uploads import Uploader
 from apiv3.files.destinations import InDatabase, OnServer
 from apiv3.files.reading import collection_of, read
@@ -30,8 +32,12 @@ Progress = Callable[[int], None]
 
 
 @click.command("import")
-@click.argument("file")
-@click.option("--collection", help="Where the documents of a JSON file belong. By default its name says so: entries.json.")
+@click.argument("file", type=click.Path())
+@click.option(
+    "--collection",
+    shell_complete=collection_names,
+    help="Where the documents of a JSON file belong. By default its name says so: entries.json.",
+)
 @click.option("--timezone", help="The zone of a Clarity export's times, such as Europe/Berlin. By default this machine's.")
 @click.option("--url", help="Send them to the server at this address, instead of into this installation's database.")
 @click.option("--token", envvar="APIV3_TOKEN", help="The access token for --url. Better in the environment: APIV3_TOKEN.")
@@ -59,7 +65,7 @@ def import_(file: str, collection: str | None, timezone: str | None, url: str, t
             if url:
                 asyncio.run(_upload(url, token, rows, report, progress))
             else:
-                run(lambda installation: _restore(installation, rows, report, progress))
+                run(lambda installation: _restore(installation, rows, report, progress), makes=True)
         except Malformed as error:
             problem = f"{file} cannot be read on: {error}. What stands before that is in."
         except KeyboardInterrupt:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-
-import click
+from typing import TypeVar
 
 from apiv3.cli.db import migrate
+from apiv3.cli.place import here
 from apiv3.installation import Installation
-from apiv3.settings import load, provision
+from apiv3.settings import Settings, provision
 
 T = TypeVar("T")
 
 
-def run(work: Callable[[Installation], Awaitable[T]]) -> T:
-    """Run `work` on this installation's database, with its subjects and roles loaded."""
-    settings = provision(load())
-    migrate(settings)
+def run(work: Callable[[Installation], Awaitable[T]], *, makes: bool = False) -> T:
+    """Run `work` on the installation here, with its subjects and roles loaded. `makes`: where there is none, on a new one.
+
+    Raises SettingsError where there is none.
+    """
+    return run_on(provision(here(makes=makes)), work, makes=makes)
+
+
+def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]], *, makes: bool) -> T:
+    """The same for settings that are provisioned already."""
+    migrate(settings, makes=makes)
 
     async def connected() -> T:
         installation = Installation(settings)
@@ -27,18 +32,3 @@ def run(work: Callable[[Installation], Awaitable[T]]) -> T:
             return await work(installation)
 
     return asyncio.run(connected())
-
-
-def show(value: Any, as_json: bool) -> None:
-    """A record, or a list of them, for people or (as JSON) for programs."""
-    if as_json:
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
-        return
-    for record in value if isinstance(value, list) else [value]:
-        for name, field in record.items():
-            text = ", ".join(field) if isinstance(field, list | tuple) else field
-            click.echo(f"{name + ':':<14}{text}".rstrip())
-        click.echo()
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from apiv3.cli.installation import as_json, run, show
+from apiv3.cli.completion import own_role_names, role_names
+from apiv3.cli.installation import run
+from apiv3.cli.output import as_json, show
 from apiv3.installation import Installation
 from apiv3.model.identity import Role
 
@@ -17,22 +19,24 @@ def role() -> None:
 
 
 def _record(found: Role) -> dict[str, Any]:
-    return {
-        "_id": found.id or "(built in)",
-        "name": found.name,
-        "permissions": list(found.permissions),
-        "notes": found.notes,
-    }
+    record = {"name": found.name, "permissions": list(found.permissions), "notes": found.notes}
+    return record if found.id is None else {"_id": found.id, **record}
 
 
 def _find(installation: Installation, name: str) -> Role:
-    """A stored role, by name or by id."""
+    """By name or by id."""
     for found in installation.policies.current.roles.values():
         if name in (found.name, found.id):
-            if found.id is None:
-                raise click.ClickException(f"{name!r} is built in; `apiv3 role add {name}` makes one in its place.")
             return found
     raise click.ClickException(f"There is no role {name!r}; `apiv3 role list` shows them all.")
+
+
+def _find_own(installation: Installation, name: str) -> Role:
+    """One that is not built in."""
+    found = _find(installation, name)
+    if found.id is None:
+        raise click.ClickException(f"{name!r} is built in; `apiv3 role add {name}` makes one in its place.")
+    return found
 
 
 @role.command()
@@ -50,13 +54,17 @@ def add(name: str, permissions: tuple[str, ...], notes: str, as_json: bool) -> N
     async def work(installation: Installation) -> dict[str, Any]:
         return _record(await installation.administration.add_role(Role(name, permissions, notes, "")))
 
-    show(run(work), as_json)
+    show(run(work, makes=True), as_json)
 
 
 @role.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """List all roles, the built-in ones included."""
+    """List all roles, the built-in ones included, which have no _id.
+
+    \b
+    apiv3 role list
+    """
 
     async def work(installation: Installation) -> list[dict[str, Any]]:
         return [_record(found) for found in installation.policies.current.roles.values()]
@@ -64,16 +72,36 @@ def list_(as_json: bool) -> None:
     show(run(work), as_json)
 
 
+@role.command("show")
+@click.argument("name", shell_complete=role_names)
+@as_json
+def show_(name: str, as_json: bool) -> None:
+    """Show one role with its permissions. NAME is its name or its _id.
+
+    \b
+    apiv3 role show careportal
+    """
+
+    async def work(installation: Installation) -> dict[str, Any]:
+        return _record(_find(installation, name))
+
+    show(run(work), as_json)
+
+
 @role.command()
-@click.argument("name")
+@click.argument("name", shell_complete=own_role_names)
 @click.argument("permissions", nargs=-1)
 @click.option("--notes", default=None, help="New notes; without this option they stay.")
 @as_json
 def change(name: str, permissions: tuple[str, ...], notes: str | None, as_json: bool) -> None:
-    """Give a role other PERMISSIONS; they bite within a second."""
+    """Give a role other PERMISSIONS; they bite within a second.
+
+    \b
+    apiv3 role change uploader 'api:entries:create,update'
+    """
 
     async def work(installation: Installation) -> dict[str, Any]:
-        found = _find(installation, name)
+        found = _find_own(installation, name)
         changed = Role(found.name, permissions, found.notes if notes is None else notes, found.id)
         return _record(await installation.administration.change_role(changed))
 
@@ -81,12 +109,22 @@ def change(name: str, permissions: tuple[str, ...], notes: str | None, as_json: 
 
 
 @role.command()
-@click.argument("name")
-def remove(name: str) -> None:
-    """Remove a role; refused while subjects have it."""
+@click.argument("name", shell_complete=own_role_names)
+@as_json
+def remove(name: str, as_json: bool) -> None:
+    """Remove a role; refused while subjects have it.
 
-    async def work(installation: Installation) -> None:
-        await installation.administration.remove_role(str(_find(installation, name).id))
+    \b
+    apiv3 role remove uploader
+    """
 
-    run(work)
-    click.echo(f"Removed {name}.")
+    async def work(installation: Installation) -> dict[str, Any]:
+        found = _find_own(installation, name)
+        await installation.administration.remove_role(str(found.id))
+        return _record(found)
+
+    removed = run(work)
+    if as_json:
+        show(removed, as_json=True)
+    else:
+        click.echo(f"Removed {name}.")

@@ -18,14 +18,15 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from apiv3 import __version__
-from apiv3.cli.installation import run
+from apiv3.cli.installation import run_on
+from apiv3.cli.place import location
 from apiv3.installation import Installation
 from apiv3.live.packets import LARGEST
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
 from apiv3.security.proxies import is_loopback
-from apiv3.settings import Settings, SettingsError, load, provision, without_password
+from apiv3.settings import Settings, SettingsError, load, provision
 from apiv3.web.protocol import BoundedProtocol, BoundedWebSocket
 from apiv3.web.redirect import Redirect
 
@@ -45,8 +46,8 @@ delete everything. This is for debugging; never run it so with real data.
 @click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
 @click.option("--port", type=int, help="Port to listen on (PORT, 8000).")
 @click.option("--workers", type=int, help="Number of processes (WORKERS, 1).")
-@click.option("--tls-cert", help="Certificate chain, PEM (TLS_CERT); with it the server speaks HTTPS.")
-@click.option("--tls-key", help="Private key, PEM (TLS_KEY).")
+@click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM (TLS_CERT); with it the server speaks HTTPS.")
+@click.option("--tls-key", type=click.Path(), help="Private key, PEM (TLS_KEY).")
 @click.option("--http-port", type=int, help="Beside TLS: a port that sends plain HTTP to HTTPS (HTTP_PORT).")
 def serve(**options: str | int | None) -> None:
     """Start the server.
@@ -63,7 +64,7 @@ def serve(**options: str | int | None) -> None:
     check_exposure(settings)
     _check_tls(settings)
     listener = listen(settings.host, settings.port)
-    token = run(_first_start)
+    token = run_on(settings, _first_start, makes=True)
     _announce(settings, listener.getsockname()[1], token)
     if settings.http_port is not None:
         _redirect(settings, settings.http_port, listener.getsockname()[1])
@@ -118,7 +119,7 @@ def _announce(settings: Settings, port: int, token: str | None) -> None:
     scheme = "https" if settings.tls_cert else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"{scheme}://{host}:{port}"
-    click.echo(f"apiv3 {__version__} listens on {url}, with its data in {without_password(settings.database)}")
+    click.echo(f"apiv3 {__version__} listens on {url}, with its data in {location(settings)}")
     if token is not None:
         words = {"command": _command(), "url": url, "token": token, "options": " -k" if settings.tls_cert else ""}
         click.echo(_WELCOME.format(**words, post=_POST.format(**words)))

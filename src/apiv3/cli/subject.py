@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from apiv3.cli.installation import as_json, run, show
+from apiv3.cli.completion import role_names, subject_names
+from apiv3.cli.installation import run
+from apiv3.cli.output import as_json, show
 from apiv3.installation import Installation
 from apiv3.model.errors import ApiError
 from apiv3.model.identity import Subject
@@ -35,7 +38,13 @@ def _find(installation: Installation, name: str) -> Subject:
 
 @subject.command()
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, help="A role that it has; may be repeated. `apiv3 role list` shows them.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    shell_complete=role_names,
+    help="A role that it has; may be repeated. `apiv3 role list` shows them.",
+)
 @click.option("--notes", default="", help="Anything worth remembering about it.")
 @as_json
 def add(name: str, roles: tuple[str, ...], notes: str, as_json: bool) -> None:
@@ -49,13 +58,17 @@ def add(name: str, roles: tuple[str, ...], notes: str, as_json: bool) -> None:
         added = await installation.administration.add_subject(Subject("", name, roles, notes))
         return _record(installation, added, token=True)
 
-    show(run(work), as_json)
+    show(run(work, makes=True), as_json)
 
 
 @subject.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """List all subjects, without their tokens."""
+    """List all subjects, without their tokens.
+
+    \b
+    apiv3 subject list
+    """
 
     async def work(installation: Installation) -> list[dict[str, Any]]:
         return [_record(installation, found, token=False) for found in installation.policies.current.subjects]
@@ -64,10 +77,14 @@ def list_(as_json: bool) -> None:
 
 
 @subject.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=subject_names)
 @as_json
 def show_(name: str, as_json: bool) -> None:
-    """Show one subject with its access token. NAME is its name or its _id."""
+    """Show one subject with its access token. NAME is its name or its _id.
+
+    \b
+    apiv3 subject show phone
+    """
 
     async def work(installation: Installation) -> dict[str, Any]:
         return _record(installation, _find(installation, name), token=True)
@@ -76,10 +93,46 @@ def show_(name: str, as_json: bool) -> None:
 
 
 @subject.command()
-@click.argument("name")
+@click.argument("name", shell_complete=subject_names)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    shell_complete=role_names,
+    help="A role that it has from now on, in the place of all others; may be repeated. Without this option they stay.",
+)
+@click.option("--no-roles", is_flag=True, help="Take all roles away.")
+@click.option("--notes", default=None, help="New notes; without this option they stay.")
+@as_json
+def change(name: str, roles: tuple[str, ...], no_roles: bool, notes: str | None, as_json: bool) -> None:
+    """Give a subject other roles or notes; they bite within a second. Its access token stays.
+
+    \b
+    apiv3 subject change phone --role readable --role careportal
+    """
+    if roles and no_roles:
+        raise click.UsageError("--role and --no-roles exclude each other.")
+    if not roles and not no_roles and notes is None:
+        raise click.UsageError("There is nothing to change: say --role, --no-roles or --notes.")
+
+    async def work(installation: Installation) -> dict[str, Any]:
+        found = _find(installation, name)
+        kept_roles = found.roles if not roles and not no_roles else roles
+        changed = replace(found, roles=kept_roles, notes=found.notes if notes is None else notes)
+        return _record(installation, await installation.administration.change_subject(changed), token=True)
+
+    show(run(work), as_json)
+
+
+@subject.command()
+@click.argument("name", shell_complete=subject_names)
 @as_json
 def rotate(name: str, as_json: bool) -> None:
-    """Give a subject a new access token; the old one and its JWTs are dead within a second."""
+    """Give a subject a new access token; the old one and its JWTs are dead within a second.
+
+    \b
+    apiv3 subject rotate phone
+    """
 
     async def work(installation: Installation) -> dict[str, Any]:
         rotated = await installation.administration.rotate(_find(installation, name).id)
@@ -89,22 +142,33 @@ def rotate(name: str, as_json: bool) -> None:
 
 
 @subject.command()
-@click.argument("name")
-def remove(name: str) -> None:
-    """Remove a subject; its access token and its JWTs are dead within a second."""
+@click.argument("name", shell_complete=subject_names)
+@as_json
+def remove(name: str, as_json: bool) -> None:
+    """Remove a subject; its access token and its JWTs are dead within a second.
 
-    async def work(installation: Installation) -> None:
-        await installation.administration.remove_subject(_find(installation, name).id)
+    \b
+    apiv3 subject remove phone
+    """
 
-    run(work)
-    click.echo(f"Removed {name}.")
+    async def work(installation: Installation) -> dict[str, Any]:
+        found = _find(installation, name)
+        await installation.administration.remove_subject(found.id)
+        return _record(installation, found, token=False)
+
+    removed = run(work)
+    if as_json:
+        show(removed, as_json=True)
+    else:
+        click.echo(f"Removed {name}.")
 
 
 @click.command()
-@click.argument("subject")
+@click.argument("subject", shell_complete=subject_names)
 @click.argument("permission")
+@as_json
 @click.pass_context
-def check(context: click.Context, subject: str, permission: str) -> None:
+def check(context: click.Context, subject: str, permission: str, as_json: bool) -> None:
     """Tell whether SUBJECT holds PERMISSION, and which role grants it. Exit status 0: it does; 1: it does not; 2: it
     cannot be told.
 
@@ -115,10 +179,13 @@ def check(context: click.Context, subject: str, permission: str) -> None:
         granting = run(lambda installation: _granting(installation, subject, permission))
     except (ApiError, SettingsError, click.ClickException) as error:
         raise _Unanswered(str(error)) from error
-    if not granting:
+    if as_json:
+        show({"subject": subject, "permission": permission, "held": bool(granting), "roles": granting}, as_json=True)
+    elif granting:
+        click.echo(f"yes: {subject} holds {permission} by the role {', '.join(granting)}")
+    else:
         click.echo(f"no: none of the roles of {subject} grants {permission}")
-        context.exit(1)
-    click.echo(f"yes: {subject} holds {permission} by the role {', '.join(granting)}")
+    context.exit(0 if granting else 1)
 
 
 class _Unanswered(click.ClickException):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from apiv3.cli.completion import collection_names
 from apiv3.client.events import Event, Follower
 from apiv3.model import timestamps
 from apiv3.settings import Settings, load
@@ -17,7 +18,7 @@ _INTERRUPTED = 130
 
 
 @click.command()
-@click.argument("collections", nargs=-1, metavar="[COLLECTIONS]...")
+@click.argument("collections", nargs=-1, metavar="[COLLECTIONS]...", shell_complete=collection_names)
 @click.option("--url", help="Address of the server; without it, the one that the settings here describe.")
 @click.option("--token", envvar="APIV3_TOKEN", help="Access token or JWT. Better in APIV3_TOKEN: others see a command line.")
 @click.option("--since", default="", help="Begin with what changed after this time, such as 2026-11-24 or 1795393451000.")

@@ -25,27 +25,31 @@ class NewerTables(Exception):
     """The database is at a revision that this version does not know."""
 
 
+class NoTables(Exception):
+    """There is nothing in the database yet."""
+
+
 def head() -> str:
     """The revision that this version of the server needs."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
-def upgrade(url: str) -> tuple[str | None, str]:
-    """Migrate to the newest revision; returns the revisions before and after.
+def upgrade(url: str, *, makes: bool = True) -> tuple[str | None, str]:
+    """Migrate to the newest revision; returns the revisions before and after. `makes`: from nothing, too.
 
-    Raises NewerTables; the database's own errors pass through.
+    Raises NewerTables, and NoTables unless `makes`; the database's own errors pass through.
     """
     if urlsplit(url).scheme == "sqlite":
-        return _upgrade_sqlite(url)
-    return asyncio.run(_upgrade_postgresql(url))
+        return _upgrade_sqlite(url, makes)
+    return asyncio.run(_upgrade_postgresql(url, makes))
 
 
-def _upgrade_sqlite(url: str) -> tuple[str | None, str]:
+def _upgrade_sqlite(url: str, makes: bool) -> tuple[str | None, str]:
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 60})
     event.listen(engine, "connect", _let_us_begin)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.begin() as connection:
-        return _migrate(connection)
+        return _migrate(connection, makes)
 
 
 def _let_us_begin(connection: Any, _record: object) -> None:
@@ -53,17 +57,19 @@ def _let_us_begin(connection: Any, _record: object) -> None:
     connection.isolation_level = None
 
 
-async def _upgrade_postgresql(url: str) -> tuple[str | None, str]:
+async def _upgrade_postgresql(url: str, makes: bool) -> tuple[str | None, str]:
     from sqlalchemy.ext.asyncio import create_async_engine  # brings greenlet, which SQLite can do without
 
     engine = create_async_engine(f"postgresql+asyncpg://{url.partition('://')[2]}", poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        return await connection.run_sync(_migrate)
+        return await connection.run_sync(_migrate, makes)
 
 
-def _migrate(connection: Connection) -> tuple[str | None, str]:
+def _migrate(connection: Connection, makes: bool) -> tuple[str | None, str]:
     before = MigrationContext.configure(connection).get_current_revision()
+    if before is None and not makes:
+        raise NoTables("it holds no tables of apiv3 yet; `apiv3 serve` makes them")
     config = _config()
     if before and before not in {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}:
         raise NewerTables(f"it was made by a newer apiv3 (its tables are at revision {before}); update this one")

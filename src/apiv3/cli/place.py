@@ -1,0 +1,53 @@
+"""Where the commands find their installation, and which of them may make one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from apiv3.settings import Settings, SettingsError, load, without_password
+
+
+def here(*, makes: bool) -> Settings:
+    """The settings of the installation here. Where there is none, one is made if `makes`, and that is said.
+
+    Raises SettingsError where there is none, so that a command in the wrong folder leaves nothing behind.
+    """
+    settings = load()
+    if not is_there(settings):
+        if not makes:
+            raise SettingsError(_absent(settings))
+        click.echo(f"This makes a new installation in {_folder(settings)}, with its data in {location(settings)}", err=True)
+    return settings
+
+
+def is_there(settings: Settings) -> bool:
+    """On SQLite the file tells. A PostgreSQL may be shared, so there it is the secrets that belong to this place."""
+    file = _file(settings)
+    if file is not None:
+        return file.exists()
+    return settings.apiv3_data.exists() or None not in (settings.api_secret, settings.jwt_key)
+
+
+def location(settings: Settings) -> str:
+    """The database, to show: a file by its whole path, an address without its password."""
+    file = _file(settings)
+    return without_password(settings.database) if file is None else f"sqlite:///{file.absolute()}"
+
+
+def _file(settings: Settings) -> Path | None:
+    """SQLite's file."""
+    kind, _, path = settings.database.partition(":///")
+    return Path(path.partition("?")[0]) if kind == "sqlite" else None
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.apiv3_data.absolute()
+
+
+def _absent(settings: Settings) -> str:
+    file = _file(settings)
+    if settings.database_url.get_secret_value() and file is not None:
+        return f"There is no installation with its data in {file.absolute()}, which is what DATABASE_URL says."
+    return f"There is no installation in {_folder(settings)}; run it where the server is started, or set APIV3_DATA."
