@@ -1,12 +1,13 @@
 """Settings: where they come from, what is refused and how, what the first start makes, and whether all are documented."""
 
 import json
+import multiprocessing
 import os
 import re
 import stat
 import subprocess
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,9 +15,9 @@ import pytest
 
 from apiv3.cli.db import migrate
 from apiv3.model.collections import STANDARD
-from apiv3.security.secrets import access_token
 from apiv3.settings import Settings, SettingsError, load, provision, without_password
 from apiv3.storage import schema
+from tests.support.commands import here
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
 from tests.support.processes import clean_environment, demand
@@ -84,10 +85,11 @@ BAD: dict[str, list[str]] = {
     "BG_LOW": ["39", "0", "3.1"],
     "ALARM_TIMEAGO_WARN_MINS": ["0", "-1", "x", "nan", "10081"],
     "ALARM_TIMEAGO_URGENT_MINS": ["0", "x", "inf", "10081"],
+    "CORS_ORIGINS": ["foo", "https://", "https://my.app/", "https://my.app/page", "//my.app", "https://a.app, b.app", "null"],
     "ACCESS_LOG": ["maybe"],
 }
 # Any text will do for these; what cannot be used is found later in the start (below).
-NEVER_BAD = {"HOST", "APIV3_DATA", "TLS_CERT", "TLS_KEY", "AUTH_DEFAULT_ROLES", "CORS_ORIGINS"}
+NEVER_BAD = {"HOST", "APIV3_DATA", "TLS_CERT", "TLS_KEY", "AUTH_DEFAULT_ROLES"}
 HIDDEN = {"DATABASE_URL", "API_SECRET", "JWT_KEY"}
 
 
@@ -110,6 +112,9 @@ def test_a_bad_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str,
         assert SECRET not in sentence
     elif name != "API3_AUTOPRUNE_NONSENSE":
         assert repr(value) in sentence
+    if name == "API3_EXTRA_COLLECTIONS":
+        assert "lower-case letters, digits and _" in sentence
+        assert "no name of a route or of the six" in sentence
     allowed = re.search(r"true|off|\d|separated by|lower-case|sqlite:|at least|there are", sentence.partition(f"{name} ")[2])
     assert allowed, "it does not say what is allowed"
 
@@ -233,7 +238,7 @@ def test_a_database_that_never_answers_stops_the_start(tmp_path: Path, monkeypat
         migrate(load(database_url="postgresql://u:hunter2@h/x"))
 
 
-def _installation(folder: Path, settings: dict[str, str]) -> Installation:
+def _installation(folder: Path, settings: Mapping[str, str | None]) -> Installation:
     return Installation(folder, f"sqlite:///{folder / 'apiv3.db'}", {"PORT": "0", **settings})
 
 
@@ -305,12 +310,14 @@ def test_default_roles_are_separated_by_comma_space_or_colon(monkeypatch: pytest
 def test_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.1, 192.168.0.0/16,2001:db8::/32")
     monkeypatch.setenv("API3_EXTRA_COLLECTIONS", "weather, activity")
+    monkeypatch.setenv("CORS_ORIGINS", "https://My.app,http://localhost:3000 capacitor://localhost, http://[::1]:80,*")
     monkeypatch.setenv("API3_AUTOPRUNE_WEATHER", "7")
     monkeypatch.setenv("api3_autoprune_entries", "400")
     monkeypatch.setenv("API3_AUTOPRUNE_FOOD", "0")
     settings = load()
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.1/32", "192.168.0.0/16", "2001:db8::/32"]
     assert settings.api3_extra_collections == ("weather", "activity")
+    assert settings.cors_origins == ("https://my.app", "http://localhost:3000", "capacitor://localhost", "http://[::1]:80", "*")
     assert settings.api3_autoprune == {"weather": 7, "entries": 400}
 
 
@@ -422,14 +429,48 @@ def _pasted(command: str) -> str:
 
 
 def test_processes_that_start_at_once_agree_on_the_secrets(tmp_path: Path) -> None:
-    installation = _installation(tmp_path, {"API_SECRET": "", "DATABASE_URL": ""})
-    with ThreadPoolExecutor(3) as threads:
-        done = list(threads.map(lambda number: installation.run("subject", "add", f"subject {number}", "--json"), range(3)))
-    assert [each.returncode for each in done] == [0, 0, 0], [each.stderr for each in done]
-    secret = (installation.data / "api_secret").read_text().strip()
-    for made in (json.loads(each.stdout) for each in done):
-        assert made["accessToken"] == access_token(secret, made["name"], made["_id"])
-    assert not [path for path in installation.data.iterdir() if path.name.startswith(".")]
+    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as processes:
+        made = [each.result() for each in [processes.submit(_provisioned, tmp_path) for _ in range(6)]]
+    assert {(settings.api_secret, settings.jwt_key) for settings in made} == {(made[0].api_secret, made[0].jwt_key)}
+    assert {path.name for path in tmp_path.iterdir()} == {"api_secret", "jwt_key"}
+
+
+def _provisioned(folder: Path) -> Settings:
+    return provision(load(apiv3_data=folder))
+
+
+def test_only_the_server_mints(tmp_path: Path) -> None:
+    """Whatever else is done before its first start."""
+    installation = _installation(tmp_path, {"API_SECRET": None})
+    for command in ("subject list", "role list", "db upgrade", "check nobody api:food:read", "export food"):
+        here(installation, *command.split())
+    for command in ("subject add phone", "subject show phone", "subject rotate phone"):
+        done = here(installation, *command.split())
+        assert (done.status, done.output) == (1, "")
+        assert "api_secret, on which all access tokens depend, is missing" in done.errors
+    assert list(installation.data.iterdir()) == []
+
+
+def test_a_lost_secret_is_not_replaced(fresh_server: FreshServer, database: str) -> None:
+    """All access tokens would be others, and nobody would know why."""
+    server = fresh_server(database, env={"API_SECRET": None})
+    installation = server.installation
+    secret = installation.data / "api_secret"
+    kept = secret.read_text()
+    server.stop()
+    secret.unlink()
+    for command in ("serve --port 0", "subject show admin"):
+        _check_refused(installation.run(*command.split()), [str(secret), "restore it from a backup", "API_SECRET"], [])
+    assert "admin" in installation.run("subject", "list").stdout
+    assert not secret.exists()
+    installation.settings = {"API_SECRET": SECRET}
+    server.restart()
+    assert not secret.exists()
+    server.stop()
+    installation.settings = {"API_SECRET": None}
+    secret.write_text(kept)
+    server.start()
+    assert secret.read_text() == kept
 
 
 def test_minted_secrets_are_long_and_kept(tmp_path: Path) -> None:

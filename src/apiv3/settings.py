@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,12 +19,14 @@ from apiv3.model import collections
 from apiv3.security.proxies import Network
 from apiv3.security.secrets import SHORTEST_SECRET, keep
 
+ENV_FILE = ".env"
 _AUTOPRUNE = "API3_AUTOPRUNE"
 _PRUNE = f"{_AUTOPRUNE}_"
 _PART = r"[^@/?#\[\]\0-\x1f]*"
 _DATABASE = re.compile(rf"sqlite:///.+|postgres(ql)?://(?=.)({_PART}@)?({_PART}|\[{_PART}\](:{_PART})?)(/[^@?#]*)?(\?[^@#]*)?")
 """A password that holds one of the marks between the parts would be cut at another place by each program that reads the
 URL, and some of it be taken for the host or the database, which are no secrets."""
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
 _ASCENDING = (
     ("BG_LOW", "BG_TARGET_BOTTOM", "BG_TARGET_TOP", "BG_HIGH"),
     ("ALARM_TIMEAGO_WARN_MINS", "ALARM_TIMEAGO_URGENT_MINS"),
@@ -68,7 +70,7 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 class Settings(BaseSettings):
     """The table. Each description says what is allowed; it is what the documentation and the error messages show."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535 (0: any free one)")
@@ -150,7 +152,11 @@ class Settings(BaseSettings):
     api3_tombstone_days: int = Field(
         90, ge=1, le=36_500, description="days that those who follow changes can be told of a permanent deletion: 1 to 36500"
     )
-    api3_extra_collections: CommaList = Field((), description="further collections, separated by commas: lower-case names")
+    api3_extra_collections: CommaList = Field(
+        (),
+        description="further collections, separated by commas: "
+        "a lower-case letter, then lower-case letters, digits and _, at most 50; no name of a route or of the six collections",
+    )
     bg_high: int = Field(260, ge=40, le=1000, description="mg/dL above which glucose is an urgent alarm, 40 to 1000")
     bg_target_top: int = Field(180, ge=40, le=1000, description="mg/dL above which glucose is a warning, 40 to 1000")
     bg_target_bottom: int = Field(80, ge=40, le=1000, description="mg/dL below which glucose is a warning, 40 to 1000")
@@ -169,7 +175,9 @@ class Settings(BaseSettings):
         description="ms that each failed authentication adds to the answer of the next one, 0 to 60000",
     )
     cors_origins: CommaList = Field(
-        (), description="origins whose pages may call the API, separated by commas, or *; empty: none"
+        (),
+        description="origins whose pages may call the API, separated by commas: scheme://host or scheme://host:port each, "
+        "or *; empty: none",
     )
     access_log: bool = Field(True, description="whether each request is logged as a JSON line: true, false, on or off")
 
@@ -195,6 +203,14 @@ class Settings(BaseSettings):
     def _good_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         collections.table(value)
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _good_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.lower() for origin in value)  # as browsers write them
+        if not all(map(_ORIGIN.fullmatch, origins)):
+            raise ValueError("no origin")
+        return origins
 
     @field_validator("api3_autoprune")
     @classmethod
@@ -232,7 +248,7 @@ class _AutopruneSource(PydanticBaseSettingsSource):
 
 
 def _dotenv() -> Mapping[str, str | None]:
-    return dotenv_values(".env", encoding="utf-8")
+    return dotenv_values(ENV_FILE, encoding="utf-8")
 
 
 def load(**overrides: Any) -> Settings:
@@ -243,24 +259,50 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
     except (UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"The file .env cannot be read: {error}") from None
+        raise SettingsError(f"The file {ENV_FILE} cannot be read: {error}") from None
     return _checked(settings)
 
 
-def provision(settings: Settings) -> Settings:
-    """Settings whose secrets are all there: those that nobody set are read from APIV3_DATA, and minted at the first start.
+def provision(settings: Settings, names: Sequence[str] = tuple(_SHORTEST)) -> Settings:
+    """Settings whose secrets are there: those that nobody set are read from APIV3_DATA, and minted at the first start.
 
-    Raises SettingsError when the directory or a file in it cannot be used.
+    `names`: which secrets; all of them by default. Raises SettingsError when the directory or a file in it cannot be used.
     """
+    make_folder(settings)
     try:
-        settings.apiv3_data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        missing = [name for name in ("api_secret", "jwt_key") if getattr(settings, name) is None]
+        missing = [name for name in names if getattr(settings, name) is None]
         kept = {name: keep(settings.apiv3_data / name) for name in missing}
         for name, secret in kept.items():
             check_secret(name, secret)
         return settings.model_copy(update={name: SecretStr(secret) for name, secret in kept.items()})
     except (OSError, ValueError) as error:
-        raise SettingsError(f"APIV3_DATA is {str(settings.apiv3_data)!r}, which cannot be used: {error}.") from None
+        raise _unusable(settings, error) from None
+
+
+def make_folder(settings: Settings) -> None:
+    """Make APIV3_DATA, for its owner only. Raises SettingsError."""
+    try:
+        settings.apiv3_data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(settings, error) from None
+
+
+def _unusable(settings: Settings, error: Exception) -> SettingsError:
+    return SettingsError(f"APIV3_DATA is {str(settings.apiv3_data)!r}, which cannot be used: {error}.")
+
+
+def is_lacking(settings: Settings) -> bool:
+    """Whether API_SECRET is neither set nor kept, so that `provision` would mint it."""
+    return settings.api_secret is None and not (settings.apiv3_data / "api_secret").exists()
+
+
+def secret_missing(settings: Settings) -> SettingsError:
+    """Why nothing can be done about access tokens, in a sentence for whoever lost the secret."""
+    return SettingsError(
+        f"The file {settings.apiv3_data / 'api_secret'}, on which all access tokens depend, is missing: restore it from a "
+        "backup, or set API_SECRET (to a new value, if all tokens shall change); a new installation gets it at the first start "
+        "of `apiv3 serve`."
+    )
 
 
 def _checked(settings: Settings) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
@@ -10,7 +11,7 @@ import click
 
 from apiv3.cli.output import as_json, show
 from apiv3.cli.place import here, location
-from apiv3.settings import Settings, SettingsError, provision, without_password
+from apiv3.settings import Settings, SettingsError, make_folder, without_password
 
 
 @click.group()
@@ -28,7 +29,8 @@ def upgrade(as_json: bool) -> None:
     \b
     apiv3 db upgrade
     """
-    settings = provision(here(makes=True))
+    settings = here(makes=True)
+    make_folder(settings)
     before, after = migrate(settings, makes=True)
     where = location(settings)
     if as_json:
@@ -41,10 +43,11 @@ def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]
     """The revisions before and after. Raises SettingsError when the database cannot be reached or used, and when it holds
     no tables that it should not make.
 
-    In a process of its own: what Alembic loads would stay in the server's memory for as long as it runs.
+    In a process of its own: what Alembic loads would stay in the server's memory for as long as it runs. On Ctrl-C it is
+    waited for.
     """
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as process:
+    with ProcessPoolExecutor(1, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as process:
         return process.submit(_migrate, settings.database, makes).result()
 
 

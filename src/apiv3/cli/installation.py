@@ -6,24 +6,30 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from pydantic import SecretStr
+
 from apiv3.cli.db import migrate
-from apiv3.cli.place import here
+from apiv3.cli.place import here, is_there
 from apiv3.installation import Installation
-from apiv3.settings import Settings, provision
+from apiv3.security.secrets import mint
+from apiv3.settings import Settings, is_lacking, provision, secret_missing
 
 T = TypeVar("T")
 
 
-def run(work: Callable[[Installation], Awaitable[T]], *, makes: bool = False) -> T:
+def run(work: Callable[[Installation], Awaitable[T]], *, makes: bool = False, shows_tokens: bool = False) -> T:
     """Run `work` on the installation here, with its subjects and roles loaded. `makes`: where there is none, on a new one.
 
-    Raises SettingsError where there is none.
+    `shows_tokens`: it cannot be done when API_SECRET is lost. Raises SettingsError.
     """
-    return run_on(provision(here(makes=makes)), work, makes=makes)
+    settings = here(makes=makes)
+    if is_there(settings):
+        return run_on(with_secret(settings, shows_tokens=shows_tokens), work)
+    return run_on(provision(settings, ("api_secret",)), work, makes=True)
 
 
-def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]], *, makes: bool) -> T:
-    """The same for settings that are provisioned already."""
+def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]], *, makes: bool = False) -> T:
+    """The same for settings that have a secret already."""
     migrate(settings, makes=makes)
 
     async def connected() -> T:
@@ -32,3 +38,12 @@ def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]], *, 
             return await work(installation)
 
     return asyncio.run(connected())
+
+
+def with_secret(settings: Settings, *, shows_tokens: bool = False) -> Settings:
+    """Only the start of a server makes a secret where subjects may be; work that shows no tokens does with a passing one."""
+    if is_lacking(settings):
+        if shows_tokens:
+            raise secret_missing(settings)
+        settings = settings.model_copy(update={"api_secret": SecretStr(mint())})
+    return provision(settings, ("api_secret",))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-import ssl
 import sys
 import threading
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -18,28 +17,21 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from apiv3 import __version__
-from apiv3.cli.installation import run_on
+from apiv3.cli.checks import check_clock, check_exposure, check_reach, check_tls
+from apiv3.cli.installation import run_on, with_secret
 from apiv3.cli.place import location
 from apiv3.installation import Installation
 from apiv3.live.packets import LARGEST
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
-from apiv3.security.proxies import is_loopback
-from apiv3.settings import Settings, SettingsError, load, provision
+from apiv3.settings import Settings, SettingsError, is_lacking, load, provision, secret_missing
 from apiv3.web.protocol import BoundedProtocol, BoundedWebSocket
 from apiv3.web.redirect import Redirect
 
 ADMIN = "admin"
 _LONGEST_PATH = 60
 """Characters of a directory in which sockets can have names: the whole path has about 100."""
-_log = logging.getLogger("apiv3")
-
-_NO_SECURITY = """SECURITY IS SWITCHED OFF
-******************************************************************************
-API3_SECURITY_ENABLE is false: whoever reaches this server can read, change and
-delete everything. This is for debugging; never run it so with real data.
-******************************************************************************"""
 
 
 @click.command()
@@ -60,38 +52,21 @@ def serve(**options: str | int | None) -> None:
     DATABASE_URL=postgresql://apiv3:password@db/apiv3 apiv3 serve --workers 4
     """
     os.environ.update({name.upper(): str(value) for name, value in options.items() if value is not None})
-    settings = provision(load())
+    settings = load()
     check_exposure(settings)
-    _check_tls(settings)
+    check_tls(settings)
     listener = listen(settings.host, settings.port)
-    token = run_on(settings, _first_start, makes=True)
-    _announce(settings, listener.getsockname()[1], token)
-    if settings.http_port is not None:
-        _redirect(settings, settings.http_port, listener.getsockname()[1])
+    plain = None if settings.http_port is None else listen(settings.host, settings.http_port, "HTTP_PORT")
+    _check_secret(settings)
+    settings = provision(settings)
+    last_tick, token = run_on(settings, _start, makes=True)
+    check_reach(settings)
+    check_clock(last_tick)
+    port = listener.getsockname()[1]
+    _announce(settings, port, token)
+    if plain is not None:
+        _redirect(settings, plain, port)
     _serve(settings, listener)
-
-
-def check_exposure(settings: Settings) -> None:
-    """Without security: warn at every start, and refuse to listen to the network unless told twice."""
-    if settings.api3_security_enable:
-        return
-    local = settings.host == "localhost" or is_loopback(settings.host)
-    if not local and not settings.api3_security_disabled_on_network:
-        raise SettingsError(
-            f"API3_SECURITY_ENABLE is false, so everybody who reaches HOST {settings.host} could read and change everything; "
-            "listen on 127.0.0.1, or set API3_SECURITY_DISABLED_ON_NETWORK=true too if you really mean it."
-        )
-    _log.warning(_NO_SECURITY)
-
-
-def _check_tls(settings: Settings) -> None:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        files = f"TLS_CERT is {str(settings.tls_cert)!r} and TLS_KEY is {str(settings.tls_key)!r}"
-        raise SettingsError(f"{files}, which cannot be used: {error}.") from error
 
 
 def listen(host: str, port: int, setting: str = "PORT") -> socket.socket:
@@ -102,6 +77,24 @@ def listen(host: str, port: int, setting: str = "PORT") -> socket.socket:
         raise SettingsError(f"HOST is {host!r} and {setting} is {port}, where nothing can listen: {error}.") from error
     listener.set_inheritable(True)
     return listener
+
+
+def _check_secret(settings: Settings) -> None:
+    """Raises SettingsError when API_SECRET was lost: with a new one all access tokens would be others."""
+    if not is_lacking(settings):
+        return
+    has_subjects = run_on(with_secret(settings), _has_subjects, makes=True)
+    if has_subjects and is_lacking(settings):  # again: another process may have been faster
+        raise secret_missing(settings)
+
+
+async def _has_subjects(installation: Installation) -> bool:
+    return bool(installation.policies.current.subjects)
+
+
+async def _start(installation: Installation) -> tuple[int, str | None]:
+    """The newest `srvModified`, in ms; and the access token of a subject that was made, if there was none."""
+    return await installation.documents.last_tick(), await _first_start(installation)
 
 
 async def _first_start(installation: Installation) -> str | None:
@@ -159,9 +152,8 @@ _POST = " ".join(
 )
 
 
-def _redirect(settings: Settings, port: int, tls_port: int) -> None:
-    """Listen for plain HTTP in a thread of its own, whatever the number of worker processes."""
-    listener = listen(settings.host, port, "HTTP_PORT")
+def _redirect(settings: Settings, listener: socket.socket, tls_port: int) -> None:
+    """Answer plain HTTP in a thread of its own, whatever the number of worker processes."""
     config = uvicorn_config(settings, Redirect(tls_port), lifespan="off")
     threading.Thread(target=uvicorn.Server(config).run, args=([listener],), daemon=True, name="http-port").start()
 
@@ -198,7 +190,8 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         ssl_keyfile=settings.tls_key,
     )
     if settings.workers == 1:
-        uvicorn.Server(config).run([listener])
+        with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
+            uvicorn.Server(config).run([listener])
         return
     with meeting_place() as folder:
         os.environ[FOLDER] = folder

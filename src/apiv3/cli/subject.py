@@ -58,7 +58,7 @@ def add(name: str, roles: tuple[str, ...], notes: str, as_json: bool) -> None:
         added = await installation.administration.add_subject(Subject("", name, roles, notes))
         return _record(installation, added, token=True)
 
-    show(run(work, makes=True), as_json)
+    show(run(work, makes=True, shows_tokens=True), as_json)
 
 
 @subject.command("list")
@@ -89,7 +89,7 @@ def show_(name: str, as_json: bool) -> None:
     async def work(installation: Installation) -> dict[str, Any]:
         return _record(installation, _find(installation, name), token=True)
 
-    show(run(work), as_json)
+    show(run(work, shows_tokens=True), as_json)
 
 
 @subject.command()
@@ -138,7 +138,7 @@ def rotate(name: str, as_json: bool) -> None:
         rotated = await installation.administration.rotate(_find(installation, name).id)
         return _record(installation, rotated, token=True)
 
-    show(run(work), as_json)
+    show(run(work, shows_tokens=True), as_json)
 
 
 @subject.command()

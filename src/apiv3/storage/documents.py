@@ -37,7 +37,11 @@ _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND sr
 _EXPORT = """SELECT body, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
     AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last{bell}"
+_FIRST_TICK = timestamps.EPOCH_2000 + 1
+"""ms. HISTORY begins after EPOCH_2000: what a machine whose clock stands in 1970 stores would never be in it."""
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
+_LAST_TICK = f"SELECT COALESCE(max(last), 0) FROM clocks WHERE last >= {_FIRST_TICK}"
+"""Rows that are no collection's only count, and never come that far."""
 _ADD_CLOCK = "INSERT INTO clocks (name, last) VALUES (?, 0) ON CONFLICT (name) DO NOTHING"
 _COLUMNS = (
     "identifier",
@@ -156,6 +160,11 @@ class DocumentTable(ChangeLog):
         async with self.writing(collection) as writer:
             return await writer.prune(before, limit)
 
+    async def last_tick(self) -> int:
+        """The newest `srvModified` in any collection, in ms; 0 before the first one."""
+        ((last,),) = await self._database.fetch(_LAST_TICK)
+        return int(last)
+
     async def version(self) -> tuple[str, str]:
         ((version,),) = await self._database.fetch(self._dialect.version_query)
         return self._dialect.name, version
@@ -171,7 +180,7 @@ class Writer:
     async def begin(self, at: int) -> None:
         """Take the clock, and with it the right to write to the collection."""
         sql = self._sql(_TICK.format(greatest=self._dialect.greatest, bell=self._dialect.bell))
-        ((self._first, *_),) = await self._connection.fetch(sql, at, self._collection)
+        ((self._first, *_),) = await self._connection.fetch(sql, max(at, _FIRST_TICK), self._collection)
         self._next = self._first
 
     async def end(self) -> None:

@@ -1,0 +1,80 @@
+"""What `apiv3 serve` looks at before it listens: who could come in, the certificates, the machine's clock."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+
+from apiv3.model import timestamps
+from apiv3.security.proxies import is_loopback
+from apiv3.settings import Settings, SettingsError
+
+RELEASED = 1_767_225_600_000
+"""ms: the beginning of 2026, the year in which this version was made. No clock that is right says less."""
+_HOUR = 3_600_000
+"""ms by which the newest `srvModified` may lie ahead of the clock: an import gives one for each document, a millisecond
+apart, however fast it is."""
+_log = logging.getLogger("apiv3")
+
+_NO_SECURITY = """SECURITY IS SWITCHED OFF
+******************************************************************************
+API3_SECURITY_ENABLE is false: whoever reaches this server can read, change and
+delete everything. This is for debugging; never run it so with real data.
+******************************************************************************"""
+
+_WRONG_CLOCK = """THE CLOCK OF THIS MACHINE IS WRONG
+******************************************************************************
+It says {now}, but {reason}.
+Until it is right, apps are refused with 401 "Date header out of tolerance",
+and what is stored gets wrong times. Set it, or wait for NTP; no restart is needed.
+******************************************************************************"""
+
+
+def check_exposure(settings: Settings) -> None:
+    """Without security: warn at every start, and refuse to listen to the network unless told twice."""
+    if settings.api3_security_enable:
+        return
+    if not _is_local(settings) and not settings.api3_security_disabled_on_network:
+        raise SettingsError(
+            f"API3_SECURITY_ENABLE is false, so everybody who reaches HOST {settings.host} could read and change everything; "
+            "listen on 127.0.0.1, or set API3_SECURITY_DISABLED_ON_NETWORK=true too if you really mean it."
+        )
+    _log.warning(_NO_SECURITY)
+
+
+def check_reach(settings: Settings) -> None:
+    """Warn when the server listens to the network, but would refuse everybody there."""
+    demands_tls = settings.api3_security_enable and settings.api3_require_https
+    if demands_tls and not (_is_local(settings) or settings.tls_cert or settings.trusted_proxies):
+        _log.warning(
+            "HOST is %s, but callers from other machines get 403 `Not using SSL/TLS`: set --tls-cert and --tls-key, or "
+            "TRUSTED_PROXIES where a proxy speaks TLS, or API3_REQUIRE_HTTPS=false where the network is encrypted",
+            settings.host,
+        )
+
+
+def _is_local(settings: Settings) -> bool:
+    return settings.host == "localhost" or is_loopback(settings.host)
+
+
+def check_tls(settings: Settings) -> None:
+    """Raises SettingsError when the certificate and its key cannot be used."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        files = f"TLS_CERT is {str(settings.tls_cert)!r} and TLS_KEY is {str(settings.tls_key)!r}"
+        raise SettingsError(f"{files}, which cannot be used: {error}.") from error
+
+
+def check_clock(last_tick: int) -> None:
+    """Warn when the machine's clock cannot be right. `last_tick`: the newest `srvModified` in the database, in ms."""
+    now = timestamps.now()
+    if now < RELEASED:
+        reason = f"this version was made after {timestamps.iso(RELEASED)}"
+    elif now < last_tick - _HOUR:
+        reason = f"the newest document was stored at {timestamps.iso(last_tick)}"
+    else:
+        return
+    _log.warning(_WRONG_CLOCK.format(now=timestamps.iso(now), reason=reason))
