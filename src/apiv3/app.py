@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -211,9 +214,23 @@ def configure_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("alembic", "databases", "httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it warns of lines twice; the command says it once, with the file
 
 
 def create() -> ASGIApp:
     """What a worker process of `apiv3 serve` runs; its settings come from the environment, `.env` and APIV3_DATA."""
     configure_logging()
+    _end_with_parent()
     return build(Server(Installation(provision(load()))))
+
+
+def _end_with_parent() -> None:
+    """One of several workers ends, as on SIGTERM, when the process that would end it was killed: it holds the port."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_outlive, args=(parent,), daemon=True, name="parent").start()
+
+
+def _outlive(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -73,20 +73,42 @@ class LiveServer:
     def stop(self) -> None:
         """Asks the server to end (SIGTERM); one that does not is killed, and fails the test."""
         self._clients.close()
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"the server did not end on SIGTERM:\n{self.output}") from None
-        self._forget()
+        if self._process is not None:
+            self._process.terminate()
+            self._ended()
 
     def kill(self) -> None:
         """Ends the server and its workers at once (SIGKILL), as a crash of the machine would."""
         os.killpg(self.pid, signal.SIGKILL)
         self._forget()
+
+    def interrupt(self) -> int:
+        """Ctrl-C, which the workers get too; the exit status."""
+        os.killpg(self.pid, signal.SIGINT)
+        return self._ended()
+
+    def kill_parent(self) -> None:
+        """Ends the first process alone (SIGKILL), as a system short of memory may; the workers have to end by themselves."""
+        group = self.pid
+        os.kill(group, signal.SIGKILL)
+        self._ended()
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while _is_there(group):
+            if time.monotonic() > deadline:
+                os.killpg(group, signal.SIGKILL)
+                raise AssertionError("workers outlive their parent")
+            time.sleep(0.02)
+
+    def _ended(self) -> int:
+        """The exit status, once there is one."""
+        assert self._process is not None
+        try:
+            return self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the server did not end:\n{self.output}") from None
+        finally:
+            self._forget()
 
     def restart(self) -> None:
         self.stop()
@@ -161,6 +183,15 @@ class LiveServer:
     def _exchange(self, token: str) -> httpx.Response:
         url = f"{self.url}/api/v2/authorization/request/{token}"
         return httpx.get(url, verify=False, trust_env=False)
+
+
+def _is_there(group: int) -> bool:
+    """Whether any process of the group still runs."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _date(request: httpx.Request) -> None:

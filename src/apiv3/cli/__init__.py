@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from typing import Any
 
 import click
 
 from apiv3 import __version__
+from apiv3.__main__ import INTERRUPTED
 from apiv3.app import configure_logging
 from apiv3.cli.completion import completion
 from apiv3.cli.db import db
@@ -16,20 +19,25 @@ from apiv3.cli.import_ import import_
 from apiv3.cli.role import role
 from apiv3.cli.serve import serve
 from apiv3.cli.subject import check, subject
+from apiv3.cli.typos import typos
 from apiv3.cli.watch import watch
 from apiv3.client.errors import Refused, Unreachable
 from apiv3.model.errors import ApiError
 from apiv3.settings import SettingsError
 
+_log = logging.getLogger("apiv3")
+
 
 class _Commands(click.Group):
-    """Turns what can go wrong on the way into one sentence and the exit status 1."""
+    """Turns what can go wrong on the way into one sentence and the exit status 1, and Ctrl-C into a silent end."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (ApiError, SettingsError, Refused, Unreachable) as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,6 +56,8 @@ def main() -> None:
     """
     os.umask(0o077)  # whatever is created here holds secrets or health data
     configure_logging()
+    for typo in typos():
+        _log.warning(typo)
 
 
 for command in (serve, subject, role, check, import_, export, db, watch, completion):

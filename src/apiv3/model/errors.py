@@ -9,7 +9,7 @@
     ├── Forbidden 403             ├── TooLarge 413
     │   ├── MissingPermission     ├── UnsupportedMediaType 415
     │   └── NotSecure             └── ReadOnly 422
-    └── NotFound 404
+    └── NotFound 404              ShuttingDown 503
         └── BadOperation
 
 Operations raise them; one place in `web` renders them. The messages are those of the wire contract, section 4.
@@ -139,3 +139,13 @@ class StorageUnavailable(ApiError):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers=(("Retry-After", "5"),))
+
+
+class ShuttingDown(ApiError):
+    """The server ends before it could answer. What the request asked for may have been done."""
+
+    status = 503
+    message = "The server is shutting down, try again later"
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("Retry-After", "5"),))

@@ -5,6 +5,7 @@ Pure ASGI. Endpoints return an Answer or raise; it is sent here, or handed to wh
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,13 +21,14 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
-from apiv3.model.errors import ApiError, BadOperation
+from apiv3.model.errors import ApiError, BadOperation, ShuttingDown
 from apiv3.security.audit import AccessLog
 from apiv3.security.calls import Call, Receive, Scope, Send
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
 from apiv3.security.headers import common_headers
 from apiv3.web.bodies import Disconnected
+from apiv3.web.protocol import ENDING
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.router import Route, RouteTable
 from apiv3.web.streams import send_stream
@@ -85,6 +87,10 @@ class Api:
             answer = failure(error)
         except Disconnected:
             answer = _NOBODY_THERE
+        except asyncio.CancelledError:
+            if ENDING not in call.scope.get("state", ()):
+                raise
+            answer = failure(ShuttingDown())
         except Exception:
             _log.exception("request %s failed", call.id)
             answer = json_answer({"status": 500, "message": f"Internal error, request {call.id}"}, 500)

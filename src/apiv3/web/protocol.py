@@ -16,6 +16,8 @@ from apiv3.web.responses import failure, send_answer
 
 SHUTDOWN = "shutdown"
 """In the app's state: what to call so that no answer goes on for ever."""
+ENDING = "ending"
+"""In the state of a request without an answer so far: the server ends, and will cancel it if it takes too long."""
 LAST_PATIENCE = 1.0
 """Seconds that a client which does not read keeps a server from ending."""
 
@@ -140,6 +142,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         super().shutdown()
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.scope["state"][ENDING] = True
         if self._stalled is not None:
             self._watch_reading(LAST_PATIENCE)
         if end := self.app_state.get(SHUTDOWN):
