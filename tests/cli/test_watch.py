@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
 
 from apiv3.cli.watch import local_url
 from apiv3.settings import load
@@ -24,6 +25,7 @@ from tests.support.installation import Installation
 from tests.support.live import Stream
 from tests.support.processes import free_port
 from tests.support.server import LiveServer
+from tests.support.tls import self_signed
 from tests.support.wire import unique
 
 PATIENCE = 30.0
@@ -161,6 +163,43 @@ def _is_full(server: LiveServer, token: str) -> bool:
     """Whether the two streams that the subject may have are there."""
     with Stream(server, token) as stream:
         return stream.status == 429
+
+
+def test_the_server_here_speaks_tls(fresh_server: FreshServer, tmp_path: Path) -> None:
+    """With a certificate for its name, not for the address of this machine, that nobody knows."""
+    pair = self_signed(tmp_path, x509.DNSName("localhost"), authority=False)
+    server = fresh_server(arguments=["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)])
+    token = server.subject("watcher", "api:*:*")
+    corner = Corner(api_of(server, "api:*:*"), "food")
+    corner.add()
+    settings = {"APIV3_TOKEN": token, "PORT": str(server.port), "TLS_CERT": str(pair.certificate), "TLS_KEY": str(pair.key)}
+    begun = Watch(server.installation, ["food", "--since", "2000-01-02"], settings)
+    try:
+        wait_until(lambda: len(begun.lines) == 1 or begun.process.poll() is not None)
+    finally:
+        begun.end(signal.SIGINT)
+    assert (len(begun.lines), begun.errors) == (1, [])
+
+    elsewhere = ["food", "--url", f"https://localhost:{server.port}", "--after", "nonsense"]
+    for trusted, answer in ((None, "CERTIFICATE_VERIFY_FAILED"), (pair.certificate, "400: Bad Last-Event-ID")):
+        own = {"SSL_CERT_FILE": str(trusted)} if trusted else {}
+        done = Watch(server.installation, elsewhere, {"APIV3_TOKEN": token} | own)
+        assert done.wait() == 1
+        assert answer in "".join(done.errors)
+
+    (tmp_path / "other").mkdir()
+    other = self_signed(tmp_path / "other", x509.DNSName("localhost"))
+    done = Watch(server.installation, ["food"], settings | {"TLS_CERT": str(other.certificate), "TLS_KEY": str(other.key)})
+    assert done.wait() == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in "".join(done.errors)
+
+
+def test_a_certificate_that_is_none(server: LiveServer, tmp_path: Path) -> None:
+    for text in ("", "nonsense"):
+        (tmp_path / "c").write_text(text)
+        done = Watch(server.installation, [], {"APIV3_TOKEN": "x", "TLS_CERT": str(tmp_path / "c"), "TLS_KEY": "k"})
+        assert done.wait() == 1
+        assert done.errors[0].startswith("Error: TLS_CERT is ")
 
 
 def refused(server: LiveServer, token: str, *arguments: str, url: str | None = None) -> str:

@@ -5,20 +5,16 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from apiv3.security.proxies import Network, Proxies, is_loopback
 from tests.support.factories import FreshServer
 from tests.support.processes import free_port
 from tests.support.server import LiveServer
+from tests.support.tls import Pair, self_signed
 from tests.support.wire import Line, Reply, ask, now_ms, request, undated, unique
 
 NOT_SECURE = {"status": 403, "message": "Not using SSL/TLS"}
@@ -29,38 +25,11 @@ HSTS = "strict-transport-security"
 # --- TLS spoken here --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A certificate and its private key."""
-
-    certificate: Path
-    key: Path
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """A self-signed certificate for 127.0.0.1."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
-    )
-    pair = Pair(folder / "certificate.pem", folder / "key.pem")
-    pair.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
-    pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return pair
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    return self_signed(tmp_path_factory.mktemp("tls"), address, x509.DNSName("localhost"))
 
 
 @dataclass(frozen=True)
@@ -231,6 +200,7 @@ def test_tls_that_cannot_work_stops_the_start(encrypted: Encrypted, pair: Pair, 
     words = {"cert": pair.certificate, "key": pair.key, "taken": encrypted.plain_port}
     refused = encrypted.server.installation.run("serve", "--port", "0", *(each.format(**words) for each in arguments))
     assert refused.returncode != 0
+    assert refused.stdout == ""  # it never said that it listens
     [sentence] = refused.stderr.splitlines()
     assert sentence.startswith("Error: ")
     assert named in sentence

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
+import ssl
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +15,6 @@ from apiv3.model import timestamps
 from apiv3.settings import Settings, load
 
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a server listens that listens everywhere)
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -35,13 +35,30 @@ def watch(collections: tuple[str, ...], url: str | None, token: str | None, sinc
     """
     if not token:
         raise click.ClickException("There is no access token: set APIV3_TOKEN; `apiv3 subject show NAME` prints a subject's.")
-    follower = Follower(url or local_url(load()), token, collections, since, after, _tell)
+    address, trust = (url, True) if url else _here(load())
+    follower = Follower(address, token, collections, since, after, _tell, trust)
     show = _as_json if as_json else _as_text
+    for event in follower:
+        click.echo(show(event))
+
+
+def _here(settings: Settings) -> tuple[str, ssl.SSLContext | bool]:
+    """The address of the server of these settings, and how it is known."""
     try:
-        for event in follower:
-            click.echo(show(event))
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        return local_url(settings), _only(settings.tls_cert) if settings.tls_cert else True
+    except (OSError, ValueError) as error:  # the second: no certificate
+        raise click.ClickException(f"TLS_CERT is {str(settings.tls_cert)!r}, which cannot be used: {error}.") from error
+
+
+def _only(certificate: Path) -> ssl.SSLContext:
+    """Trusts the server that has this very certificate, the first one in the file: it is for another name than 127.0.0.1,
+    and nobody else need have signed it."""
+    begin, middle, _ = certificate.read_text().partition(ssl.PEM_FOOTER)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=begin + middle)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # so that it need not be an authority
+    return context
 
 
 def local_url(settings: Settings) -> str:

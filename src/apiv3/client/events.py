@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ class Follower:
     """Iterate over it: it connects, and connects again. `after`: the id of the last event that is known already.
 
     `token`: an access token or a JWT, sent in a header. `since`: where to begin instead, in any form of time that the server
-    takes. `tell`: is told in a few words when the connection is lost.
+    takes. `tell`: is told in a few words when the connection is lost. `trust`: which servers, over TLS; True: those with a
+    certificate of a known authority.
     """
 
     url: str
@@ -44,13 +46,14 @@ class Follower:
     since: str = ""
     after: str = ""
     tell: Callable[[str], None] = lambda _: None
+    trust: ssl.SSLContext | bool = True
     _pause: float = field(default=0.0, init=False, repr=False)
 
     def __iter__(self) -> Iterator[Event]:
         """Raises Refused; and Unreachable, but only when there never was a connection."""
         timeout = httpx.Timeout(CONNECT_TIMEOUT, read=SILENCE)
         try:
-            with httpx.Client(base_url=self.url, timeout=timeout) as client:
+            with httpx.Client(base_url=self.url, timeout=timeout, verify=self.trust) as client:
                 while True:
                     yield from self._connection(client)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
