@@ -10,6 +10,8 @@ import httpx
 import pytest
 from cryptography import x509
 
+from apiv3.client.errors import Unreachable
+from apiv3.client.uploads import Uploader
 from apiv3.security.proxies import Network, Proxies, is_loopback
 from tests.support.factories import FreshServer
 from tests.support.processes import free_port
@@ -76,6 +78,16 @@ def test_tls_makes_browsers_come_back_by_tls(browser: httpx.Client) -> None:
         assert answer.status_code == status
         assert answer.headers[HSTS] == "max-age=31536000"
         assert "date" in answer.headers
+
+
+async def test_an_upload_does_not_wait_for_another_certificate(encrypted: Encrypted) -> None:
+    """Not even one that has had an answer."""
+    told: list[str] = []
+    async with Uploader(encrypted.server.url, "phone-0123456789abcdef", told.append) as uploader:
+        uploader._has_answered = True
+        with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            await uploader.send("entries", [{"app": "test"}])
+    assert told == []
 
 
 def test_no_old_tls(encrypted: Encrypted) -> None:

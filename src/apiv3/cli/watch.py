@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from apiv3.cli.completion import collection_names
+from apiv3.cli.moments import moment
 from apiv3.client.events import Event, Follower
 from apiv3.model import timestamps
 from apiv3.settings import Settings, load
@@ -35,6 +36,8 @@ def watch(collections: tuple[str, ...], url: str | None, token: str | None, sinc
     """
     if not token:
         raise click.ClickException("There is no access token: set APIV3_TOKEN; `apiv3 subject show NAME` prints a subject's.")
+    if since:
+        moment("--since", since)
     address, trust = (url, True) if url else _here(load())
     follower = Follower(address, token, collections, since, after, _tell, trust)
     show = _as_json if as_json else _as_text

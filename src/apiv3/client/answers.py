@@ -8,11 +8,13 @@ from apiv3.client.errors import Refused
 
 LATER = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may be sent again."""
+_ADVICE = {401: ". Use the access token of a subject there: on that machine `apiv3 subject show NAME` prints it."}
 
 
 def refusal(answer: httpx.Response) -> Refused:
     """An answer that is neither success nor worth another attempt."""
-    return Refused(f"The server answers {answer.status_code}: {message(answer)}")
+    advice = _ADVICE.get(answer.status_code, "")
+    return Refused(f"The server answers {answer.status_code}: {message(answer)}{advice}")
 
 
 def message(answer: httpx.Response) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ CONNECT_TIMEOUT = 10.0
 """Seconds until there is a connection, and for sending the request."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between two attempts to connect: more each time, until something comes."""
+
+_LAST = 253_402_300_799_999
+"""ms since 1970 at the end of the year 9999: no server's time lies after it."""
 
 
 class Event(NamedTuple):
@@ -50,7 +54,7 @@ class Follower:
     _pause: float = field(default=0.0, init=False, repr=False)
 
     def __iter__(self) -> Iterator[Event]:
-        """Raises Refused; and Unreachable, but only when there never was a connection."""
+        """Raises Refused; and Unreachable, when there never was a connection, or something else answers."""
         timeout = httpx.Timeout(CONNECT_TIMEOUT, read=SILENCE)
         try:
             with httpx.Client(base_url=self.url, timeout=timeout, verify=self.trust) as client:
@@ -82,6 +86,8 @@ class Follower:
         for event in source.iter_sse():
             self.after = event.id or self.after  # the first one only says where we are
             if event.event != "message":
+                if not _is_change(event.event, event.data):
+                    raise Stranger(self.url)
                 yield Event(event.event, event.data, event.id)
 
     def _check(self, response: httpx.Response) -> None:
@@ -100,3 +106,18 @@ class Follower:
         headers = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": self.after}
         # Whatever the token is, the server says that it is none.
         return httpx.Headers({name: value for name, value in headers.items() if value}, encoding="utf-8")
+
+
+def _is_change(kind: str, data: str) -> bool:
+    """Whether it is an event of this server: what happened to a document and when, or that a collection begins anew."""
+    try:
+        match json.loads(data):
+            case {"colName": str(), "doc": {"identifier": str(), "srvModified": int(modified)}}:
+                return 0 <= modified <= _LAST
+            case {"colName": str(), "identifier": str(), "srvModified": int(modified)}:
+                return 0 <= modified <= _LAST
+            case {"colName": str()}:
+                return kind == "reset"
+    except (ValueError, RecursionError):
+        return False
+    return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import httpx
@@ -17,7 +18,7 @@ Document = Mapping[str, Any]
 TIMEOUT = 60.0
 """Seconds for each step of a request: until there is a connection, and between two pieces that are sent or come."""
 ATTEMPTS = 8
-"""How often a request is sent before there is no server."""
+"""How often a request is sent before the server is gone."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between two attempts: twice as long each time."""
 
@@ -40,10 +41,15 @@ class Result(NamedTuple):
 
 
 class Uploader:
-    """Sends documents that a server does not have yet; what it has stays as it is. Use it as `async with`."""
+    """Sends documents that a server does not have yet; what it has stays as it is. Use it as `async with`.
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url, self._token = url, token
+    It waits for a server that has answered before; one that never did is not there. `tell`: is told in a few words what it
+    waits for, each time.
+    """
+
+    def __init__(self, url: str, token: str, tell: Callable[[str], None] = lambda _: None) -> None:
+        self._url, self._token, self._tell = url, token, tell
+        self._has_answered = False
         try:
             self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT)
         except httpx.InvalidURL as error:
@@ -79,22 +85,31 @@ class Uploader:
 
     async def _patiently(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
         """The answer, whatever it says, once there is one that counts."""
-        pause, reason = SHORTEST_PAUSE, ""
-        for _ in range(ATTEMPTS):
+        pause = SHORTEST_PAUSE
+        for _ in range(ATTEMPTS - 1):
             try:
-                answer = await self._post(collection, documents)
-                if answer.status_code not in LATER:
-                    return answer
-                reason = f"it answers {answer.status_code}: {message(answer)}"
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise NoAddress(self._url, error) from None
-            except httpx.DecodingError:
-                raise Stranger(self._url) from None
-            except httpx.TransportError as error:
-                reason = str(error) or type(error).__name__
+                return await self._attempt(collection, documents)
+            except _Later as later:
+                self._tell(str(later))
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-        raise Unreachable(f"{self._url} cannot be reached: {reason}")
+        return await self._attempt(collection, documents)
+
+    async def _attempt(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
+        """An answer that counts. Raises Unreachable; the kind _Later where another attempt may help."""
+        try:
+            answer = await self._post(collection, documents)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise NoAddress(self._url, error) from None
+        except httpx.DecodingError:
+            raise Stranger(self._url) from None
+        except httpx.TransportError as error:
+            kind = _Later if self._has_answered and not _is_distrust(error) else Unreachable
+            raise kind(f"{self._url} cannot be reached: {str(error) or type(error).__name__}") from None
+        self._has_answered = True
+        if answer.status_code in LATER:
+            raise _Later(f"{self._url} answers {answer.status_code}: {message(answer)}")
+        return answer
 
     async def _post(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token}", "Date": str(time.time_ns() // 1_000_000)}
@@ -104,6 +119,17 @@ class Uploader:
             headers=httpx.Headers(headers, encoding="utf-8"),  # whatever the token is, the server says that it is none
             json=list(documents),
         )
+
+
+class _Later(Unreachable):
+    """The same request may find a server later."""
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether it comes of a certificate that nobody vouches for, which waiting does not mend."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _result(told: Any) -> Result:
