@@ -8,17 +8,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from apiv3.client import uploads
 from apiv3.files import writing
-from tests.support.commands import here, process
+from tests.support.commands import Done, here, process
+from tests.support.documents import Corner, api_of
 from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
+from tests.support.processes import free_port
+from tests.support.server import LiveServer
 
 ROOT = Path(__file__).parents[2]
 CLARITY = {
@@ -111,10 +116,56 @@ def test_what_is_refused_is_told_with_its_line(installation: Installation, tmp_p
     assert done.output == "entries: 1 new, 1 there already, 32 refused\n"
     lines = done.errors.splitlines()
     assert lines[:2] == ["line 2: Bad or missing app field", lines[1]]
-    assert lines[1].startswith("line 4: Bad or missing request body: ")
+    assert lines[1].startswith("line 4: Bad document: unexpected end of data")
     assert lines[-2:] == ["and 12 more; --json lists them all", "Error: Not everything is in."]
     refused = summary(installation, str(file), status=1)["refused"]
     assert [each["line"] for each in refused] == [2, *range(4, 35)]
+
+
+def test_refused_rows_of_a_clarity_export(fresh_server: FreshServer, installation: Installation, tmp_path: Path) -> None:
+    """They go nowhere, the others go in; also to a server."""
+    header, *rows = CLARITY["sample"][0].read_text("utf-8-sig").splitlines()
+    reading = next(each for each in rows if ",EGV," in each)
+    time = reading.split(",")[1]
+    wrong = [reading.replace(time, "31.1.2024"), reading.replace(",EGV,", ",Moonrise,"), reading.replace(",EGV,", ",Carbs,")]
+    file = tmp_path / "clarity.csv"
+    file.write_text("\n".join([header, *wrong, reading]))
+    told = {"": counts(refused=1), "entries": counts(new=1, refused=1), "treatments": counts(refused=1)}
+    server = fresh_server()
+    elsewhere = {"APIV3_TOKEN": server.subject("importer", "api:*:create,read")}
+    for options in ([], ["--url", server.url]):
+        installation.settings = elsewhere
+        found = summary(installation, str(file), *options, status=1)
+        assert found["collections"] == told
+        assert [each["line"] for each in found["refused"]] == [2, 3, 4]
+    done = here(installation, "import", str(file))
+    assert (done.status, sorted(done.output.splitlines())[1]) == (1, "no collection: 0 new, 0 there already, 1 refused")
+    assert "line 3: Unknown event type 'Moonrise'" in done.errors
+
+
+def test_an_array_is_told_by_its_documents(installation: Installation) -> None:
+    data = json.dumps([*entries(1), 5], indent=2).encode()
+    done = here(installation, "import", "-", "--collection", "entries", stdin=data)
+    assert done.errors.splitlines()[0] == "document 2: Bad document: it must be a JSON object with fields"
+    found = summary(installation, "-", "--collection", "entries", stdin=data, status=1)
+    assert [each["document"] for each in found["refused"]] == [2]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"\n"])
+def test_a_file_without_documents(tmp_path: Path, data: bytes) -> None:
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    done = here(installation, "import", "-", "--collection", "entries", stdin=data)
+    assert (done.status, done.output) == (0, "0 documents\n")
+
+
+def test_a_saved_answer_to_search(server: LiveServer, tmp_path: Path) -> None:
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    corner = Corner(api_of(server, "api:*:*"), "food")
+    name = corner.add(identifier=corner.name("a"))
+    answer = corner.api.get("/food", params={"identifier": name})
+    (tmp_path / "food.json").write_bytes(answer.content)
+    assert summary(installation, "food.json")["collections"] == {"food": counts(new=1)}
+    assert json.loads(here(installation, "export", "food").output) == answer.json()["result"][0]
 
 
 def test_a_line_that_is_a_value_of_extended_json(installation: Installation) -> None:
@@ -129,7 +180,8 @@ def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> N
     file.write_text(json.dumps(entries(5))[:-40])
     done = here(installation, "import", str(file))
     assert (done.status, done.output) == (1, "entries: 4 new, 0 there already, 0 refused\n")
-    assert "cannot be read on: document 5 is no JSON" in done.errors
+    problem = "cannot be read on: document 5 is no JSON: it has no end. What stands before that is in.\n"
+    assert done.errors.endswith(problem)
     assert here(installation, "export", "entries").output.count("\n") == 4
 
 
@@ -143,9 +195,14 @@ def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> N
         (["import", "readings.json", "--timezone", "Mars/Base"], "--timezone is 'Mars/Base', which is no zone"),
         (["import", "readings.json", "--timezone", "../../etc"], "which is no zone"),
         (["import", "readings.json", "--url", "http://127.0.0.1:9"], "--url needs a token"),
-        (["import", "picture"], "it is neither JSON, nor NDJSON, nor a Dexcom Clarity export in CSV"),
+        (["import", "readings.json", "--token", "phone-0123456789abcdef"], "--token is for a server: it needs --url."),
+        (["import", "clarity.csv", "--collection", "entries"], "--collection is for JSON"),
+        (["import", "-"], "--collection is needed"),
+        (["import", "cut.csv"], "cut.csv cannot be read: its first line has no column Timestamp."),
+        (["import", "picture"], "picture cannot be read: it is neither JSON, nor NDJSON, nor a Dexcom Clarity export in CSV"),
         (["export", "weather"], "There is no collection 'weather'"),
         (["export", "entries", "--since", "yesterday"], "--since is 'yesterday', which is no time"),
+        (["watch", "--since", "yesterday", "--token", "phone-0123456789abcdef"], "--since is 'yesterday', which is no time"),
         (["export", "entries", "--json"], "--json tells what was written to a file: it needs --output."),
         (["export", "entries", "--output", "no/such/folder"], "no/such/folder cannot be written: No such file or directory."),
     ],
@@ -155,6 +212,8 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, arguments: list[str
     here(installation, "db", "upgrade")
     write(tmp_path / "readings.json", entries(1))
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "clarity.csv").write_bytes(CLARITY["sample"][0].read_bytes())
+    (tmp_path / "cut.csv").write_text("My Timestamp,Event Type,Glucose Value\n")
     done = here(installation, *arguments)
     assert done.status in (1, 2)
     assert done.output == ""
@@ -236,8 +295,50 @@ def test_a_server_that_will_not_have_it(fresh_server: FreshServer, tmp_path: Pat
         done = process(elsewhere, "import", str(file), "--url", server.url)
         assert (done.status, done.output) == (1, "")
         assert sentence in done.errors
+        assert ("`apiv3 subject show NAME` prints it" in done.errors) == ("401" in sentence)
         assert token not in done.errors
         assert "Traceback" not in done.errors
+        assert "Exception ignored" not in done.errors
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long uploads would have waited for the server, in seconds."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(uploads, "asyncio", SimpleNamespace(sleep=sleep))
+    return waited
+
+
+def upload(folder: Path, url: str, number: int) -> Done:
+    file = write(folder / "entries.ndjson", entries(number))
+    elsewhere = Installation(folder, f"sqlite:///{folder / 'elsewhere.db'}", {"APIV3_TOKEN": "phone-0123456789abcdef"})
+    return here(elsewhere, "import", str(file), "--url", url)
+
+
+def test_a_server_that_never_was_there(tmp_path: Path, pauses: list[float]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = upload(tmp_path, url, 1)
+    assert (done.status, done.output, pauses) == (1, "", [])
+    assert done.errors == f"Error: {url} cannot be reached: All connection attempts failed\n"
+
+
+def test_a_server_that_goes_away(tmp_path: Path, pauses: list[float]) -> None:
+    """It takes a bulk request, and is gone before the second one."""
+    with HTTPServer(("127.0.0.1", 0), Obliging) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        Obliging.gone = server.server_close
+        done = upload(tmp_path, url, 700)
+    assert (done.status, done.output) == (1, "entries: 500 new, 0 there already, 0 refused\n")
+    *told, last = done.errors.splitlines()
+    assert len(told) == len(pauses) == uploads.ATTEMPTS - 1
+    assert all(each.startswith(f"apiv3 import: {url} cannot be reached: ") and each.endswith("; trying again") for each in told)
+    assert last.startswith(f"Error: {url} cannot be reached: ")
+    assert last.endswith(". What is counted here is in; the same command goes on with the rest.")
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -256,6 +357,20 @@ class Stranger(BaseHTTPRequestHandler):
 
     def log_message(self, *_args: object) -> None:
         """Nothing."""
+
+
+class Obliging(Stranger):
+    """Stores all documents of one request, and then is gone."""
+
+    gone: Callable[[], None]
+
+    def do_POST(self) -> None:
+        documents = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).gone()
+        result = [{"status": 201, "identifier": "a", "lastModified": 5}] * len(documents)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"result": result}).encode())
 
 
 @pytest.mark.parametrize(
@@ -286,12 +401,10 @@ def test_what_answers_is_not_encoded_as_it_says(tmp_path: Path) -> None:
 
 
 def _no_such_server(folder: Path, portal: type[Stranger]) -> None:
-    file = write(folder / "entries.ndjson", entries(1))
-    elsewhere = Installation(folder, f"sqlite:///{folder / 'elsewhere.db'}", {"APIV3_TOKEN": "phone-0123456789abcdef"})
     with HTTPServer(("127.0.0.1", 0), portal) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        done = here(elsewhere, "import", str(file), "--url", url)
+        done = upload(folder, url, 1)
     assert (done.status, done.output) == (1, "")
     assert done.errors == f"Error: {url} answers, but not as this server does.\n"
 

@@ -79,6 +79,27 @@ def test_rows_of_the_same_moment_stay_apart() -> None:
     assert documents == [each.item for each in read(*lines)]
 
 
+def test_a_file_that_a_spreadsheet_has_saved() -> None:
+    """Where numbers have a comma, fields have semicolons between them."""
+    lines = [row(NOON, "EGV", glucose="5.5"), row(NOON, "Insulin", "Fast-Acting", more="3.5,,,"), row("", "Alert", "Fall")]
+    text = "\r\n".join([HEADER.format("mmol/L", "mmol/L"), *lines]).replace(",", ";").replace(".", ",")
+    assert clarity.is_clarity(text.encode())
+    found = list(clarity.read(io.BufferedReader(io.BytesIO(text.encode())), UTC))
+    assert [each.item for each in found] == [each.item for each in read(*lines, unit="mmol/L")]
+
+
+def test_a_column_is_missing() -> None:
+    text = b"My Timestamp,Event Type,Event Subtype,Old Glucose Value\n1,EGV,,100\n"
+    with pytest.raises(Malformed, match="its first line has no column Timestamp, Glucose Value"):
+        list(clarity.read(io.BufferedReader(io.BytesIO(text)), UTC))
+
+
+def test_a_column_is_missing_that_only_some_rows_need() -> None:
+    text = b"Timestamp,Event Type,Glucose Value\n2024-01-31T12:00:00,Insulin,\n"
+    [found] = clarity.read(io.BufferedReader(io.BytesIO(text)), UTC)
+    assert str(found.item) == "Bad insulin value '': it must be a number"
+
+
 @pytest.mark.parametrize(("mmol", "mg"), [("5.5", 99), ("5,5", 99), ("10", 180), ("2.2", 40), ("22.2", 400), ("low", 39)])
 def test_mmol(mmol: str, mg: int) -> None:
     [found] = read(row(NOON, "EGV", glucose=f'"{mmol}"'), unit="mmol/L")
@@ -96,7 +117,7 @@ def test_the_settings_of_alerts_become_one_document() -> None:
     ]
     reading, found = read(*alerts, row(NOON, "EGV", glucose="100"))
     assert not isinstance(reading.item, ApiError)
-    assert (reading.place, found.collection) == (6, "settings")
+    assert (reading.place, found.place, found.collection) == (6, 3, "settings")
     assert found.item == {
         "identifier": "clarity-alerts-G6",
         "app": "apiv3 import",

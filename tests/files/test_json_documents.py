@@ -30,7 +30,13 @@ def read(data: bytes) -> list[Row]:
 
 
 def items(data: bytes) -> list[Any]:
-    return [f"{row.place}: {row.item}" if isinstance(row.item, ApiError) else row.item for row in read(data)]
+    """The documents; of what is refused, where it stands and why."""
+    rows = read(data)
+    return [f"{row.counted} {row.place}: {row.item}" if isinstance(row.item, ApiError) else row.item for row in rows]
+
+
+def is_refused(found: str, place: str) -> bool:
+    return found.startswith(f"{place}: Bad document: ") and "request" not in found
 
 
 @pytest.fixture(params=[1, 2, 7, 1 << 20], ids=lambda size: f"in pieces of {size}")
@@ -58,7 +64,8 @@ def test_an_array_in_pieces(chunk: int) -> None:
     documents: list[Any] = [{"a": "ünï🍎]},{", "b": [1, 2.5, {"c": 'q"\\'}]}, {"d": 12345678901}, {"e": {}}]
     for indent in (None, 2):
         assert items(json.dumps(documents, ensure_ascii=False, indent=indent).encode()) == documents
-    assert items(b"[12345, 678, {}]") == [f"{number}: Bad or missing request body" for number in (1, 2, 3)]
+    reason = "Bad document: it must be a JSON object with fields"
+    assert items(b"[12345, 678, {}]") == [f"document {number}: {reason}" for number in (1, 2, 3)]
     assert items(b" [ ] ") == []
 
 
@@ -66,9 +73,11 @@ def test_what_is_refused_does_not_stop_the_others(chunk: int) -> None:
     array = b'[{"a":1}, 5, {"a":18446744073709551616}, {"a":"\\u0000"}, {"a":NaN}, {"a":"\\ud800"}, [{"a":1}], {"a":2}]'
     found = items(array)
     assert [found[0], found[-1]] == [{"a": 1}, {"a": 2}]
-    assert found[1:-1] == [f"{number}: Bad or missing request body" for number in range(2, 8)]
-    lines = b'{"a":1}\n{"a":\n\n\xff\n{"a":2}'
-    assert items(lines) == [{"a": 1}, "2: Bad or missing request body", "4: Bad or missing request body", {"a": 2}]
+    assert all(is_refused(each, f"document {number}") for number, each in enumerate(found[1:-1], 2))
+    first, second, third, last = items(b'{"a":1}\n{"a":\n\n\xff\n{"a":2}')
+    assert (first, last) == ({"a": 1}, {"a": 2})
+    assert second == "line 2: Bad document: unexpected end of data at character 6"
+    assert is_refused(third, "line 4")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +87,11 @@ def test_what_is_refused_does_not_stop_the_others(chunk: int) -> None:
         (b'[{"a":1} {"a":2}]', "after document 1"),
         (b'[{"a":1},]', "document 2 is no JSON"),
         (b'[{"a":1},{"a":', "document 2 is no JSON"),
+        (b'[{"a":1}]\n[{"a":2}]', "something stands after the end of the array"),
+        (b'[{"a":1}]trailing', "something stands after the end of the array"),
+        (b"[] []", "something stands after the end of the array"),
+        (b'{\n"a":1}\n{"b":', "document 2 is no JSON: it has no end"),
+        (b'{\n"a":1}\n}', "document 2 is no JSON: Expecting value$"),
         (b'[{"a":1},{"a":"\xff"}]', "UTF-8"),
         (b"[" * 100_000, "nested too deep"),
     ],
@@ -133,11 +147,32 @@ def test_extended_json_of_mongoexport() -> None:
             "cost": {"$": 1, "$oid": 2},
         }
     ]
-    assert items(b'{"a":{"$numberLong":"many"}}')[0].startswith("1: Bad extended JSON")
-    assert items(b'{"a":{"$numberLong":"18446744073709551616"}}')[0].startswith("1: Bad extended JSON")
-    assert items(b'{"a":{"$numberDouble":"NaN"}}')[0].startswith("1: Bad extended JSON")
+    assert items(b'{"a":{"$numberLong":"many"}}')[0].startswith("line 1: Bad extended JSON")
+    assert items(b'{"a":{"$numberLong":"18446744073709551616"}}')[0].startswith("line 1: Bad extended JSON")
+    assert items(b'{"a":{"$numberDouble":"NaN"}}')[0].startswith("line 1: Bad extended JSON")
     for wrong in (b'{"$oid":[1]}', b'{"$numberInt":true}', b'{"$numberLong":1.5}', b'{"$numberDouble":[]}', b'{"$date":{}}'):
-        assert items(b'{"a":%s}' % wrong)[0].startswith("1: Bad extended JSON")
+        assert items(b'{"a":%s}' % wrong)[0].startswith("line 1: Bad extended JSON")
+
+
+def test_documents_of_several_lines(chunk: int) -> None:
+    """As programs print them for people: one, or some after each other."""
+    documents: list[Any] = [{"a": "ünï🍎]},{", "b": [1, {"c": 2}]}, {"d": 3}, {"e": {"f": {}}}]
+    for start in ("", "\ufeff", "\n \n"):
+        printed = start + "\n".join(json.dumps(each, ensure_ascii=False, indent=2) for each in documents)
+        assert items(printed.encode()) == documents
+        assert items((start + json.dumps(documents[0], indent=2)).encode()) == documents[:1]
+    assert items(b'{"a":1,\n"b":2}\n') == [{"a": 1, "b": 2}]
+    assert items(b'{\n"a":1}\n5 {"b":2}')[1] == "document 2: Bad document: it must be a JSON object with fields"
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_answer_to_search(indent: int | None) -> None:
+    answer = {"status": 200, "result": [{"a": 1}, 5, {"_id": {"$oid": "5f"}}]}
+    reason = "Bad document: it must be a JSON object with fields"
+    assert items(json.dumps(answer, indent=indent).encode()) == [{"a": 1}, f"document 2: {reason}", {"_id": "5f"}]
+    assert items(b'{"status":200,"result":[]}') == []
+    for other in ({"status": 200, "result": {"a": 1}}, {"status": 200, "result": [], "more": 1}):
+        assert items(json.dumps(other).encode()) == [other]
 
 
 @pytest.mark.parametrize("name", ["$oid", "$date", "$numberLong", "$numberInt", "$numberDouble"])
@@ -149,7 +184,8 @@ def test_a_whole_document_is_no_value_of_extended_json(name: str) -> None:
 
 def test_an_absurd_number_does_not_end_an_array() -> None:
     [first, last] = items(b'[{"a":%s},{"b":1}]' % (b"9" * 5000))
-    assert (first, last) == ("1: Bad or missing request body", {"b": 1})
+    assert is_refused(first, "document 1")
+    assert last == {"b": 1}
 
 
 @given(lines=hostile.lines)

@@ -7,25 +7,29 @@ import io
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+from click.core import ParameterSource
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.installation import run
 from apiv3.cli.output import as_json, show
+from apiv3.client.errors import Refused, Unreachable
 from apiv3.client.uploads import Uploader
 from apiv3.files.destinations import InDatabase, OnServer
-from apiv3.files.reading import collection_of, read
+from apiv3.files.reading import collection_of, is_clarity, read
 from apiv3.files.rows import Malformed, Row
 from apiv3.files.transfer import Report, transfer
 from apiv3.installation import Installation
+from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.restoring import Restoring
 
+THE_REST = "What is counted here is in; the same command goes on with the rest."
 SHOWN = 20
 """Refused documents that are told one by one."""
 Progress = Callable[[int], None]
@@ -55,28 +59,54 @@ def import_(file: str, collection: str | None, timezone: str | None, url: str, t
     apiv3 import clarity.csv --timezone Europe/Berlin
     APIV3_TOKEN=phone-0123456789abcdef apiv3 import entries.json --url https://glucose.example
     """
-    if url and not token:
-        raise click.UsageError("--url needs a token: set APIV3_TOKEN, or give --token.")
+    _check(url, token)
     report, problem = Report(), ""
     with _opened(file) as source, _progress(source) as progress:
-        zone = _zone(timezone)
+        zone, belongs = _zone(timezone), _collection(source, file, collection)
         try:
-            rows = _placed(read(source, zone), collection or collection_of(file))
-            if url:
-                asyncio.run(_upload(url, token, rows, report, progress))
-            else:
-                run(lambda installation: _restore(installation, rows, report, progress), makes=True)
+            with closing(read(source, zone, belongs)) as rows:
+                if url:
+                    asyncio.run(_upload(url, token, rows, report, progress))
+                else:
+                    run(lambda installation: _restore(installation, rows, report, progress), makes=True)
         except Malformed as error:
-            problem = f"{file} cannot be read on: {error}. What stands before that is in."
+            problem = _broken_off(file, error, report)
+        except (Refused, Unreachable, StorageUnavailable) as error:
+            problem = f"{str(error).rstrip('.')}. {THE_REST}" if report.stored else str(error)
         except KeyboardInterrupt:
-            problem = "Interrupted. What is counted here is in; the same command goes on with the rest."
+            problem = f"Interrupted. {THE_REST}"
     if report.refused and not problem:
         problem = "Not everything is in."
     _tell(report, problem, as_json)
 
 
+def _check(url: str | None, token: str | None) -> None:
+    """Whether the options go together. Raises UsageError."""
+    if url and not token:
+        raise click.UsageError("--url needs a token: set APIV3_TOKEN, or give --token.")
+    if not url and click.get_current_context().get_parameter_source("token") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--token is for a server: it needs --url.")
+
+
+def _collection(source: io.BufferedReader, file: str, name: str | None) -> str:
+    """Where the documents belong; empty for a file that says so itself. Raises UsageError."""
+    if is_clarity(source):
+        if name:
+            raise click.UsageError("--collection is for JSON: the rows of a Clarity export say themselves where they belong.")
+        return ""
+    if file == "-" and not name:
+        raise click.UsageError("The standard input has no name that says where its documents belong: --collection is needed.")
+    return name or collection_of(file)
+
+
+def _broken_off(file: str, error: Malformed, report: Report) -> str:
+    if report.stored:
+        return f"{file} cannot be read on: {error}. What stands before that is in."
+    return f"{file} cannot be read: {error}."
+
+
 async def _upload(url: str, token: str, rows: Iterator[Row], report: Report, progress: Progress) -> None:
-    async with Uploader(url, token) as uploader:
+    async with Uploader(url, token, _tell_pause) as uploader:
         await transfer(rows, OnServer(uploader), report, progress)
 
 
@@ -86,15 +116,14 @@ async def _restore(installation: Installation, rows: Iterator[Row], report: Repo
     await transfer(_known(rows, installation.collections), database, report, progress)
 
 
-def _placed(rows: Iterator[Row], collection: str) -> Iterator[Row]:
-    """Rows of which each one says where it belongs."""
-    return (row if row.collection else row._replace(collection=collection) for row in rows)
+def _tell_pause(what: str) -> None:
+    click.echo(f"apiv3 import: {what}; trying again", err=True)
 
 
 def _known(rows: Iterator[Row], collections: Collection[str]) -> Iterator[Row]:
     """The same rows. Raises UsageError at the first one that belongs nowhere here."""
     for row in rows:
-        if row.collection not in collections:
+        if row.collection and row.collection not in collections:
             raise click.UsageError(
                 f"There is no collection {row.collection!r}; there are: {', '.join(collections)}. Say --collection."
             )
@@ -147,13 +176,16 @@ def _tell(report: Report, problem: str, as_json: bool) -> None:
     """What was done, for people or programs; with a problem it ends in one."""
     if as_json:
         counts = {name: dict(each) for name, each in report.counts.items()}
-        show({"complete": not problem, "collections": counts, "refused": report.refused}, as_json=True)
+        refused = [{each.counted: each.place, "reason": each.reason} for each in sorted(report.refused)]
+        show({"complete": not problem, "collections": counts, "refused": refused}, as_json=True)
     else:
         for name, each in report.counts.items():
             numbers = f"{each['new']:,} new, {each['duplicate']:,} there already, {each['refused']:,} refused"
-            click.echo(f"{name or 'unknown'}: {numbers}")
-        for refusal in report.refused[:SHOWN]:
-            click.echo(f"line {refusal['line']}: {refusal['reason']}", err=True)
+            click.echo(f"{name or 'no collection'}: {numbers}")
+        if not report.counts and not problem:
+            click.echo("0 documents")
+        for place, counted, reason in sorted(report.refused)[:SHOWN]:
+            click.echo(f"{counted} {place}: {reason}", err=True)
         if len(report.refused) > SHOWN:
             click.echo(f"and {len(report.refused) - SHOWN:,} more; --json lists them all", err=True)
     if problem:

@@ -1,6 +1,7 @@
 """Exports of Dexcom Clarity: a CSV file of glucose readings, insulin, carbohydrates, exercise and the settings of alerts.
 
-Its times are local and carry no zone. Glucose stands in mg/dL or mmol/L; a document's `sgv` is always in mg/dL.
+Its fields are separated by commas, or by semicolons where a spreadsheet has saved it that writes numbers with a comma. Its
+times are local and carry no zone. Glucose stands in mg/dL or mmol/L; a document's `sgv` is always in mg/dL.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
+from itertools import chain
 
 from apiv3.files.rows import Malformed, Row
 from apiv3.files.texts import as_text
@@ -44,64 +46,71 @@ def is_clarity(start: bytes) -> bool:
     return all(_COLUMNS[name] in header for name in _REQUIRED)
 
 
-def read(file: io.BufferedReader, zone: tzinfo) -> Iterator[Row]:
+def read(file: io.BufferedReader, zone: tzinfo) -> Generator[Row]:
     """The documents of an export whose times are those of `zone`. Raises Malformed."""
     with as_text(file) as text:
-        lines = csv.reader(text)
+        line = 0
         try:
+            header = text.readline()
+            lines = csv.reader(chain([header], text), delimiter=max(",;", key=header.count))
             export = _Export(next(lines), zone)
             for cells in lines:
-                yield from export.rows(lines.line_num, cells)
+                line = lines.line_num
+                yield from export.rows(line, cells)
             yield from export.alerts()
         except (UnicodeDecodeError, csv.Error) as error:
-            raise Malformed(f"after line {lines.line_num} it is no CSV in UTF-8: {error}") from None
+            raise Malformed(f"after line {line} it is no CSV in UTF-8: {error}") from None
 
 
 class _Export:
     """The rows of one file, from the first one on: the order tells a repeated hour from the one before it."""
 
     def __init__(self, header: list[str], zone: tzinfo) -> None:
+        """Raises Malformed where a column is missing that has to be there."""
         self._places = {
             name: place for name, start in _COLUMNS.items() for place, title in enumerate(header) if title.startswith(start)
         }
+        if missing := [_COLUMNS[name] for name in _REQUIRED if name not in self._places]:
+            raise Malformed(f"its first line has no column {', '.join(missing)}")
         self._in_mmol = any(title.startswith("Glucose Value") and "mmol" in title for title in header)
         self._zone = zone
         self._last, self._again = datetime.min, False  # noqa: DTZ901 (local times are compared)
         self._first_date: int | None = None
-        self._alerts: dict[str, list[Document]] = {}
+        self._alerts: dict[str, tuple[int, list[Document]]] = {}
         self._named: Counter[str] = Counter()
 
     def rows(self, line: int, cells: list[str]) -> Iterator[Row]:
-        fields = {name: cells[place].strip() if place < len(cells) else "" for name, place in self._places.items()}
-        size = sum(map(len, cells)) + len(cells)
+        filled = {name: cells[place].strip() for name, place in self._places.items() if place < len(cells)}
+        fields = dict.fromkeys(_COLUMNS, "") | filled
         if not fields["event"] or fields["event"] in _PERSONAL:
             return
+        is_setting = fields["event"] == "Alert" and not fields["time"]
+        collection = "settings" if is_setting else _COLLECTIONS.get(fields["event"], "")
         try:
-            if fields["event"] == "Alert" and not fields["time"]:
-                self._alerts.setdefault(fields.get("device", ""), []).append(self._alert(fields))
+            if is_setting:
+                alert = self._alert(fields)
+                self._alerts.setdefault(fields["device"], (line, []))[1].append(alert)
                 return
-            collection, document = self._document(fields)
-            item: Document | ApiError = document
+            item: Document | ApiError = self._document(fields)
         except ValueError as error:
-            collection, item = "", BadRequest(str(error))
-        yield Row(line, item, size, collection)
+            item = BadRequest(str(error))
+        yield Row(line, item, sum(map(len, cells)) + len(cells), collection)
 
     def alerts(self) -> Iterator[Row]:
         """The settings of each device's alerts, once everything else is known: they have no time of their own."""
-        for device, alerts in self._alerts.items():
+        for device, (line, alerts) in self._alerts.items():
             if self._first_date is not None:
                 document: Document = {"identifier": f"clarity-alerts-{device}", "alerts": alerts, "app": APP}
                 document |= {"date": self._first_date} | ({"device": device} if device else {})
-                yield Row(0, document, 0, "settings")
+                yield Row(line, document, 0, "settings")
 
-    def _document(self, fields: _Fields) -> tuple[str, Document]:
-        """The collection and the document of a row. Raises ValueError."""
-        try:
-            collection, content = _KINDS[fields["event"]](self, fields)
-        except KeyError:
-            raise ValueError(f"Unknown event type {fields['event']!r}") from None
-        document = {"app": APP, **self._when(fields), **content}
-        return collection, document | self._name(fields["event"], document)
+    def _document(self, fields: _Fields) -> Document:
+        """The document of a row. Raises ValueError."""
+        content = _CONTENTS.get(fields["event"])
+        if content is None:
+            raise ValueError(f"Unknown event type {fields['event']!r}")
+        document = {"app": APP, **self._when(fields), **content(self, fields)}
+        return document | self._name(fields["event"], document)
 
     def _name(self, event: str, document: Document) -> Document:
         """An identifier, where the one that is made of device, date and event type would be that of another row.
@@ -126,7 +135,7 @@ class _Export:
         date = round(moment.timestamp() * 1000)
         self._first_date = date if self._first_date is None else self._first_date
         offset = (moment.utcoffset() or timedelta()) // timedelta(minutes=1)
-        device = fields.get("device")
+        device = fields["device"]
         return {"date": date, "utcOffset": offset} | ({"device": device} if device else {})
 
     def _localised(self, local: datetime) -> datetime:
@@ -144,43 +153,43 @@ class _Export:
             return beyond
         return round(_number(text, "glucose value") * (MG_PER_MMOL if self._in_mmol else 1))
 
-    def _reading(self, fields: _Fields) -> tuple[str, Document]:
-        return "entries", {"type": "sgv", "sgv": self._glucose(fields["glucose"]), "units": "mg/dl"}
+    def _reading(self, fields: _Fields) -> Document:
+        return {"type": "sgv", "sgv": self._glucose(fields["glucose"]), "units": "mg/dl"}
 
-    def _calibration(self, fields: _Fields) -> tuple[str, Document]:
-        return "entries", {"type": "mbg", "mbg": self._glucose(fields["glucose"]), "units": "mg/dl"}
+    def _calibration(self, fields: _Fields) -> Document:
+        return {"type": "mbg", "mbg": self._glucose(fields["glucose"]), "units": "mg/dl"}
 
-    def _insulin(self, fields: _Fields) -> tuple[str, Document]:
+    def _insulin(self, fields: _Fields) -> Document:
         """Long-acting insulin is told in words: apps count the field `insulin` as a bolus that is still at work."""
         units = _number(fields["insulin"], "insulin value")
-        if fields.get("subtype") == "Long-Acting":
-            return "treatments", {"eventType": "Note", "notes": f"Long-acting insulin: {units:g} U"}
-        return "treatments", {"eventType": "Correction Bolus", "insulin": units}
+        if fields["subtype"] == "Long-Acting":
+            return {"eventType": "Note", "notes": f"Long-acting insulin: {units:g} U"}
+        return {"eventType": "Correction Bolus", "insulin": units}
 
-    def _carbs(self, fields: _Fields) -> tuple[str, Document]:
-        return "treatments", {"eventType": "Carb Correction", "carbs": _number(fields["carbs"], "carb value")}
+    def _carbs(self, fields: _Fields) -> Document:
+        return {"eventType": "Carb Correction", "carbs": _number(fields["carbs"], "carb value")}
 
-    def _exercise(self, fields: _Fields) -> tuple[str, Document]:
-        document: Document = {"eventType": "Exercise", "notes": fields.get("subtype", "")}
-        return "treatments", document | {"duration": _minutes(fields["duration"])}
+    def _exercise(self, fields: _Fields) -> Document:
+        document: Document = {"eventType": "Exercise", "notes": fields["subtype"]}
+        return document | {"duration": _minutes(fields["duration"])}
 
-    def _note(self, fields: _Fields) -> tuple[str, Document]:
-        words = ": ".join(filter(None, (fields["event"], fields.get("subtype", ""))))
-        return "treatments", {"eventType": "Note", "notes": words}
+    def _note(self, fields: _Fields) -> Document:
+        words = ": ".join(filter(None, (fields["event"], fields["subtype"])))
+        return {"eventType": "Note", "notes": words}
 
     def _alert(self, fields: _Fields) -> Document:
         """One alert as it is set: at a glucose value in mg/dL, after some minutes, at mg/dL per minute."""
-        alert: Document = {"name": fields.get("subtype", "")}
+        alert: Document = {"name": fields["subtype"]}
         if fields["glucose"]:
             alert["glucose"] = self._glucose(fields["glucose"])
-        if fields.get("duration"):
+        if fields["duration"]:
             alert["minutes"] = _minutes(fields["duration"])
-        if fields.get("rate"):
+        if fields["rate"]:
             alert["rate"] = _number(fields["rate"], "rate of change")
         return alert
 
 
-_KINDS = {
+_CONTENTS = {
     "EGV": _Export._reading,
     "Calibration": _Export._calibration,
     "Insulin": _Export._insulin,
@@ -191,6 +200,7 @@ _KINDS = {
     "Notes": _Export._note,
     "Alert": _Export._note,
 }
+_COLLECTIONS = {event: "entries" if event in ("EGV", "Calibration") else "treatments" for event in _CONTENTS}
 
 
 def _number(text: str, what: str) -> float:

@@ -1,4 +1,4 @@
-"""Where rows of a file can go: into a database, or over HTTP to a server."""
+"""Where the documents of a file can go: into a database, or over HTTP to a server."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from apiv3.client.uploads import Result, Uploader
-from apiv3.files.rows import Row
 from apiv3.model.collections import Collection
 from apiv3.model.documents import Document
-from apiv3.model.errors import ApiError, BadRequest
+from apiv3.model.errors import BadRequest
 from apiv3.operations.bulk import Outcome
 from apiv3.operations.outcomes import Written
 from apiv3.operations.restoring import Restoring
@@ -25,36 +24,34 @@ class Batch(NamedTuple):
 class Destination(Protocol):
     batch: Batch
 
-    async def store(self, collection: str, rows: Sequence[Row]) -> Sequence[Outcome]:
-        """Store rows in a collection; what became of each."""
+    async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
+        """Store documents in a collection; what became of each."""
 
 
 class InDatabase:
-    """Stores rows as they are."""
+    """Stores documents as they are."""
 
     batch = Batch(10_000, 8_388_608)
 
     def __init__(self, restoring: Restoring, collections: Mapping[str, Collection]) -> None:
         self._restoring, self._collections = restoring, collections
 
-    async def store(self, collection: str, rows: Sequence[Row]) -> Sequence[Outcome]:
+    async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
         """Raises KeyError for an unknown collection, StorageUnavailable."""
-        return await self._restoring.restore(self._collections[collection], [row.item for row in rows])
+        return await self._restoring.restore(self._collections[collection], documents)
 
 
 class OnServer:
-    """Sends rows to a server, which treats them like any other app's."""
+    """Sends documents to a server, which treats them like any other app's."""
 
     batch = Batch(500, 2_097_152)
 
     def __init__(self, uploader: Uploader) -> None:
         self._uploader = uploader
 
-    async def store(self, collection: str, rows: Sequence[Row]) -> Sequence[Outcome]:
+    async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
         """Raises Refused, Unreachable."""
-        documents = [_complete(row.item) for row in rows if not isinstance(row.item, ApiError)]
-        results = iter(await self._uploader.send(collection, documents) if documents else ())
-        return [row.item if isinstance(row.item, ApiError) else _outcome(next(results)) for row in rows]
+        return [_outcome(each) for each in await self._uploader.send(collection, [_complete(each) for each in documents])]
 
 
 def _complete(document: Document) -> Document:

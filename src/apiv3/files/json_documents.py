@@ -1,16 +1,19 @@
-"""Files of JSON documents: an array, or one document on each line (NDJSON), of any size, in constant memory."""
+"""Files of JSON documents, of any size, in constant memory: an array; one document on each line (NDJSON); or documents of
+several lines each, one after the other. In the last two an answer to SEARCH stands for the documents in it.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any, Literal
 
 from apiv3.files.extended_json import plain
 from apiv3.files.rows import Malformed, Row
 from apiv3.files.texts import as_text
-from apiv3.formats.json import parse_object
+from apiv3.formats.json import checked, parse_object
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
 
@@ -18,31 +21,70 @@ LARGEST = 16_777_216
 """Characters of one document in an array, bytes of a line. What is larger is no document, but a file of another kind."""
 CHUNK = 1 << 20
 """Characters of an array that are read at a time."""
-_BLANKS = b"\xef\xbb\xbf \t\r\n"  # the mark at the beginning, which some programs write, among them
+BLANKS = b"\xef\xbb\xbf \t\r\n"  # the mark at the beginning, which some programs write, among them
 _BLANK = re.compile(r"[ \t\r\n]*")
+_POSITION = re.compile(r": line \d+ column \d+ \(char (\d+)\)")
 
 
-def read(file: io.BufferedReader) -> Iterator[Row]:
-    """The documents of a file, whichever of the two forms it has. Raises Malformed."""
-    if file.peek(1024).lstrip(_BLANKS).startswith(b"["):
-        return _array(file)
-    return _lines(file)
+def read(file: io.BufferedReader, collection: str = "") -> Generator[Row]:
+    """The documents of a file, whichever of the forms it has; all belong to `collection`. Raises Malformed."""
+    rows = _array(file) if file.peek(1024).lstrip(BLANKS).startswith(b"[") else _lines(file)
+    for row in rows:
+        yield row._replace(collection=collection)
 
 
 def _lines(file: io.BufferedReader) -> Iterator[Row]:
-    number = 0
+    number, begun = 0, False
     while line := file.readline(LARGEST):
         number += 1
         if len(line) == LARGEST:
             raise Malformed(f"line {number} is longer than {LARGEST} bytes: this is neither JSON nor NDJSON")
-        text = line.strip(_BLANKS)
-        if text:
-            yield Row(number, _item(text), len(line))
+        text = line.strip(BLANKS)
+        if text and not begun and _goes_on(text):
+            yield from _objects(text.decode(), file)
+        elif text:
+            yield from _rows(number, text, len(line), counted="line")
+        begun = begun or bool(text)
+
+
+def _goes_on(line: bytes) -> bool:
+    """Whether it begins an object of several lines, as it is printed for people."""
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        return error.pos == len(error.doc)
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def _objects(start: str, file: io.BufferedReader) -> Iterator[Row]:
+    """Documents one after the other; `start` has been read of the first one."""
+    with as_text(file) as text:
+        objects = _Text(text, start + "\n")
+        number = 0
+        while not objects.has_ended():
+            number += 1
+            document = objects.take(f"document {number}").encode("utf-8", "replace")
+            yield from _rows(number, document, len(document), counted="document")
+
+
+def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document"]) -> Iterator[Row]:
+    """The document of a text; those in it, if it is an answer to SEARCH: they are told by their places there."""
+    item = _item(text)
+    if isinstance(item, ApiError) or item.keys() != {"status", "result"} or not isinstance(item["result"], list):
+        yield Row(place, item, size, counted=counted)
+        return
+    for number, each in enumerate(item["result"], 1):
+        yield Row(number, _checked(each), size // len(item["result"]), counted="document")
 
 
 def _array(file: io.BufferedReader) -> Iterator[Row]:
     with as_text(file) as text:
-        yield from _elements(_Text(text))
+        elements = _Text(text)
+        yield from _elements(elements)
+        if not elements.has_ended():
+            raise Malformed("something stands after the end of the array")
 
 
 def _elements(elements: _Text) -> Iterator[Row]:
@@ -51,7 +93,7 @@ def _elements(elements: _Text) -> Iterator[Row]:
     while not (number == 0 and elements.skip("]")):
         number += 1
         text = elements.take(f"document {number}")
-        yield Row(number, _item(text.encode("utf-8", "replace")), len(text))
+        yield Row(number, _item(text.encode("utf-8", "replace")), len(text), counted="document")
         if elements.skip("]"):
             return
         if not elements.skip(","):
@@ -59,11 +101,11 @@ def _elements(elements: _Text) -> Iterator[Row]:
 
 
 class _Text:
-    """A JSON array, of which no more is in memory than the next element needs."""
+    """JSON values, of which no more is in memory than the next one needs. `start`: what has been read of them already."""
 
-    def __init__(self, file: io.TextIOWrapper) -> None:
+    def __init__(self, file: io.TextIOWrapper, start: str = "") -> None:
         self._file = file
-        self._text, self._place = "", 0
+        self._text, self._place = start, 0
         # Only where an element ends is of interest: an integer of thousands of digits would be an error here.
         self._scan = json.JSONDecoder(parse_int=str).raw_decode
 
@@ -78,22 +120,31 @@ class _Text:
         self._place += len(mark) if found else 0
         return found
 
+    def has_ended(self) -> bool:
+        """Whether nothing but blanks is left. Raises Malformed."""
+        self.skip("")
+        return self._place == len(self._text)
+
     def take(self, what: str) -> str:
-        """The text of the next element. Raises Malformed."""
+        """The text of the next value. Raises Malformed."""
         self.skip("")
         while True:
-            problem = "the file ends in the middle of it"
             try:
                 _, end = self._scan(self._text, self._place)
                 if end < len(self._text) or not self._read_on():
                     return self._cut(end)
                 continue
-            except ValueError as error:
-                problem = str(error)
+            except json.JSONDecodeError as error:
+                problem = self._problem(error)
             except RecursionError:
                 raise Malformed(f"{what} is nested too deep") from None
             if len(self._text) - self._place > LARGEST or not self._read_on():
                 raise Malformed(f"{what} is no JSON: {problem}")
+
+    def _problem(self, error: json.JSONDecodeError) -> str:
+        """What is wrong, without a line and a column: they would be those of the piece that is in memory."""
+        is_cut = error.pos == len(self._text) or error.msg.startswith("Unterminated string")
+        return "it has no end" if is_cut else error.msg
 
     def _cut(self, end: int) -> str:
         text, self._place = self._text[self._place : end], end
@@ -114,7 +165,20 @@ def _item(text: bytes) -> Document | ApiError:
         document = parse_object(text)
         return plain(document) if b'"$' in text else document
     except BadRequest as error:
-        return error
+        return _refusal(error)
     except ValueError as error:
         reason = f"Bad extended JSON: {error}"
         return BadRequest(reason)
+
+
+def _checked(value: Any) -> Document | ApiError:
+    try:
+        return checked(value)
+    except BadRequest as error:
+        return _refusal(error)
+
+
+def _refusal(error: BadRequest) -> BadRequest:
+    """The same in the words of files, which have no request body."""
+    reason = error.description or "it must be a JSON object with fields"
+    return BadRequest("Bad document: " + _POSITION.sub(lambda found: f" at character {int(found[1]) + 1}", reason))

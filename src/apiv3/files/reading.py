@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import tzinfo
 from pathlib import PurePath
 
@@ -14,14 +14,22 @@ BEGINNING = 4096
 """Bytes by which a file is told from those of other kinds."""
 
 
-def read(file: io.BufferedReader, zone: tzinfo) -> Iterator[Row]:
-    """The rows of a Clarity export (whose times are those of `zone`), a JSON array, or NDJSON. Raises Malformed."""
-    start = file.peek(BEGINNING)[:BEGINNING]
-    if clarity.is_clarity(start):
+def is_clarity(file: io.BufferedReader) -> bool:
+    """Whether it is a Clarity export, whose rows say themselves where they belong."""
+    return clarity.is_clarity(file.peek(BEGINNING)[:BEGINNING])
+
+
+def read(file: io.BufferedReader, zone: tzinfo, collection: str) -> Generator[Row]:
+    """The rows of a Clarity export (whose times are those of `zone`), or of JSON documents that belong to `collection`.
+
+    Raises Malformed. Close it before the file.
+    """
+    if is_clarity(file):
         return clarity.read(file, zone)
-    if start and start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"[", b"{"):
+    start = file.peek(BEGINNING).lstrip(json_documents.BLANKS)
+    if start and start[:1] not in (b"[", b"{"):
         raise Malformed("it is neither JSON, nor NDJSON, nor a Dexcom Clarity export in CSV")
-    return json_documents.read(file)
+    return json_documents.read(file, collection)
 
 
 def collection_of(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError
@@ -15,11 +15,12 @@ class Malformed(ValueError):
 class Row(NamedTuple):
     """One document of a file, or why there is none.
 
-    `place`: its line, or its number in a JSON array, counted from 1. `size`: about how many bytes of the file it takes.
-    `collection`: where it belongs; empty where the file does not say.
+    `place`: its number, from 1, among the lines or the documents of the file, as `counted` says. `size`: about how many bytes
+    of the file it takes. `collection`: where it belongs; empty for what is refused because nobody knows that.
     """
 
     place: int
     item: Document | ApiError
     size: int
     collection: str = ""
+    counted: Literal["line", "document"] = "line"

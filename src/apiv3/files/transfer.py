@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from apiv3.files.destinations import Destination
 from apiv3.files.rows import Malformed, Row
+from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError
 from apiv3.operations.bulk import Outcome
+
+
+class Refusal(NamedTuple):
+    """Why a row is not in. `place` and `counted`: where it stands in the file, as in the row."""
+
+    place: int
+    counted: str
+    reason: str
 
 
 @dataclass
@@ -18,36 +27,46 @@ class Report:
     """What became of the documents so far: `counts` of new, duplicate and refused ones for each collection."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
-    refused: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
 
-    def add(self, collection: str, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> None:
-        counts = self.counts.setdefault(collection, Counter(new=0, duplicate=0, refused=0))
-        for row, outcome in zip(rows, outcomes, strict=True):
-            if isinstance(outcome, ApiError):
-                counts["refused"] += 1
-                reason = ": ".join(filter(None, (str(outcome), outcome.description)))
-                self.refused.append({"line": row.place, "reason": reason})
-            else:
-                counts["new" if outcome.created else "duplicate"] += 1
+    @property
+    def stored(self) -> int:
+        """How many of them are in."""
+        return sum(each["new"] + each["duplicate"] for each in self.counts.values())
+
+    def add(self, row: Row, outcome: Outcome) -> None:
+        counts = self.counts.setdefault(row.collection, Counter(new=0, duplicate=0, refused=0))
+        if isinstance(outcome, ApiError):
+            counts["refused"] += 1
+            reason = ": ".join(filter(None, (str(outcome), outcome.description)))
+            self.refused.append(Refusal(row.place, row.counted, reason))
+        else:
+            counts["new" if outcome.created else "duplicate"] += 1
 
 
 async def transfer(rows: Iterable[Row], to: Destination, report: Report, progress: Callable[[int], None]) -> None:
-    """All rows, in batches of one collection each. `progress` is told how many bytes of the file are done.
+    """All rows, in batches of one collection each; what is refused already goes nowhere. `progress` is told how many bytes of
+    the file are done.
 
     Raises Malformed once everything before the fault is stored.
     """
-    waiting: dict[str, list[Row]] = {}
+    waiting: dict[str, list[tuple[Row, Document]]] = {}
     size = number = 0
 
     async def flush() -> None:
         for collection, some in waiting.items():
-            report.add(collection, some, await to.store(collection, some))
+            outcomes = await to.store(collection, [document for _, document in some])
+            for (row, _), outcome in zip(some, outcomes, strict=True):
+                report.add(row, outcome)
         waiting.clear()
         progress(size)
 
     try:
         for row in rows:
-            waiting.setdefault(row.collection, []).append(row)
+            if isinstance(row.item, ApiError):
+                report.add(row, row.item)
+            else:
+                waiting.setdefault(row.collection, []).append((row, row.item))
             size, number = size + row.size, number + 1
             if size >= to.batch.size or number >= to.batch.documents:
                 await flush()
