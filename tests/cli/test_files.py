@@ -203,6 +203,8 @@ def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> N
         (["export", "weather"], "There is no collection 'weather'"),
         (["export", "entries", "--since", "yesterday"], "--since is 'yesterday', which is no time"),
         (["watch", "--since", "yesterday", "--token", "phone-0123456789abcdef"], "--since is 'yesterday', which is no time"),
+        (["export", "entries", "--json", "--output", "-"], "--json tells what was written to a file: it needs --output."),
+        (["export", "entries", "--output", "."], ". cannot be written: Is a directory."),
         (["export", "entries", "--json"], "--json tells what was written to a file: it needs --output."),
         (["export", "entries", "--output", "no/such/folder"], "no/such/folder cannot be written: No such file or directory."),
     ],
@@ -228,7 +230,40 @@ def test_no_room_for_what_waits_for_the_header(installation: Installation, monke
     monkeypatch.setattr(writing, "TemporaryFile", full)
     done = here(installation, "export", "entries", "--format", "csv")
     assert (done.status, done.output) == (1, "")
-    assert done.errors == "Error: The export cannot be written: No space left on device.\n"
+    assert done.errors == "Error: The output cannot be written: No space left on device.\n"
+
+
+def test_an_export_to_what_is_no_regular_file(tmp_path: Path) -> None:
+    """A pipe stays one, and so does a link: what it names is written."""
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    summary(installation, str(write(tmp_path / "entries.ndjson", entries(2))))
+    printed = here(installation, "export", "entries").output
+    assert here(installation, "export", "entries", "--output", "-").output == printed
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to-the-pipe").symlink_to("pipe")
+    with open(os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)) as pipe:
+        for name in ("pipe", "to-the-pipe"):
+            assert here(installation, "export", "entries", "--output", name).status == 0
+            assert pipe.read() == printed
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/target")
+    for _ in range(2):  # the target is not there, and it is
+        assert here(installation, "export", "entries", "--output", "link").status == 0
+        assert (tmp_path / "folder/target").read_text() == printed
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert [each.name for each in (tmp_path / "folder").iterdir()] == ["target"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", [["export", "entries"], ["role", "list"], ["role", "list", "--json"]])
+def test_a_standard_output_that_is_full(tmp_path: Path, command: list[str]) -> None:
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    summary(installation, str(write(tmp_path / "entries.ndjson", entries(2))))
+    line, environment = installation.command(*command), installation.environment()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(line, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
 
 
 def test_an_interruption(tmp_path: Path) -> None:

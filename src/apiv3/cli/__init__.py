@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -38,6 +39,19 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except ConnectionError:  # among them a pipe that nobody reads any more: click ends quietly
+            raise
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            _give_up_output()
+            raise click.ClickException(f"The output cannot be written: {error.strerror}.") from error
+
+
+def _give_up_output() -> None:
+    """Let go of what the standard output will not take: Python would try once more at the end, and complain."""
+    with suppress(OSError):  # it may be none of the system's files
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import click
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.installation import run
+from apiv3.cli.moments import moment
 from apiv3.cli.output import show
 from apiv3.files.writing import FORMATS, Span
 from apiv3.installation import Installation
@@ -24,7 +26,9 @@ from apiv3.model import timestamps
 @click.option("--until", help="Only documents before this time.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="ndjson", show_default=True, help="NDJSON or CSV.")
 @click.option(
-    "--output", type=click.Path(), help="The file to write; it appears once it is complete. By default the standard output."
+    "--output",
+    type=click.Path(),
+    help="The file to write; it appears once it is complete. By default, or by `-`, the standard output.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON what was written; with --output only.")
 def export(collection: str, since: str | None, until: str | None, form: str, output: str | None, as_json: bool) -> None:
@@ -37,16 +41,18 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
     apiv3 export entries --output entries.ndjson
     apiv3 export treatments --since 2026-01-01 --until 2026-02-01 --format csv >january.csv
     """
+    output = None if output == "-" else output
     if as_json and not output:
         raise click.UsageError("--json tells what was written to a file: it needs --output.")
-    span = Span(_moment("--since", since, 0), _moment("--until", until, timestamps.LAST + 1))
+    begin = moment("--since", since) if since else 0
+    end = moment("--until", until) if until else timestamps.LAST + 1
 
     async def work(installation: Installation) -> int:
         if collection not in installation.collections:
             names = ", ".join(installation.collections)
             raise click.UsageError(f"There is no collection {collection!r}; there are: {names}.")
         with _target(output) as file:
-            return await FORMATS[form](installation.documents, collection, span, file)
+            return await FORMATS[form](installation.documents, collection, Span(begin, end), file)
 
     number = run(work)
     if as_json:
@@ -55,39 +61,32 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
         click.echo(f"{collection}: {number:,} documents exported", err=True)
 
 
-def _moment(option: str, text: str | None, default: int) -> int:
-    """A time in ms."""
-    try:
-        return timestamps.parse(text).ms if text else default
-    except ValueError as error:
-        raise click.UsageError(
-            f"{option} is {text!r}, which is no time; it must be like 2026-01-31 or 2026-01-31T13:05:00Z."
-        ) from error
-
-
 @contextmanager
 def _target(output: str | None) -> Iterator[BinaryIO]:
     """The standard output, or a file."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(output)
     try:
-        if output is None:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        else:
-            with _whole(output) as file:
-                yield file
+        # A pipe or a device stays what it is.
+        with target.open("wb") if target.exists() and not target.is_file() else _whole(target) as file:
+            yield file
     except BrokenPipeError:  # whoever reads it has enough, and click ends quietly
         raise
     except OSError as error:
-        raise click.ClickException(f"{output or 'The export'} cannot be written: {error.strerror}.") from error
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}.") from error
 
 
 @contextmanager
-def _whole(output: str) -> Iterator[BinaryIO]:
-    """A file that takes its name once it is complete."""
-    part = Path(f"{output}.part")
+def _whole(target: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name once it is complete; behind a symbolic link, the one that it names."""
+    target = Path(os.path.realpath(target))  # unlike resolve(), it bears a circle of links
+    part = target.with_name(f"{target.name}.part")
     try:
         with part.open("wb") as file:
             yield file
-        part.replace(output)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
