@@ -266,6 +266,14 @@ def test_a_standard_output_that_is_full(tmp_path: Path, command: list[str]) -> N
     assert (done.returncode, done.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
 
 
+def test_a_standard_output_that_is_closed(tmp_path: Path) -> None:
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")
+    assert installation.run("db", "upgrade").returncode == 0
+    line = ["sh", "-c", 'exec "$@" >&-', "sh", *installation.command("export", "entries")]
+    done = subprocess.run(line, cwd=tmp_path, env=installation.environment(), stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: There is no standard output; --output names a file.\n")
+
+
 def test_an_interruption(tmp_path: Path) -> None:
     """Ctrl-C in the middle: what was counted is in, whole batches of it, and the same command goes on."""
     installation = Installation(tmp_path, f"sqlite:///{tmp_path / 'apiv3.db'}")

@@ -65,6 +65,8 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
 def _target(output: str | None) -> Iterator[BinaryIO]:
     """The standard output, or a file."""
     if output is None:
+        if sys.stdout is None:  # it is closed
+            raise click.ClickException("There is no standard output; --output names a file.")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

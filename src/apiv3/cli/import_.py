@@ -100,9 +100,10 @@ def _collection(source: io.BufferedReader, file: str, name: str | None) -> str:
 
 
 def _broken_off(file: str, error: Malformed, report: Report) -> str:
+    name = "The standard input" if file == "-" else file
     if report.stored:
-        return f"{file} cannot be read on: {error}. What stands before that is in."
-    return f"{file} cannot be read: {error}."
+        return f"{name} cannot be read on: {error}. What stands before that is in."
+    return f"{name} cannot be read: {error}."
 
 
 async def _upload(url: str, token: str, rows: Iterator[Row], report: Report, progress: Progress) -> None:

@@ -142,9 +142,10 @@ class _Text:
                 raise Malformed(f"{what} is no JSON: {problem}")
 
     def _problem(self, error: json.JSONDecodeError) -> str:
-        """What is wrong, without a line and a column: they would be those of the piece that is in memory."""
-        is_cut = error.pos == len(self._text) or error.msg.startswith("Unterminated string")
-        return "it has no end" if is_cut else error.msg
+        """What is wrong with a value, and where in it: a line and a column would be those of the piece that is in memory."""
+        if error.pos == len(self._text) or error.msg.startswith("Unterminated string"):
+            return "it has no end"
+        return f"{error.msg.removesuffix(' at')} at character {error.pos - self._place + 1} of it"
 
     def _cut(self, end: int) -> str:
         text, self._place = self._text[self._place : end], end
