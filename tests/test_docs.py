@@ -24,6 +24,7 @@ from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
 from apiv3.web.negotiation import Format
 from apiv3.web.openapi import examples
+from tests.support.commands import children
 from tests.support.pages import section
 
 ROOT = Path(__file__).parents[1]
@@ -254,7 +255,7 @@ def _ordered() -> list[tuple[str, click.Command]]:
     """All commands; those of `apiv3` itself in the order of the page, for click sorts them by name."""
     groups = ["serve", "subject", "role", "check", "import", "export", "db", "watch"]
     place = {name: number for number, name in enumerate(groups)}
-    order = sorted(main.commands.values(), key=lambda command: place.get(str(command.name), len(groups)))
+    order = sorted(children(main).values(), key=lambda command: place.get(str(command.name), len(groups)))
     return [("apiv3", main)] + [each for child in order for each in _commands(child, f"apiv3 {child.name}")]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.processes import clean_environment, free_port
 from tests.support.server import LiveServer
+from tests.support.wire import unique
 
 DOCS = Path(__file__).parents[1] / "docs"
 MOVE, FIRST_APP = DOCS / "how-to/move.py", DOCS / "tutorials/first_app.py"
@@ -75,7 +76,7 @@ def test_move_says_which_server_it_does_not_find() -> None:
 
 
 def test_move_stops_at_a_token_that_is_not_good(server: LiveServer) -> None:
-    good = server.subject("mover", "*")
+    good = server.subject(unique("mover"), "*")
     both = {"OLD": server.url, "NEW": server.url}
     assert refused(MOVE, "documents", NEW_TOKEN=WRONG, OLD_TOKEN=good, **both) == f"NEW_TOKEN is not good at {server.url}."
     sentence = refused(MOVE, "documents", NEW_TOKEN=good, OLD_TOKEN=WRONG, **both)
@@ -92,7 +93,7 @@ def test_the_first_app_says_what_it_needs() -> None:
 
 
 def test_the_first_app_stops_at_the_first_refusal(server: LiveServer) -> None:
-    reader = server.subject("reader", "api:food:read")
+    reader = server.subject(unique("reader"), "api:food:read")
     for arguments in (["upload", READINGS], ["follow"]):
         assert refused(FIRST_APP, *arguments, TOKEN=WRONG, API=server.url) == f"TOKEN is not good at {server.url}."
         sentence = refused(FIRST_APP, *arguments, TOKEN=reader, API=server.url)

@@ -12,6 +12,7 @@ from tests.support.installation import Installation
 from tests.support.postgres import Postgres
 from tests.support.processes import clean_environment
 from tests.support.server import LiveServer
+from tests.support.wire import unique
 
 DIES_WITHOUT_CLEANING_UP = """
 import os, subprocess, sys
@@ -72,7 +73,7 @@ def test_a_server_gets_no_setting_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_a_server_is_a_process_with_data(fresh_server: FreshServer, database: str) -> None:
     server = fresh_server(database, workers=2)
-    token = server.subject("keeper", "api:entries:read")
+    token = server.subject(unique("keeper"), "api:entries:read")
     assert server.client(token).get("/api/v3/entries").status_code == 200
     server.kill()
     server.start()
@@ -85,7 +86,7 @@ def test_a_server_that_does_not_start_says_why(fresh_server: FreshServer) -> Non
 
 
 def test_a_subject_may_do_what_it_was_given(server: LiveServer) -> None:
-    client = server.client(server.subject("reader", "api:entries:read"))
+    client = server.client(server.subject(unique("reader"), "api:entries:read"))
     assert client.get("/api/v3/entries").status_code == 200
     assert client.get("/api/v3/treatments").status_code == 403
     assert server.client().get("/api/v3/entries").status_code == 401

@@ -25,6 +25,7 @@ from apiv3.live.sessions import Rules as SessionRules
 from apiv3.live.storage import NAME as STORAGE
 from apiv3.live.storage import Storage
 from apiv3.live.workers import FOLDER, Workers
+from apiv3.logs import configure_logging
 from apiv3.model.alarms import Thresholds
 from apiv3.operations.alarming import Alarming
 from apiv3.operations.bulk import Bulk
@@ -207,14 +208,6 @@ def build(server: Server) -> ASGIApp:
     in_flight, others = InFlight(settings.api3_max_in_flight), lifespan(server.running)
     api = Api(server.routes(), server.gate(), in_flight, server.access_log, others)
     return with_cors(api, settings.cors_origins)
-
-
-def configure_logging() -> None:
-    """Plain lines on standard error; what libraries say about their own affairs only from a warning on."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("alembic", "databases", "httpx", "uvicorn"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it warns of lines twice; the command says it once, with the file
 
 
 def create() -> ASGIApp:

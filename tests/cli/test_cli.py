@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from apiv3 import __version__
 from apiv3.cli import main
-from tests.support.commands import Done, here, process
+from tests.support.commands import Done, children, here, process
 from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.server import LiveServer
@@ -83,7 +83,7 @@ def _complained(done: Done, status: int = 1) -> str:
 
 
 def _commands(group: click.Group, *before: str) -> Iterator[tuple[str, ...]]:
-    for name, command in group.commands.items():
+    for name, command in children(group).items():
         if isinstance(command, click.Group):
             yield (*before, name)
             yield from _commands(command, *before, name)
@@ -106,7 +106,7 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     found: click.Command = main
     for name in command:
         assert isinstance(found, click.Group)
-        found = found.commands[name]
+        found = children(found)[name]
     assert len(found.get_short_help_str()) > 10
     example = re.search(rf"^  .*apiv3 {' '.join(command)}\b", done.stdout, re.MULTILINE)
     assert example or isinstance(found, click.Group), "there is no example"

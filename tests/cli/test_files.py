@@ -24,6 +24,7 @@ from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
 from tests.support.processes import free_port
 from tests.support.server import LiveServer
+from tests.support.wire import unique
 
 ROOT = Path(__file__).parents[2]
 CLARITY = {
@@ -328,7 +329,7 @@ def test_over_http(fresh_server: FreshServer, tmp_path: Path) -> None:
 def test_a_server_that_will_not_have_it(fresh_server: FreshServer, tmp_path: Path) -> None:
     server = fresh_server()
     file = write(tmp_path / "entries.ndjson", entries(1))
-    reader = server.subject("reader", "api:*:read")
+    reader = server.subject(unique("reader"), "api:*:read")
     for token, sentence in (
         (reader, "403: Missing permission api:entries:create"),
         ("guess-0123456789abcdef", "401: Bad access token or JWT"),

@@ -4,6 +4,7 @@ import os
 from contextlib import chdir
 from typing import NamedTuple
 
+import click
 from click.testing import CliRunner
 
 from apiv3.cli import main
@@ -16,6 +17,13 @@ class Done(NamedTuple):
     status: int
     output: str
     errors: str
+
+
+def children(group: click.Group) -> dict[str, click.Command]:
+    """The commands of a group, by name; those of `apiv3` itself are loaded."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command}
 
 
 def process(installation: Installation, *arguments: str) -> Done:

@@ -1,0 +1,13 @@
+"""What the program says on standard error, beside the access log."""
+
+from __future__ import annotations
+
+import logging
+
+
+def configure_logging() -> None:
+    """Plain lines on standard error; what libraries say about their own affairs only from a warning on."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("alembic", "databases", "httpx", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it warns of lines twice; the command says it once, with the file
