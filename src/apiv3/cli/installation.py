@@ -23,14 +23,14 @@ def run(work: Callable[[Installation], Awaitable[T]], *, makes: bool = False, sh
     `shows_tokens`: it cannot be done when API_SECRET is lost. Raises SettingsError.
     """
     settings = here(makes=makes)
-    if is_there(settings):
-        return run_on(with_secret(settings, shows_tokens=shows_tokens), work)
-    return run_on(provision(settings, ("api_secret",)), work, makes=True)
+    is_new = not is_there(settings)
+    settings = provision(settings, ("api_secret",)) if is_new else with_secret(settings, shows_tokens=shows_tokens)
+    migrate(settings, makes=is_new)
+    return run_on(settings, work)
 
 
-def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]], *, makes: bool = False) -> T:
-    """The same for settings that have a secret already."""
-    migrate(settings, makes=makes)
+def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]]) -> T:
+    """The same for settings that have a secret already, and a database with tables."""
 
     async def connected() -> T:
         installation = Installation(settings)

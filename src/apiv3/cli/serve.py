@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from apiv3 import __version__
 from apiv3.cli.checks import check_clock, check_exposure, check_reach, check_tls
+from apiv3.cli.db import migrate
 from apiv3.cli.installation import run_on, with_secret
 from apiv3.cli.place import location
 from apiv3.installation import Installation
@@ -25,7 +26,7 @@ from apiv3.live.packets import LARGEST
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
-from apiv3.settings import Settings, SettingsError, is_lacking, load, provision, secret_missing
+from apiv3.settings import Settings, SettingsError, is_lacking, load, make_folder, provision, secret_missing
 from apiv3.web.protocol import BoundedProtocol, BoundedWebSocket
 from apiv3.web.redirect import Redirect
 
@@ -57,9 +58,11 @@ def serve(**options: str | int | None) -> None:
     check_tls(settings)
     listener = listen(settings.host, settings.port)
     plain = None if settings.http_port is None else listen(settings.host, settings.http_port, "HTTP_PORT")
+    make_folder(settings)
+    migrate(settings)
     _check_secret(settings)
     settings = provision(settings)
-    last_tick, token = run_on(settings, _start, makes=True)
+    last_tick, token = run_on(settings, _start)
     check_reach(settings)
     check_clock(last_tick)
     port = listener.getsockname()[1]
@@ -83,7 +86,7 @@ def _check_secret(settings: Settings) -> None:
     """Raises SettingsError when API_SECRET was lost: with a new one all access tokens would be others."""
     if not is_lacking(settings):
         return
-    has_subjects = run_on(with_secret(settings), _has_subjects, makes=True)
+    has_subjects = run_on(with_secret(settings), _has_subjects)
     if has_subjects and is_lacking(settings):  # again: another process may have been faster
         raise secret_missing(settings)
 
