@@ -1,5 +1,6 @@
 """Fixtures for every test: both databases, and real servers on them."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 # How fast a machine is, or whether hypothesis has to build its tables of characters first, is nothing to fail for.
 settings.register_profile("everywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("everywhere")
+
+# A run in the background of a shell ignores Ctrl-C, and so would every command that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite("tests.support")
 
