@@ -4,7 +4,6 @@ import ast
 import getpass
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -26,6 +25,7 @@ from apiv3.web.negotiation import Format
 from apiv3.web.openapi import examples
 from tests.support.commands import children
 from tests.support.pages import section
+from tests.support.processes import demand
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -72,8 +72,7 @@ def test_git_leaves_out_what_the_docs_make_here(file: str) -> None:
 
 
 def test_the_unit_is_one_for_systemd(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("there is no systemd-analyze")
+    demand("systemd-analyze")
     page = (DOCS / "how-to/keep-it-running.md").read_text()
     [unit] = re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     file = tmp_path / "apiv3.service"

@@ -60,7 +60,13 @@ class Alarms:
         principal = self._audience.demand(member, ACKNOWLEDGE)
         level, group, silence = _acknowledged(arguments)
         await self._lookout.acknowledge(level, group, silence)
-        _log.info("%s silenced alarms of group %r up to level %d for %d s", principal.name, group, level, silence // 1000)
+        _log.info(
+            "%s silenced alarms of group %r up to level %d for %d s",
+            principal.name or "somebody",
+            group,
+            level,
+            silence // 1000,
+        )
         return {"success": True}
 
     def leave(self, member: Member) -> None:
