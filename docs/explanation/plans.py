@@ -22,12 +22,12 @@ import click
 
 from apiv3.model import timestamps
 from apiv3.model.collections import STANDARD
-from apiv3.security.calls import parameters
 from apiv3.storage import schema
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.postgresql import FEW_ROWS
 from apiv3.web import search_parameters
+from apiv3.web.calls import parameters
 
 START = 1_600_000_000_000
 STEP = 300_000

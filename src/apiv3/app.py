@@ -31,16 +31,18 @@ from apiv3.operations.alarming import Alarming
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
-from apiv3.security.audit import AccessLog
-from apiv3.security.authenticator import AccessTokenVerifier, ApiSecretVerifier, Authenticator, JwtVerifier
+from apiv3.security.authenticator import Authenticator
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
 from apiv3.security.lasting import LastingRights
-from apiv3.security.proxies import Proxies
 from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Tokens
+from apiv3.security.verifiers.access_token import AccessTokenVerifier
+from apiv3.security.verifiers.api_secret import ApiSecretVerifier
+from apiv3.security.verifiers.jwt import JwtVerifier
 from apiv3.settings import load, provision, revealed
 from apiv3.storage.alarms import AlarmTable
+from apiv3.web.access_log import AccessLog
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.bodies import Limits
@@ -51,6 +53,7 @@ from apiv3.web.openapi.document import describe
 from apiv3.web.openapi.operation import Bounds
 from apiv3.web.pages import Pages
 from apiv3.web.protocol import SHUTDOWN
+from apiv3.web.proxies import Proxies
 from apiv3.web.router import Route, demanded
 from apiv3.web.routes import routes
 from apiv3.web.service import Service
@@ -114,7 +117,6 @@ class Server:
         settings = self.settings
         return Gate(
             self.authenticator,
-            Proxies(settings.trusted_proxies),
             enabled=settings.api3_security_enable,
             require_https=settings.api3_require_https,
             timestamp_rule=settings.api3_client_timestamp,
@@ -206,7 +208,8 @@ def build(server: Server) -> ASGIApp:
     """The ASGI app of a server."""
     settings = server.settings
     in_flight, others = InFlight(settings.api3_max_in_flight), lifespan(server.running)
-    api = Api(server.routes(), server.gate(), in_flight, server.access_log, others)
+    proxies = Proxies(settings.trusted_proxies)
+    api = Api(server.routes(), server.gate(), proxies, in_flight, server.access_log, others)
     return with_cors(api, settings.cors_origins)
 
 

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, Validat
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from apiv3.model import collections
-from apiv3.security.proxies import Network
+from apiv3.security.addresses import Network
 from apiv3.security.secrets import SHORTEST_SECRET, keep
 
 ENV_FILE = ".env"

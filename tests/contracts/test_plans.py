@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import pytest
 
-from apiv3.security.calls import parameters
 from apiv3.storage import schema
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
+from apiv3.web.calls import parameters
 from apiv3.web.search_parameters import search_query
 from tests.support.factories import NewDatabase
 from tests.support.postgres import Postgres

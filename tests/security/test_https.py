@@ -12,7 +12,8 @@ from cryptography import x509
 
 from apiv3.client.errors import Unreachable
 from apiv3.client.uploads import Uploader
-from apiv3.security.proxies import Network, Proxies, is_loopback
+from apiv3.security.addresses import Network, is_loopback
+from apiv3.web.proxies import Proxies
 from tests.support.factories import FreshServer
 from tests.support.processes import free_port
 from tests.support.server import LiveServer

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from apiv3.security.authenticator import Identity
+from apiv3.security.credentials import Identity
 from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import PermissionSet
 from apiv3.security.policy import Policies

@@ -13,11 +13,14 @@ import pytest
 from apiv3.model.errors import BadToken, MissingToken, TooManyRequests
 from apiv3.model.identity import Subject
 from apiv3.security import throttle as module
-from apiv3.security.authenticator import AccessTokenVerifier, Authenticator, Credential, JwtVerifier, Source
+from apiv3.security.addresses import network
+from apiv3.security.authenticator import Authenticator
+from apiv3.security.credentials import Credential, Source
 from apiv3.security.policy import Policies
-from apiv3.security.proxies import network
 from apiv3.security.throttle import MEMORY, MOST_WAITING, MOST_WAITING_PER_ADDRESS, Throttle
 from apiv3.security.tokens import Tokens
+from apiv3.security.verifiers.access_token import AccessTokenVerifier
+from apiv3.security.verifiers.jwt import JwtVerifier
 from apiv3.storage.contracts import Policy, PolicyStore
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer

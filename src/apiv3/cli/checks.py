@@ -6,7 +6,7 @@ import logging
 import ssl
 
 from apiv3.model import timestamps
-from apiv3.security.proxies import is_loopback
+from apiv3.security.addresses import is_loopback
 from apiv3.settings import Settings, SettingsError
 
 RELEASED = 1_767_225_600_000

@@ -10,7 +10,8 @@ from typing import Any
 
 from apiv3.live.connections import Member
 from apiv3.model.errors import BadRequest, Unauthorized
-from apiv3.security.authenticator import Authenticator, Credential, Identity
+from apiv3.security.authenticator import Authenticator
+from apiv3.security.credentials import Credential, Identity
 from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Policies

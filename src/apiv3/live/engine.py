@@ -10,8 +10,8 @@ from apiv3.live.connections import Connection, Namespace
 from apiv3.live.packets import ProtocolError
 from apiv3.live.sessions import Rules, Session
 from apiv3.live.wires import Wire
+from apiv3.security.addresses import network
 from apiv3.security.floods import InFlight
-from apiv3.security.proxies import network
 
 _WORKER = 8
 """Characters of a session's id that name the worker it is at."""

@@ -2,88 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
-
 from apiv3.model.errors import BadToken, MissingToken, Unauthorized
-from apiv3.security import secrets
+from apiv3.security.credentials import Credential, Identity, Verifier
 from apiv3.security.policy import Policies
-from apiv3.security.principal import ADMINISTRATOR, Principal
 from apiv3.security.throttle import Throttle
-from apiv3.security.tokens import Expired, Tokens
+from apiv3.security.tokens import Expired
 
-Source = Literal["query", "header", "api-secret", "message"]
 _MOST_REMEMBERED = 10_000
-
-
-class Credential(NamedTuple):
-    """A secret, where in the request it stood, and the address that sent it."""
-
-    secret: str
-    source: Source
-    address: str
-
-    def __repr__(self) -> str:
-        return f"Credential({self.source} from {self.address})"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A good credential: whose it is, until when (seconds since the epoch; None: for as long as the subject has it)."""
-
-    principal: Principal
-    access_token: str = field(repr=False)
-    expires: float | None = None
-
-
-class Verifier(Protocol):
-    """One kind of credential."""
-
-    def verify(self, credential: Credential) -> Identity | None:
-        """None: not of my kind. Raises ValueError: of my kind, but bad; nobody else is asked then."""
-
-
-class JwtVerifier:
-    """Three parts with dots between them: a JSON Web Token. Whose access token it carries must still be known."""
-
-    def __init__(self, tokens: Tokens, policies: Policies) -> None:
-        self._tokens, self._policies = tokens, policies
-
-    def verify(self, credential: Credential) -> Identity | None:
-        if credential.secret.count(".") != 2:
-            return None
-        claims = self._tokens.verify(credential.secret)
-        principal = self._policies.current.find(claims.access_token)
-        if principal is None:
-            raise ValueError("the subject is gone, or has a new token")
-        return Identity(principal, claims.access_token, claims.expires)
-
-
-class AccessTokenVerifier:
-    """Everything else: the access token of a subject."""
-
-    def __init__(self, policies: Policies) -> None:
-        self._policies = policies
-
-    def verify(self, credential: Credential) -> Identity | None:
-        principal = self._policies.current.find(credential.secret)
-        if principal is None:
-            raise ValueError("unknown")
-        return Identity(principal, credential.secret)
-
-
-class ApiSecretVerifier:
-    """The hex SHA-1 of API_SECRET in its own header, where the route takes it."""
-
-    def __init__(self, api_secret: str) -> None:
-        self._digest = secrets.sha1(api_secret)
-
-    def verify(self, credential: Credential) -> Identity | None:
-        if credential.source != "api-secret":
-            return None
-        if not secrets.same(credential.secret.lower(), self._digest):
-            raise ValueError("not the secret")
-        return Identity(ADMINISTRATOR, "")
 
 
 class Authenticator:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from apiv3.security.authenticator import Identity
+from apiv3.security.credentials import Identity
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Policies
 

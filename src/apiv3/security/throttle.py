@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from apiv3.model.errors import TooManyRequests
 from apiv3.security import secrets
-from apiv3.security.proxies import network
+from apiv3.security.addresses import network
 
 MEMORY = 60.0
 """Seconds after its last failure in which an address or a credential is forgotten."""

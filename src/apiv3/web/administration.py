@@ -9,14 +9,15 @@ from typing import Any
 from apiv3.model.documents import Document
 from apiv3.model.errors import AdministrationRefused, BadRequest, Unauthorized
 from apiv3.model.identity import Role, Subject
-from apiv3.security.authenticator import Authenticator, Credential
-from apiv3.security.calls import Call
+from apiv3.security.authenticator import Authenticator
+from apiv3.security.credentials import Credential
 from apiv3.security.permissions import Permission
 from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
 from apiv3.security.tokens import Tokens
 from apiv3.web import requests
 from apiv3.web.bodies import Limits, read_object
+from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, json_answer
 
 

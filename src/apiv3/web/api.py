@@ -22,13 +22,14 @@ from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
 from apiv3.model.errors import ApiError, BadOperation, ShuttingDown
-from apiv3.security.audit import AccessLog
-from apiv3.security.calls import Call, Receive, Scope, Send
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
-from apiv3.security.headers import common_headers
+from apiv3.web.access_log import AccessLog
 from apiv3.web.bodies import Disconnected
+from apiv3.web.calls import Call, Receive, Scope, Send
+from apiv3.web.headers import common_headers
 from apiv3.web.protocol import ENDING
+from apiv3.web.proxies import Proxies
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.router import Route, RouteTable
 from apiv3.web.streams import send_stream
@@ -55,10 +56,16 @@ class Api:
     """ASGI app: all routes of the table behind the gate. What is neither HTTP nor a websocket goes to `others`."""
 
     def __init__(
-        self, routes: Sequence[Route], gate: Gate, in_flight: InFlight, access_log: AccessLog, others: ASGIApp
+        self,
+        routes: Sequence[Route],
+        gate: Gate,
+        proxies: Proxies,
+        in_flight: InFlight,
+        access_log: AccessLog,
+        others: ASGIApp,
     ) -> None:
         self._routes, self._gate, self._in_flight, self._access_log = RouteTable(routes), gate, in_flight, access_log
-        self._others = others
+        self._proxies, self._others = proxies, others
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +105,7 @@ class Api:
         return answer
 
     async def _answer(self, call: Call, send: Send) -> Answer:
-        self._gate.locate(call)
+        call.locate(self._proxies)
         call.check_headers()
         methods, call.params = self._routes.find(call.path)
         route = methods.get(call.method)
@@ -116,7 +123,7 @@ class Api:
             self._in_flight.leave(place)
 
     async def _talk(self, call: Call, socket: WebSocket) -> Answer:
-        self._gate.locate(call)
+        call.locate(self._proxies)
         call.check_headers()
         route = self._routes.find(call.path)[0].get("GET")
         if route is None or route.talk is None:

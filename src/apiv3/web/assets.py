@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from apiv3.security.calls import Call
+from apiv3.web.calls import Call
 from apiv3.web.responses import Answer
 
 _TYPES = {

@@ -10,7 +10,7 @@ from typing import Any
 from apiv3.formats.json import checked, load, parse_object
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType
-from apiv3.security.calls import Call
+from apiv3.web.calls import Call
 
 
 class Disconnected(Exception):

@@ -18,10 +18,10 @@ from apiv3.operations.bulk import Bulk, Outcome
 from apiv3.operations.outcomes import Written
 from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing
-from apiv3.security.calls import Call
 from apiv3.storage.contracts import Page
 from apiv3.web import requests, search_parameters
 from apiv3.web.bodies import Limits, read_items, read_object
+from apiv3.web.calls import Call
 from apiv3.web.negotiation import Format, negotiate
 from apiv3.web.responses import Answer, Headers, enveloped, failure_fields, result, results
 

@@ -18,9 +18,9 @@ from apiv3.model import timestamps
 from apiv3.model.changes import Change, Cursor
 from apiv3.model.collections import Collection
 from apiv3.model.errors import BadRequest, MissingPermission
-from apiv3.security.calls import Call
 from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import Demand
+from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, Headers
 
 HEARTBEAT = 15.0

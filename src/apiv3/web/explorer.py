@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 
 from apiv3.model.errors import BadOperation
-from apiv3.security.calls import Call
 from apiv3.web.assets import Asset
+from apiv3.web.calls import Call
 from apiv3.web.openapi.operation import Json
 from apiv3.web.responses import Answer
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 
 from apiv3 import __version__
-from apiv3.security.calls import Call
+from apiv3.web.calls import Call
 from apiv3.web.negotiation import Format
 from apiv3.web.openapi.operations import DOCUMENTS
 from apiv3.web.responses import Answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from apiv3.model.errors import NotSecure
-from apiv3.security.calls import Receive, Scope, Send
+from apiv3.web.calls import Receive, Scope, Send
 from apiv3.web.responses import Answer, failure, send_answer
 
 _HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")

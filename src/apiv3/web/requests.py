@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from apiv3.model import timestamps
 from apiv3.model.errors import BadRequest
-from apiv3.security.calls import Call
+from apiv3.web.calls import Call
 
 
 def identifier(segment: bytes) -> str:

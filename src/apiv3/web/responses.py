@@ -10,7 +10,7 @@ import orjson
 
 from apiv3.model import timestamps
 from apiv3.model.errors import ApiError
-from apiv3.security.calls import Send
+from apiv3.web.calls import Send
 
 JSON = b"application/json; charset=utf-8"
 Headers = tuple[tuple[bytes, bytes], ...]

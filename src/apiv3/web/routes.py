@@ -12,12 +12,12 @@ from functools import partial
 
 from apiv3.model.collections import Collection
 from apiv3.security.gate import Access
-from apiv3.security.headers import EXPLORER
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
+from apiv3.web.headers import EXPLORER
 from apiv3.web.negotiation import Format
 from apiv3.web.openapi import operations
 from apiv3.web.pages import Pages

@@ -10,7 +10,7 @@ import re2
 from apiv3.model import timestamps
 from apiv3.model.errors import BadRequest
 from apiv3.model.queries import OPERATORS, Fields, Filter, Path, Query, Scalar, Sort
-from apiv3.security.calls import Parameters
+from apiv3.web.calls import Parameters
 
 LONGEST_PATTERN = 1000
 DEFAULT_LIMIT = 1000

@@ -7,8 +7,8 @@ from typing import Any
 from apiv3 import API_VERSION, __version__
 from apiv3.model import timestamps
 from apiv3.operations.reading import Reading
-from apiv3.security.calls import Call
 from apiv3.storage.contracts import DocumentStore
+from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, enveloped
 
 

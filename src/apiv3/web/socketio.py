@@ -9,9 +9,9 @@ from typing import Any
 from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidden, unknown_transport, unsupported_version
 from apiv3.live.packets import LARGEST, VERSIONS
 from apiv3.live.workers import Workers
-from apiv3.security.calls import Call
 from apiv3.security.floods import InFlight
 from apiv3.web.bodies import Disconnected, read_body
+from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, json_answer
 from apiv3.web.streams import departure
 from apiv3.web.websockets import WebSocket

@@ -9,8 +9,8 @@ from contextlib import aclosing
 
 from apiv3.live.wires import until_one_ends
 from apiv3.model import timestamps
-from apiv3.security.calls import Call, Receive, Send
-from apiv3.security.headers import common_headers
+from apiv3.web.calls import Call, Receive, Send
+from apiv3.web.headers import common_headers
 from apiv3.web.responses import Answer
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from apiv3.live.packets import ProtocolError
-from apiv3.security.calls import Receive, Send
+from apiv3.web.calls import Receive, Send
 from apiv3.web.responses import Answer, Headers, send_answer
 
 _GOODBYE = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiv3.security.calls import Call
+from apiv3.web.calls import Call
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote
 
 from apiv3.model.errors import BadRequest
+from apiv3.security.credentials import Credential, Identity, Source
 from apiv3.security.principal import STRANGER, Principal
-from apiv3.security.proxies import NOWHERE
-
-if TYPE_CHECKING:
-    from apiv3.security.authenticator import Identity
+from apiv3.web.proxies import NOWHERE, Proxies
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -128,6 +126,11 @@ class Call:
         self.origin = NOWHERE
         self._query: Parameters | None = None
 
+    def locate(self, proxies: Proxies) -> None:
+        """Find out where the call comes from, and whether nobody could listen in."""
+        self.origin = proxies.origin(self.scope["scheme"], self.address, self.headers)
+        self.address = self.origin.address
+
     def check_headers(self) -> None:
         """Raises BadRequest when a header that may stand once stands twice."""
         headers = self.scope["headers"]
@@ -148,3 +151,40 @@ class Call:
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    # --- what the gate asks (see `security.gate.Caller`)
+
+    @property
+    def secure(self) -> bool:
+        return self.origin.secure
+
+    @property
+    def document(self) -> str:
+        return unquote(self.params[-1])
+
+    def timestamp(self) -> bytes | str | None:
+        return self.headers.get(b"date") or self.query.one("now")
+
+    def authorization(self) -> bytes | None:
+        header = self.headers.get(b"authorization")
+        return None if header is None or (self.scope["query_string"] and self.query.all("token")) else header
+
+    def credential(self, *, api_secret: bool) -> Credential | None:
+        """An empty credential is none."""
+        found: list[tuple[str, Source]] = []
+        bearer = _bearer(self.header(b"authorization"))
+        if bearer:
+            found.append((bearer, "header"))
+        found += [(token, "query") for token in self.query.all("token") if token]
+        if api_secret and (digest := self.header(b"api-secret")):
+            found.append((digest, "api-secret"))
+        if len(found) > 1:
+            raise BadRequest("More than one credential")
+        return Credential(*found[0], self.address) if found else None
+
+
+def _bearer(header: str | None) -> str | None:
+    if not header:
+        return None
+    scheme, _, secret = header.partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None

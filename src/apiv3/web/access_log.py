@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
 
-from apiv3.security.calls import Call
+from apiv3.web.calls import Call
 
 DELAY = 0.25
 """Seconds that good requests are gathered before they are written together."""

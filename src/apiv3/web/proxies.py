@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from apiv3.security.addresses import Network, ip_address, is_loopback, network
 
 
 class Origin(NamedTuple):
@@ -38,7 +37,7 @@ class Proxies:
         self._direct = lru_cache(maxsize=4096)(_direct)
 
     def _trusts(self, address: str) -> bool:
-        ip = _ip(address)
+        ip = ip_address(address)
         return ip is not None and any(ip in network for network in self._networks)
 
     def origin(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
@@ -60,7 +59,7 @@ class Proxies:
             return peer
         hops = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
         for hop in reversed([hop.strip() for hop in hops]):
-            if _ip(hop) is None:
+            if ip_address(hop) is None:
                 break
             peer = hop
             if not self.trusts(hop):
@@ -71,31 +70,3 @@ class Proxies:
 def _direct(scheme: str, peer: str) -> Origin:
     """Secure by TLS here, or because it never left this machine."""
     return Origin(peer, network(peer), scheme in _TLS or is_loopback(peer), scheme == "https")
-
-
-@lru_cache(maxsize=4096)
-def network(address: str) -> str:
-    """What counts as one place: an IPv4 address, or the /64 that one IPv6 host can choose its addresses from."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
-    return address
-
-
-@lru_cache(maxsize=4096)
-def is_loopback(address: str) -> bool:
-    ip = _ip(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return ip is not None and ip.is_loopback
-
-
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None

@@ -1,0 +1,1 @@
+"""Verifiers: one module for each kind of credential."""
