@@ -132,6 +132,29 @@ def test_documents_of_the_first_revision_are_found_by_their_types(database_url: 
     assert [name for (name,) in found] == ["event", "list"]
 
 
+def test_subjects_of_earlier_revisions_are_not_excused_from_the_time(database_url: str) -> None:
+    old = "INSERT INTO subjects (id, name, roles, notes, created_at, nonce) VALUES (:id, 'phone', '[]', '', '', '')"
+
+    def fill(connection: Connection) -> None:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(text(old), {"id": "a" * 24})
+
+    on(database_url, fill)
+    assert schema.upgrade(database_url) == ("0004", schema.head())
+    assert asyncio.run(_timestamps(database_url)) == ["required"]
+
+
+async def _timestamps(url: str) -> list[str]:
+    database = Database(url)
+    await database.connect()
+    try:
+        return [subject.timestamp for subject in (await PolicyTable(database).load()).subjects]
+    finally:
+        await database.disconnect()
+
+
 AT_ONCE = """
 import os, sys
 from apiv3.storage import schema

@@ -11,7 +11,7 @@ from apiv3.storage.database import Database
 from apiv3.storage.policy import PolicyTable
 from tests.support.storage import assert_whole
 
-PHONE = Subject("a" * 24, "phönè 🍎", ("readable", "uploader"), "notes\n\"'", "2024-01-01T00:00:00.000Z", "nonce")
+PHONE = Subject("a" * 24, "phönè 🍎", ("readable", "uploader"), "notes\n\"'", "2024-01-01T00:00:00.000Z", "nonce", "optional")
 UPLOADER = Role("uploader", ("api:entries:create", "api:*:read"), "notes", "b" * 24, "2024-01-01T00:00:00.000Z")
 
 

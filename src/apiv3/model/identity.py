@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 _ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 LONGEST_NAME = 200
+
+Timestamp = Literal["required", "optional"]
+"""Whether calls must carry the client's time. Where it is optional, it is still checked when it is there."""
 
 
 def is_object_id(text: object) -> bool:
@@ -27,7 +31,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Somebody or something that may call: a name, roles, and (derived, never stored) an access token."""
+    """Somebody or something that may call: a name, roles, and (derived, never stored) an access token.
+
+    `timestamp`: whether its calls must carry the client's time, where the server demands that at all.
+    """
 
     id: str
     name: str
@@ -35,6 +42,7 @@ class Subject:
     notes: str = ""
     created_at: str = ""
     nonce: str = field(default="", repr=False)
+    timestamp: Timestamp = "required"
 
 
 BUILT_IN_ROLES = tuple(

@@ -8,18 +8,19 @@ from typing import Any
 
 import orjson
 
-from apiv3.model.identity import Role, Subject
+from apiv3.model.identity import Role, Subject, Timestamp
 from apiv3.storage.contracts import Policy
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect
 
 _REVISION = "SELECT last FROM clocks WHERE name = 'policy'"
 _NEXT = "UPDATE clocks SET last = last + 1 WHERE name = 'policy' RETURNING last"
-_SUBJECTS = "SELECT id, name, roles, notes, created_at, nonce FROM subjects ORDER BY name"
+_SUBJECTS = "SELECT id, name, roles, notes, created_at, nonce, timestamp FROM subjects ORDER BY name"
 _ROLES = "SELECT name, permissions, notes, id, created_at FROM roles ORDER BY name"
-_PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce) VALUES (?, ?, ?, ?, ?, ?)
+_PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce, timestamp)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, notes = excluded.notes,
-    created_at = excluded.created_at, nonce = excluded.nonce"""
+    created_at = excluded.created_at, nonce = excluded.nonce, timestamp = excluded.timestamp"""
 _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,
     created_at = excluded.created_at"""
@@ -54,8 +55,8 @@ async def _load(connection: Connection) -> Policy:
     return Policy(int(revision), tuple(subjects), tuple(roles))
 
 
-def _subject(id: str, name: str, roles: str, notes: str, created_at: str, nonce: str) -> Subject:
-    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce)
+def _subject(id: str, name: str, roles: str, notes: str, created_at: str, nonce: str, timestamp: Timestamp) -> Subject:
+    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp)
 
 
 def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> Role:
@@ -70,7 +71,7 @@ class Writer:
 
     async def put_subject(self, subject: Subject) -> None:
         roles = orjson.dumps(subject.roles).decode()
-        row = (subject.id, subject.name, roles, subject.notes, subject.created_at, subject.nonce)
+        row = (subject.id, subject.name, roles, subject.notes, subject.created_at, subject.nonce, subject.timestamp)
         await self._execute(_PUT_SUBJECT, *row)
 
     async def put_role(self, role: Role) -> None:
