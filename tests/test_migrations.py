@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -230,3 +231,59 @@ def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, monkeyp
     assert shape(database_url) == {}
     monkeypatch.undo()
     assert schema.upgrade(database_url) == (None, schema.head())
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def alembic(folder: Path, database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs Alembic's own command at the top of a clone."""
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=folder,
+        env=clean_environment() | {"DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The top of a clone, as far as Alembic looks at it."""
+    shutil.copytree(ROOT / "alembic", tmp_path / "alembic")
+    shutil.copy(ROOT / "alembic.ini", tmp_path)
+    return tmp_path
+
+
+def test_the_command_alembic_works_in_a_clone(clone: Path, database_url: str) -> None:
+    head = schema.head()
+
+    def said(*arguments: str) -> str:
+        done = alembic(clone, database_url, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert f"{head} (head)" in said("history").splitlines()[0]
+    assert said("current") == ""
+    said("upgrade", "head")
+    assert shape(database_url).keys() == TABLES
+    assert said("current") == f"{head} (head)\n"
+    said("downgrade", "-1")
+    assert said("current") not in ("", f"{head} (head)\n")
+    assert schema.upgrade(database_url)[1] == head
+
+
+def test_a_new_revision_stands_with_the_others(clone: Path, database_url: str) -> None:
+    assert alembic(clone, database_url, "revision", "--rev-id", "9000", "-m", "colour of food").returncode == 0
+    made = (clone / "alembic/versions/9000_colour_of_food.py").read_text()
+    assert f"down_revision = {schema.head()!r}" in made.replace('"', "'")
+    assert alembic(clone, database_url, "history").stdout.splitlines()[0].endswith("9000 (head), colour of food")
+
+
+def test_alembic_says_what_is_wrong_with_the_settings(clone: Path) -> None:
+    done = alembic(clone, "mysql://localhost/apiv3", "current")
+    assert done.returncode != 0
+    assert "FAILED: DATABASE_URL has a value that is not allowed" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

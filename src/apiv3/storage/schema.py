@@ -7,8 +7,9 @@ one finds nothing left to do.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from alembic import command
@@ -18,6 +19,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
+T = TypeVar("T")
+
+_INSTALLED, _CLONED = Path(__file__).with_name("alembic"), Path(__file__).parents[3] / "alembic"
+"""Where the migrations stand: beside this file in an installed copy, at the top of a clone."""
 _LOCK = 0x61706976  # "apiv": any number will do that no other program locks in this database
 
 
@@ -39,17 +44,22 @@ def upgrade(url: str, *, makes: bool = True) -> tuple[str | None, str]:
 
     Raises NewerTables, and NoTables unless `makes`; the database's own errors pass through.
     """
+    return locked(url, lambda connection: _migrate(connection, makes))
+
+
+def locked(url: str, work: Callable[[Connection], T]) -> T:
+    """Call `work` with a connection, in a transaction that keeps everybody else who would migrate waiting."""
     if urlsplit(url).scheme == "sqlite":
-        return _upgrade_sqlite(url, makes)
-    return asyncio.run(_upgrade_postgresql(url, makes))
+        return _locked_sqlite(url, work)
+    return asyncio.run(_locked_postgresql(url, work))
 
 
-def _upgrade_sqlite(url: str, makes: bool) -> tuple[str | None, str]:
+def _locked_sqlite(url: str, work: Callable[[Connection], T]) -> T:
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 60})
     event.listen(engine, "connect", _let_us_begin)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.begin() as connection:
-        return _migrate(connection, makes)
+        return work(connection)
 
 
 def _let_us_begin(connection: Any, _record: object) -> None:
@@ -57,13 +67,13 @@ def _let_us_begin(connection: Any, _record: object) -> None:
     connection.isolation_level = None
 
 
-async def _upgrade_postgresql(url: str, makes: bool) -> tuple[str | None, str]:
+async def _locked_postgresql(url: str, work: Callable[[Connection], T]) -> T:
     from sqlalchemy.ext.asyncio import create_async_engine  # brings greenlet, which SQLite can do without
 
     engine = create_async_engine(f"postgresql+asyncpg://{url.partition('://')[2]}", poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        return await connection.run_sync(_migrate, makes)
+        return await connection.run_sync(work)
 
 
 def _migrate(connection: Connection, makes: bool) -> tuple[str | None, str]:
@@ -80,5 +90,6 @@ def _migrate(connection: Connection, makes: bool) -> tuple[str | None, str]:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    scripts = _INSTALLED if _INSTALLED.is_dir() else _CLONED
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     return config

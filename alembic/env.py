@@ -1,0 +1,35 @@
+"""What Alembic runs for each of its commands: on the connection that `apiv3.storage.schema` hands over, or, from the command
+line, on a connection to the database of the settings in this folder.
+"""
+
+import os
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from apiv3.cli.place import here
+from apiv3.settings import SettingsError, make_folder
+from apiv3.storage.schema import locked
+
+
+def run(connection: Connection) -> None:
+    context.configure(connection=connection, transactional_ddl=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_from_command_line() -> None:
+    os.umask(0o077)  # the database holds health data
+    try:
+        settings = here(makes=True)
+        make_folder(settings)
+    except SettingsError as error:
+        raise CommandError(str(error)) from error
+    locked(settings.database, run)
+
+
+if "connection" in context.config.attributes:
+    run(context.config.attributes["connection"])
+else:
+    run_from_command_line()
