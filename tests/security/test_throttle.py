@@ -17,7 +17,7 @@ from apiv3.security.addresses import network
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.credentials import Credential, Source
 from apiv3.security.policy import Policies
-from apiv3.security.throttle import MEMORY, MOST_WAITING, MOST_WAITING_PER_ADDRESS, Throttle
+from apiv3.security.throttle import MEMORY, MOST_FAILURES, MOST_WAITING, Throttle
 from apiv3.security.tokens import Tokens
 from apiv3.security.verifiers.access_token import AccessTokenVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
@@ -160,19 +160,47 @@ async def test_nothing_is_remembered_in_clear(throttle: Throttle) -> None:
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
-async def test_those_who_wait_are_bounded_for_each_address(throttle: Throttle, clock: Clock) -> None:
-    await throttle.fail(HERE, "first")
-    release = clock.hold()
-    waiting = [asyncio.create_task(throttle.fail(HERE, f"guess {number}")) for number in range(MOST_WAITING_PER_ADDRESS)]
-    await asyncio.sleep(0)
+async def test_an_address_that_failed_too_often_is_refused_before_anything_is_verified(
+    throttle: Throttle, clock: Clock
+) -> None:
+    for guess in range(MOST_FAILURES):
+        throttle.check(HERE, f"guess {guess}")
+        await throttle.fail(HERE, f"guess {guess}")
     with pytest.raises(TooManyRequests) as refused:
-        await throttle.fail(HERE, "one more")
-    assert int(dict(refused.value.headers)["Retry-After"]) > 0
-    await throttle.fail(THERE, "elsewhere nobody waits")
-    assert not any(task.done() for task in waiting)
-    release.set()
-    await asyncio.gather(*waiting)
-    await throttle.fail(HERE, "and one more")
+        throttle.check(HERE, "the next one may be right")
+    assert int(dict(refused.value.headers)["Retry-After"]) == 61
+    throttle.check(THERE, "the next one may be right")
+    clock.now += MEMORY
+    throttle.check(HERE, "the next one may be right")
+
+
+async def test_what_was_good_is_verified_wherever_it_comes_from(throttle: Throttle) -> None:
+    throttle.clear("good")
+    for guess in range(MOST_FAILURES):
+        await throttle.fail(HERE, f"guess {guess}")
+    throttle.check(HERE, "good")
+    await throttle.fail(HERE, "good")  # its subject is gone
+    with pytest.raises(TooManyRequests):
+        throttle.check(HERE, "good")
+
+
+async def test_nothing_is_kept_of_the_refused(throttle: Throttle, clock: Clock) -> None:
+    for guess in range(MOST_FAILURES):
+        await throttle.fail(HERE, f"guess {guess}")
+    before = dict(throttle._failures)
+    for guess in range(1000):
+        clock.now += 0.01
+        with pytest.raises(TooManyRequests):
+            throttle.check(HERE, f"another guess {guess}")
+    assert throttle._failures == before
+
+
+async def test_no_delay_means_no_refusal(clock: Clock) -> None:
+    off = Throttle(delay=0)
+    for guess in range(3 * MOST_FAILURES):
+        off.check(HERE, f"guess {guess}")
+        await off.fail(HERE, f"guess {guess}")
+    assert not off._failures
 
 
 async def test_those_who_wait_are_bounded_over_all_addresses(throttle: Throttle, clock: Clock) -> None:
@@ -191,7 +219,7 @@ async def test_those_who_wait_are_bounded_over_all_addresses(throttle: Throttle,
 async def test_who_goes_away_waits_no_more(throttle: Throttle, clock: Clock) -> None:
     await throttle.fail(HERE, "first")
     clock.hold()
-    for number in range(3 * MOST_WAITING_PER_ADDRESS):
+    for number in range(2 * MOST_WAITING):
         task = asyncio.create_task(throttle.fail(HERE, f"guess {number}"))
         await asyncio.sleep(0)
         task.cancel()
@@ -199,18 +227,24 @@ async def test_who_goes_away_waits_no_more(throttle: Throttle, clock: Clock) -> 
             await task
 
 
-async def test_the_table_is_bounded(throttle: Throttle, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_table_forgets_the_oldest(throttle: Throttle, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_TABLE", 100)
-    for number in range(50):  # two lines for each: the address and the credential
-        await throttle.fail(f"10.0.{number}.1", f"guess {number}")
-    for number in range(50, 100):
-        with pytest.raises(TooManyRequests):
-            await throttle.fail(f"10.0.{number}.1", f"guess {number}")
-    assert len(throttle._failures) <= 101
-    throttle.clear("a good one")  # is not in anybody's way
+    for number in range(1000):  # two lines for each: the address and the credential
+        await throttle.fail(f"10.0.{number // 250}.{number % 250}", f"guess {number}")
+    assert len(throttle._failures) == 100
+    assert clock.waits == []  # a first mistake is answered at once, however many others made one
+    await throttle.fail("10.0.3.249", "the latest is remembered")
+    assert clock.waits == [5]
     clock.now += MEMORY + 1
     await throttle.fail(HERE, "a minute later")
     assert len(throttle._failures) == 2
+
+
+def test_what_is_remembered_as_good_is_bounded(throttle: Throttle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_GOOD", 10)
+    for number in range(100):
+        throttle.clear(f"good {number}")
+    assert len(throttle._good) == 10
 
 
 # --- what counts as a failure -----------------------------------------------------------------------------------------
@@ -389,11 +423,11 @@ def test_an_expired_jwt_and_an_empty_header_do_not_count_over_the_wire(slow: Liv
     assert _guess(slow, address, "the first that counts").status_code == 401
 
 
-def test_too_many_who_wait_are_told_to_come_back(slow: LiveServer) -> None:
+def test_too_many_failures_are_told_to_come_back(slow: LiveServer) -> None:
     token, address = slow.subject("reader", "api:entries:read"), "203.0.113.1"
     client = slow.client(token, timeout=20)
     with ExitStack() as lines:
-        for number in range(MOST_WAITING_PER_ADDRESS + 10):  # whatever their order, there will be enough of them
+        for number in range(MOST_FAILURES + 10):  # whatever their order, there will be enough of them
             headers = (("X-Forwarded-For", address), ("Date", str(now_ms())), ("Authorization", f"Bearer guess{number}"))
             lines.enter_context(Line(slow)).send(request("GET", ENTRIES, *headers))
         answer = _guess(slow, address, "one more")

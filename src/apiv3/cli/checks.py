@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import ssl
 
 from apiv3.model import timestamps
-from apiv3.security.addresses import is_loopback
-from apiv3.settings import Settings, SettingsError
+from apiv3.model.identity import Subject
+from apiv3.security.addresses import Network, is_loopback
+from apiv3.security.permissions import Permission
+from apiv3.security.policy import Snapshot
+from apiv3.security.strength import weakness
+from apiv3.settings import Settings, SettingsError, revealed
 
 RELEASED = 1_767_225_600_000
 """ms: the beginning of 2026, the year in which this version was made. No clock that is right says less."""
 _HOUR = 3_600_000
 """ms by which the newest `srvModified` may lie ahead of the clock: an import gives one for each document, a millisecond
 apart, however fast it is."""
+_MANAGES = Permission.parse("admin:api:subjects:update")
+_PRIVATE = ipaddress.IPv6Network("fc00::/7")
 _log = logging.getLogger("apiv3")
 
 _NO_SECURITY = """SECURITY IS SWITCHED OFF
@@ -66,6 +73,46 @@ def check_tls(settings: Settings) -> None:
     except (OSError, ssl.SSLError) as error:
         files = f"TLS_CERT is {str(settings.tls_cert)!r} and TLS_KEY is {str(settings.tls_key)!r}"
         raise SettingsError(f"{files}, which cannot be used: {error}.") from error
+
+
+def check_secrets(settings: Settings) -> None:
+    """Warn when API_SECRET or JWT_KEY could be guessed: with either of them anybody can make tokens."""
+    for name in ("api_secret", "jwt_key"):
+        reason = weakness(revealed(getattr(settings, name)))
+        if reason is not None:
+            _log.warning(
+                "%s is weak: it %s. Whoever guesses it may do everything. Set a long random one, such as `openssl rand "
+                "-hex 32` prints; %s change with it",
+                name.upper(),
+                reason,
+                "all access tokens" if name == "api_secret" else "all JWTs",
+            )
+
+
+def check_default_roles(settings: Settings, policy: Snapshot) -> None:
+    """Warn when AUTH_DEFAULT_ROLES let every subject manage subjects and roles, so that the least of them may do everything."""
+    if policy.principal(Subject("", "", ())).holds(_MANAGES):
+        names = ", ".join(settings.auth_default_roles)
+        _log.warning("AUTH_DEFAULT_ROLES is %r: every subject may do everything, and every token is an administrator's", names)
+
+
+def check_proxies(settings: Settings) -> None:
+    """Warn when strangers are among those that are believed when they say for whom they speak."""
+    for network in filter(_is_vast, settings.trusted_proxies):
+        _log.warning(
+            "TRUSTED_PROXIES has %s, in which strangers are: each of them is believed about its address and about TLS, so that "
+            "plain HTTP is answered and no limit for one address holds. Name the addresses of your own proxies",
+            network,
+        )
+
+
+def _is_vast(network: Network) -> bool:
+    """Whether a network is larger than any that one owner has; fc00::/7 is for private use (RFC 4193)."""
+    if isinstance(network, ipaddress.IPv4Network):
+        return network.prefixlen < 8
+    if network.network_address.ipv4_mapped is not None:
+        return network.prefixlen < 96 + 8
+    return network.prefixlen < 16 and not network.subnet_of(_PRIVATE)
 
 
 def check_clock(last_tick: int) -> None:

@@ -17,7 +17,15 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from apiv3 import __version__
-from apiv3.cli.checks import check_clock, check_exposure, check_reach, check_tls
+from apiv3.cli.checks import (
+    check_clock,
+    check_default_roles,
+    check_exposure,
+    check_proxies,
+    check_reach,
+    check_secrets,
+    check_tls,
+)
 from apiv3.cli.db import migrate
 from apiv3.cli.installation import run_on, with_secret
 from apiv3.cli.place import location
@@ -26,6 +34,7 @@ from apiv3.live.packets import LARGEST
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
+from apiv3.security.policy import Snapshot
 from apiv3.settings import Settings, SettingsError, is_lacking, load, make_folder, provision, secret_missing
 from apiv3.web.protocol import BoundedProtocol, BoundedWebSocket
 from apiv3.web.redirect import Redirect
@@ -62,8 +71,11 @@ def serve(**options: str | int | None) -> None:
     migrate(settings)
     _check_secret(settings)
     settings = provision(settings)
-    last_tick, token = run_on(settings, _start)
+    last_tick, token, policy = run_on(settings, _start)
     check_reach(settings)
+    check_secrets(settings)
+    check_default_roles(settings, policy)
+    check_proxies(settings)
     check_clock(last_tick)
     port = listener.getsockname()[1]
     _announce(settings, port, token)
@@ -95,9 +107,9 @@ async def _has_subjects(installation: Installation) -> bool:
     return bool(installation.policies.current.subjects)
 
 
-async def _start(installation: Installation) -> tuple[int, str | None]:
-    """The newest `srvModified`, in ms; and the access token of a subject that was made, if there was none."""
-    return await installation.documents.last_tick(), await _first_start(installation)
+async def _start(installation: Installation) -> tuple[int, str | None, Snapshot]:
+    """The newest `srvModified`, in ms; the access token of a subject that was made, if there was none; who may do what."""
+    return await installation.documents.last_tick(), await _first_start(installation), installation.policies.current
 
 
 async def _first_start(installation: Installation) -> str | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from apiv3.model.errors import BadToken, MissingToken, Unauthorized
+from apiv3.security import secrets
 from apiv3.security.credentials import Credential, Identity, Verifier
 from apiv3.security.policy import Policies
 from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Expired
 
-_MOST_REMEMBERED = 10_000
+LONGEST_REMEMBERED, MOST_REMEMBERED = 512, 4096
+"""Bytes of an Authorization header that is remembered (one with a JWT of ours has about 250), and how many are remembered."""
 
 
 class Authenticator:
@@ -16,18 +20,31 @@ class Authenticator:
 
     def __init__(self, verifiers: tuple[Verifier, ...], throttle: Throttle, policies: Policies) -> None:
         self._verifiers, self._throttle = verifiers, throttle
-        self.known: dict[bytes, Identity] = {}
-        """Authorization headers that were found good; whether they have expired since is for the reader to see."""
-        policies.on_change.append(self.known.clear)
+        self._known: OrderedDict[bytes, Identity] = OrderedDict()
+        """By the digest of the Authorization header, so that what is kept does not grow with what clients send."""
+        policies.on_change.append(self._known.clear)
 
     def remember(self, header: bytes, identity: Identity) -> None:
-        """Keep it among those that are known."""
-        if len(self.known) >= _MOST_REMEMBERED:
-            self.known.clear()
-        self.known[header] = identity
+        """Keep the identity that an Authorization header was found to be. The oldest one makes way."""
+        if len(header) > LONGEST_REMEMBERED:
+            return
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.popitem(last=False)
+        self._known[secrets.digest(header)] = identity
+
+    def recall(self, header: bytes) -> Identity | None:
+        """The identity that the same header was found to be. Whether it has expired since is for the caller to see."""
+        return self._known.get(secrets.digest(header)) if len(header) <= LONGEST_REMEMBERED else None
+
+    def vouch(self, secret: str) -> None:
+        """Let the throttle pass a credential that is known to be good, wherever it comes from."""
+        self._throttle.clear(secret)
 
     async def identify(self, credential: Credential) -> Identity:
-        """Raises MissingToken or BadToken, by where the credential stood; TooManyRequests."""
+        """Raises MissingToken or BadToken, by where the credential stood; TooManyRequests, before anything is verified, for
+        an address that has failed too often.
+        """
+        self._throttle.check(credential.address, credential.secret)
         try:
             identity = self._verify(credential)
         except Expired as error:

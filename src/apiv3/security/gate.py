@@ -139,7 +139,7 @@ class Gate:
                 return
             raise Unauthorized("Missing Date header")
         try:
-            moment = _moment(sent)
+            moment = _moment(sent) if len(sent) <= _LONGEST_REMEMBERED else _parsed(sent)
         except ValueError as error:
             raise Unauthorized("Bad Date header") from error
         if abs(timestamps.now() - moment) > self._tolerance:
@@ -150,7 +150,7 @@ class Gate:
         header = caller.authorization()
         if header is None:
             return await self._authenticate(caller)
-        known = self._authenticator.known.get(header)
+        known = self._authenticator.recall(header)
         if known is not None and (known.expires is None or time.time() < known.expires):
             return known
         identity = await self._authenticate(caller)
@@ -164,7 +164,12 @@ class Gate:
         return await self._authenticator.identify(credential)
 
 
-@lru_cache(maxsize=1024)
-def _moment(sent: bytes | str) -> int:
-    """A client's timestamp in ms; one that stands in a header is the same for a whole second. Raises ValueError."""
+def _parsed(sent: bytes | str) -> int:
+    """A client's timestamp in ms. Raises ValueError."""
     return timestamps.parse(sent.decode("latin-1") if isinstance(sent, bytes) else sent).ms
+
+
+_moment = lru_cache(maxsize=1024)(_parsed)
+"""The same; one that stands in a header is the same for a whole second."""
+_LONGEST_REMEMBERED = 64
+"""Characters of a timestamp that is remembered; one of a client that means well has less."""

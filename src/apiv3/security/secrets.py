@@ -33,9 +33,10 @@ def token_digits(token: str) -> str:
     return token[-_TOKEN_DIGITS:]
 
 
-def digest(secret: str) -> bytes:
+def digest(secret: str | bytes) -> bytes:
     """A digest under which a secret can be looked up without being kept. Random for each process: it is never stored."""
-    return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), key=_KEY, digest_size=16).digest()
+    data = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+    return hashlib.blake2b(data, key=_KEY, digest_size=16).digest()
 
 
 _KEY = secrets.token_bytes(32)

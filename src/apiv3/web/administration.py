@@ -38,6 +38,7 @@ class Authorization:
         except Unauthorized as error:
             raise AdministrationRefused from error
         token, claims = self._tokens.sign(identity.access_token, int(time.time()))
+        self._authenticator.vouch(token)  # its first use may come from a place where others guess
         roles = self._policies.current.roles
         groups = [list(roles[name].permissions) for name in identity.principal.roles if name in roles]
         body = {"token": token, "sub": identity.principal.name, "permissionGroups": groups}

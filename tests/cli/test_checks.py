@@ -1,0 +1,66 @@
+"""What `apiv3 serve` warns of at its start."""
+
+from __future__ import annotations
+
+import pytest
+
+from apiv3.cli.checks import check_default_roles, check_proxies, check_secrets
+from apiv3.model.identity import Role
+from apiv3.security.policy import Snapshot
+from apiv3.settings import load
+from apiv3.storage.contracts import Policy
+from tests.support.factories import FreshServer
+
+STRONG = "t7Kq9vXw2Lm4Zp8Rt7Kq9vXw2Lm4Zp8R"
+MANAGER = Role("manager", ("admin:api:subjects:*",), "", "a" * 24)
+
+
+@pytest.mark.parametrize(
+    ("api_secret", "jwt_key", "warned"),
+    [(STRONG, STRONG, []), ("nightscout123", STRONG, ["API_SECRET"]), (STRONG, "secret" * 6, ["JWT_KEY"])],
+)
+def test_weak_secrets(api_secret: str, jwt_key: str, warned: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    check_secrets(load(api_secret=api_secret, jwt_key=jwt_key))
+    assert [message.split()[0] for message in caplog.messages] == warned
+    assert not any(secret in caplog.text for secret in (api_secret, jwt_key))
+
+
+@pytest.mark.parametrize(
+    ("roles", "warned"),
+    [("", False), ("readable", False), ("nobody", False), ("admin", True), ("readable, admin", True), ("manager", True)],
+)
+def test_default_roles_that_give_everything(roles: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    settings = load(auth_default_roles=roles)
+    check_default_roles(settings, Snapshot(Policy(1, (), (MANAGER,)), STRONG, settings.auth_default_roles))
+    assert [("AUTH_DEFAULT_ROLES" in message) for message in caplog.messages] == [True] * warned
+
+
+@pytest.mark.parametrize(
+    ("networks", "warned"),
+    [
+        ("127.0.0.1, 10.0.0.0/8, 172.16.0.0/12, fd00::/8, fc00::/7, 2001:db8::/32, ::ffff:10.0.0.0/104", 0),
+        ("0.0.0.0/0", 1),
+        ("0.0.0.0/1, 128.0.0.0/1", 2),
+        ("::/0", 1),
+        ("2000::/3, 10.0.0.1", 1),
+        ("::ffff:0.0.0.0/96", 1),
+        ("0.0.0.0/0, ::/0", 2),
+    ],
+)
+def test_proxies_that_are_strangers(networks: str, warned: int, caplog: pytest.LogCaptureFixture) -> None:
+    check_proxies(load(trusted_proxies=networks))
+    assert ["TRUSTED_PROXIES" in message for message in caplog.messages] == [True] * warned
+
+
+def test_a_start_warns_of_all_of_them(fresh_server: FreshServer) -> None:
+    weak = {"API_SECRET": "password1234", "AUTH_DEFAULT_ROLES": "admin", "TRUSTED_PROXIES": "0.0.0.0/0"}
+    server = fresh_server(env=weak)
+    warnings = [line for line in server.output.splitlines() if "WARNING" in line]
+    for name in weak:
+        assert sum(name in line for line in warnings) == 1, warnings
+    assert "password1234" not in server.output
+
+
+def test_a_start_as_it_should_be_warns_of_nothing(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"API_SECRET": None})
+    assert "WARNING" not in server.output
