@@ -135,7 +135,7 @@ class DocumentTable(ChangeLog):
         columns = ["srv_modified"] + ([SORTABLE[field]] if field else [])
         sql = self._dialect.sql("SELECT " + ", ".join(map(greatest.format, columns)))
         (row,) = await connection.fetch(sql, *[collection] * len(columns))
-        return max(timestamps.parse(value).ms for value in row if value) if row[0] else 0
+        return max(map(_instant, row)) if row[0] else 0
 
     @asynccontextmanager
     async def writing(self, collection: str, at: int | None = None) -> AsyncIterator[Writer]:
@@ -269,6 +269,14 @@ def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
 def _text_of(rows: Sequence[Row]) -> str:
     """The bodies that stand first in the rows, with commas between them."""
     return ",".join([row[0] for row in rows if row[0]])
+
+
+def _instant(value: object) -> int:
+    """A time in ms; 0 for what is none, or lies before the year 2000, as an imported `created_at` may."""
+    try:
+        return timestamps.parse(value).ms
+    except ValueError:
+        return 0
 
 
 def _stored(row: Row) -> Stored:

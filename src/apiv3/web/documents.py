@@ -80,7 +80,7 @@ class Documents:
     async def update(self, call: Call) -> Answer:
         """A new version of a document, or a document at a chosen identifier."""
         identifier = requests.identifier(call.params[-1])
-        unmodified_since = requests.seconds_header(call, b"if-unmodified-since")
+        unmodified_since = requests.unmodified_since(call)
         document = await read_object(call, self.limits)
         written = await self.writing.update(call.principal, self.collection, identifier, document, unmodified_since)
         if written.created:
@@ -90,7 +90,7 @@ class Documents:
     async def patch(self, call: Call) -> Answer:
         """Some fields of a document."""
         identifier = requests.identifier(call.params[-1])
-        unmodified_since = requests.seconds_header(call, b"if-unmodified-since")
+        unmodified_since = requests.unmodified_since(call)
         document = await read_object(call, self.limits)
         written = await self.writing.patch(call.principal, self.collection, identifier, document, unmodified_since)
         return enveloped({}, headers=_last_modified(written.srv_modified))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from email.utils import parsedate_to_datetime
+import re
 from urllib.parse import unquote_to_bytes
 
 from apiv3.model import timestamps
 from apiv3.model.errors import BadRequest
 from apiv3.web.calls import Call
+
+_TIME = re.compile(r"\d{4}|\d:\d")
+"""A year or a time of day."""
 
 
 def identifier(segment: bytes) -> str:
@@ -25,18 +27,23 @@ def identifier(segment: bytes) -> str:
 
 
 def seconds_header(call: Call, name: bytes) -> int | None:
-    """A date header in whole seconds; one that is missing or malformed is ignored (RFC 9110, section 13.1.3).
-
-    An HTTP-date before the year 2000 is none of `timestamps`, but one that every document is younger than.
-    """
-    text = call.header(name)
-    if text is None:
+    """A date header in whole seconds; one that is missing or malformed is ignored (RFC 9110, section 13.1.3)."""
+    try:
+        return timestamps.parse(call.header(name)).ms // 1000
+    except timestamps.TooEarly:  # every document is younger
+        return timestamps.EPOCH_2000 // 1000
+    except ValueError:
         return None
-    with suppress(ValueError):
-        return timestamps.parse(text).ms // 1000
-    with suppress(ValueError, OverflowError):
-        return min(int(parsedate_to_datetime(text).timestamp()), timestamps.EPOCH_2000 // 1000)
-    return None
+
+
+def unmodified_since(call: Call) -> int | None:
+    """The header `If-Unmodified-Since` in whole seconds; None where it is missing or names no time.
+
+    RFC 9110, section 13.1.4, ignores what is no date. What names a time that cannot be read for certain, in an unknown zone
+    for instance, counts as one before every change: to ignore it could overwrite what another client has just written.
+    """
+    seconds, text = seconds_header(call, b"if-unmodified-since"), call.header(b"if-unmodified-since")
+    return timestamps.EPOCH_2000 // 1000 if seconds is None and text and _TIME.search(text) else seconds
 
 
 def since(text: str | None) -> int:

@@ -126,14 +126,20 @@ def _choices(name: str, parameter: str, text: str) -> tuple[Scalar, ...]:
 
 
 def _timestamp(name: str, parameter: str, text: str) -> Scalar:
+    """In a field that is text, a number that is no time stays text; so does 1970, with which clients ask for everything."""
+    in_text = name == "created_at"
     try:
         ms = timestamps.parse(text).ms
+    except timestamps.TooEarly as early:
+        if not in_text:
+            raise BadRequest(f"Bad timestamp in parameter {parameter}") from early
+        ms = early.ms
     except ValueError as error:
         value = _plain(text)
-        if name in TIMESTAMPS and isinstance(value, str):
+        if isinstance(value, str):
             raise BadRequest(f"Bad timestamp in parameter {parameter}") from error
-        return text if name == "created_at" else value
-    return timestamps.iso(ms) if name == "created_at" else ms
+        return text if in_text else value
+    return timestamps.iso(ms) if in_text else ms
 
 
 def _plain(text: str) -> Scalar:

@@ -45,7 +45,8 @@ def _times(bounds: Bounds) -> Mapping[str, Parameter]:
         ),
         "If-Unmodified-Since": _header(
             "If-Unmodified-Since",
-            "Answer 412 if the document changed after this time (whole seconds). A malformed one is ignored.",
+            "Answer 412 if the document changed after this time (whole seconds), or if the time cannot be read for certain. "
+            "What is no time at all is ignored.",
             text,
         ),
         "Last-Modified": Parameter(

@@ -17,8 +17,8 @@ from apiv3.web.openapi.parameters import DATE
 _INT64 = 2**63
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _ISO = rf"^(?!2000-01-01T00:00:00(\.000\d*)?Z)[2-9]\d{{3}}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T{_CLOCK}(\.\d{{1,9}})?Z$"
-_DAY, _MONTH = "(Mon|Tue|Wed|Thu|Fri|Sat|Sun)", "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_HTTP = rf"^(?!.* 01 Jan 2000 00:00:00 ){_DAY}, (0[1-9]|1\d|2[0-8]) {_MONTH} [2-9]\d{{3}} {_CLOCK} GMT$"
+# A day of the week that is not that of the date is refused, which no pattern can say: it has those of one week.
+_HTTP = rf"^(Mon, 14|Tue, 15|Wed, 16|Thu, 17|Fri, 18|Sat, 19|Sun, 20) Sep 2020 {_CLOCK} GMT$"
 _MS = {"type": "integer", "minimum": EPOCH_2000, "maximum": LAST}
 _TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
 
