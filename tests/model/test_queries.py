@@ -1,13 +1,14 @@
 """Filters compare by type and reach into objects and lists; a choice of fields keeps just those."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiv3.model.queries import NEGATIVE, OPERATORS, Fields, Filter, Query, Sort
+from apiv3.model.queries import NEGATIVE, OPERATORS, Fields, Filter, Query, Sort, candidates
 
 numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 scalars = numbers | st.booleans() | st.text(max_size=3)
@@ -249,3 +250,49 @@ def test_a_choice_keeps_nothing_else_and_chooses_once(document: dict[str, Any], 
     for path in chosen:
         if len(path) == 1 and path[0] in document:
             assert found[path[0]] == document[path[0]]
+
+
+class Counted(dict[str, Any]):
+    """An object that counts how often something is looked up in it."""
+
+    looks = 0
+
+    def __contains__(self, name: object) -> bool:
+        Counted.looks += 1
+        return super().__contains__(name)
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@pytest.mark.parametrize("depth", [10, 49])
+def test_each_value_is_visited_once_at_each_place_of_a_path(operator: str, depth: int) -> None:
+    """Each level of lists leads to the next one twice, by its place and by its name: 2^49 ways in all."""
+    value: Any = 5
+    for _ in range(depth):
+        value = [Counted({"0": value})]
+    operand: Any = {"in": (6,), "nin": (6,), "re": re.compile("x")}.get(operator, 6)
+    Counted.looks = 0
+    for path in (("0",) * (depth + 1), ("0",) * (2 * depth + 1)):
+        assert matches({"0": value}, ".".join(path), operator, operand) == (operator in {*NEGATIVE, "lt", "lte"})
+    assert matches({"0": value}, ".".join(["0"] * 500), operator, operand) == (operator in NEGATIVE)
+    assert Counted.looks <= 10 * depth**2
+
+
+@given(documents, paths)
+def test_candidates_are_those_of_every_way_through_a_document(document: dict[str, Any], path: tuple[str, ...]) -> None:
+    def ways(node: Any, path: tuple[str, ...]) -> list[Any]:
+        if not path:
+            return [node, *(node if isinstance(node, list) else ())]
+        if isinstance(node, dict):
+            return ways(node[path[0]], path[1:]) if path[0] in node else []
+        if not isinstance(node, list):
+            return []
+        place = [node[int(path[0])]] if path[0].isdecimal() and int(path[0]) < len(node) else []
+        return [
+            *(each for element in place for each in ways(element, path[1:])),
+            *(each for element in node if isinstance(element, dict) for each in ways(element, path)),
+        ]
+
+    def spelled(found: Iterable[Any]) -> set[str]:
+        return {repr(each) for each in found}
+
+    assert spelled(candidates(document, path)) == spelled(ways(document, path))

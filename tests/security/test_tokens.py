@@ -512,3 +512,37 @@ def test_any_bytes_in_the_api_secret_header(server: LiveServer, value: bytes) ->
     _check_answered(answer)
     if answer.status == 401:
         assert answer.json == REFUSED
+
+
+@pytest.mark.parametrize(
+    "form", ["{0}, Bearer {0}", "{0},Bearer {0}", "x, Bearer {0}", "x , {0}", "Bearer x, {0}", "{0}, Basic x"]
+)
+def test_several_tokens_in_one_header_are_refused(server: LiveServer, token: str, form: str) -> None:
+    for secret in (token, server.jwt(token)):
+        answer = _read(server, headers=_bearer(form.format(secret)))
+        assert (answer.status_code, answer.json()["message"]) == (400, "More than one credential")
+
+
+@pytest.mark.parametrize("form", ["Bearer {0}", "{0} {0}", "x\t{0}", "x Bearer {0}"])
+def test_blanks_in_a_header_make_no_token(server: LiveServer, token: str, form: str) -> None:
+    for secret in (token, server.jwt(token)):
+        answer = _read(server, headers=_bearer(form.format(secret)))
+        assert (answer.status_code, answer.json()) == (401, BAD_TOKEN)
+
+
+@pytest.mark.parametrize("form", ["x, {0}", "x,{0}", "x, Bearer {0}"])
+def test_the_last_of_several_tokens_does_not_stand_for_all(server: LiveServer, token: str, form: str) -> None:
+    answer = _read(server, params={"token": form.format(token)})
+    assert (answer.status_code, answer.json()) == (401, NO_TOKEN)
+
+
+def test_headers_of_other_schemes_are_no_token(server: LiveServer, token: str) -> None:
+    for header in (f"Basic x, Bearer {token}", f"Basic {token}", token, f"Bearer,{token}"):
+        answer = _read(server, headers={"Authorization": header})
+        assert (answer.status_code, answer.json()) == (401, NO_TOKEN)
+
+
+def test_two_headers_are_one_too_many(server: LiveServer, token: str) -> None:
+    for first, second in (("Bearer x", f"Bearer {token}"), (f"Bearer {token}", "Bearer x"), (f"Bearer {token}",) * 2):
+        reply = ask(server, "GET", ENTRIES, ("Date", str(now_ms())), ("Authorization", first), ("authorization", second))
+        assert (reply.status, reply.message) == (400, "Header authorization is repeated")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.documents import DATE, Corner, Json, NewApi
+from tests.support.documents import CREATED_AT, DATE, Corner, Json, NewApi, import_documents
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
 
@@ -116,6 +116,27 @@ def test_what_is_there_may_stay(corner: Corner, api: httpx.Client) -> None:
     assert [corner.read(corner.name(name))["notes"] for name in ("old", "new")] == ["old", "new"]
     answer = api.post(BULK, params={"keep": "maybe"}, json=sent)
     assert (answer.status_code, answer.json()["message"]) == (400, "Parameter keep must be true or false")
+
+
+@pytest.mark.parametrize("rights", ["api:treatments:create", "api:treatments:create,update"])
+def test_who_may_not_read_hears_nothing_of_what_is_there(
+    server: LiveServer, new_api: NewApi, corner: Corner, rights: str
+) -> None:
+    corner.add(identifier=corner.name("old"), notes="old")
+    stranger = {**corner.document(eventType=corner.name("meal")), "date": DATE, "created_at": CREATED_AT}
+    import_documents(server, "treatments", {**stranger, "identifier": corner.name("imported")})
+    sent = [corner.document(identifier=corner.name("old")), stranger, corner.document(identifier=7)]
+    own = corner.name("own")
+    kept = results(new_api(server, rights).post(BULK, params={"keep": "true"}, json=[*sent, {**stranger, "identifier": own}]))
+    assert kept[0] == {"status": 200, "identifier": corner.name("old"), "isDeduplication": True}
+    assert kept[1]["status"] == 200
+    assert kept[1]["identifier"] != corner.name("imported")
+    assert "lastModified" not in kept[1]
+    assert (kept[2]["status"], kept[2]["message"]) == (400, "Bad or missing identifier field")
+    assert kept[3] == {"status": 200, "identifier": own, "isDeduplication": True}
+    one = new_api(server, rights, f"api:treatments:read:{corner.name('old')}")
+    told = [each.get("lastModified") for each in results(one.post(BULK, params={"keep": "true"}, json=sent[:2]))]
+    assert told == [corner.read(corner.name("old"))["srvModified"], None]
 
 
 def test_rights(server: LiveServer, new_api: NewApi, corner: Corner) -> None:

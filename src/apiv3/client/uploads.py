@@ -26,7 +26,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 class Result(NamedTuple):
     """What became of a document. `status`: 201 for a new one, 200 for one that is there already, else why it is refused.
 
-    Of what is stored: its `identifier`, and `modified`, its `srvModified` in ms. Of what is not: why, in words.
+    Of what is stored: its `identifier`, and `modified`, its `srvModified` in ms; 0 for one that was there already and that the
+    token may not read. Of what is not: why, in words.
     """
 
     status: int
@@ -135,8 +136,10 @@ def _is_distrust(error: BaseException | None) -> bool:
 def _result(told: Any) -> Result:
     """One element of an answer. Raises ValueError where it is none of this server's."""
     match told:
-        case {"status": 200 | 201 as status, "identifier": str(identifier), "lastModified": int(modified)}:
-            return Result(status, identifier, modified)
+        case {"status": 200 | 201 as status, "identifier": str(identifier)}:
+            modified = told.get("lastModified", 0)
+            if isinstance(modified, int):
+                return Result(status, identifier, modified)
         case {"status": int(status)} if status >= 400:
             return Result(status, message=told.get("message"), description=told.get("description"))
     raise ValueError("no result of a bulk request")

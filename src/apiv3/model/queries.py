@@ -7,7 +7,7 @@ document without the field, a field that holds a list matches when any of its el
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,10 +32,15 @@ class Filter:
     path: Path
     operator: str
     value: Any
+    _operand: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        operand = _choices(self.value) if self.operator in ("in", "nin") else self.value
+        object.__setattr__(self, "_operand", operand)
 
     def matches(self, document: Mapping[str, Any]) -> bool:
-        test = _TESTS[self.operator]
-        found = any(test(candidate, self.value) for candidate in candidates(document, self.path))
+        test, operand = _TESTS[self.operator], self._operand
+        found = any(test(candidate, operand) for candidate in candidates(document, self.path))
         return found != (self.operator in NEGATIVE)
 
 
@@ -73,25 +78,33 @@ class Fields:
         return _project(document, self._tree)
 
 
-def candidates(node: Any, path: Path) -> Iterator[Any]:
-    """The values that a dotted path reaches: through objects, through the objects in lists, and a list's own elements."""
-    if not path:
+def candidates(document: Any, path: Path) -> Iterator[Any]:
+    """The values that a dotted path reaches: through objects, through the objects in lists, and a list's own elements.
+
+    A value that several ways lead to, by a place of a list and by the objects in it, is visited once: otherwise each level
+    of lists could double the work.
+    """
+    nodes = [document]
+    for name in path:
+        nodes = [node for parent in nodes for node in _below(parent, name)]
+        if len(nodes) > 1:
+            nodes = list({id(node): node for node in nodes}.values())
+    for node in nodes:
         yield node
         if isinstance(node, list):
             yield from node
-    elif isinstance(node, dict):
-        if path[0] in node:
-            yield from candidates(node[path[0]], path[1:])
-    elif isinstance(node, list):
-        yield from _candidates_in_list(node, path)
 
 
-def _candidates_in_list(node: list[Any], path: Path) -> Iterator[Any]:
-    if path[0].isdecimal() and int(path[0][:9]) < len(node):
-        yield from candidates(node[int(path[0][:9])], path[1:])
-    for element in node:
-        if isinstance(element, dict):
-            yield from candidates(element, path)
+def _below(node: Any, name: str) -> Sequence[Any]:
+    """What is called `name` in an object, or in the objects of a list; and the element at the place with that number."""
+    if isinstance(node, dict):
+        return (node[name],) if name in node else ()
+    if not isinstance(node, list):
+        return ()
+    found = [element[name] for element in node if isinstance(element, dict) and name in element]
+    if name.isdecimal() and int(name[:9]) < len(node):
+        found.append(node[int(name[:9])])
+    return found
 
 
 def _comparable(one: Any, other: Any) -> bool:
@@ -110,8 +123,13 @@ def _compare(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 _equal = _compare(operator.eq)
 
 
-def _among(candidate: Any, values: Sequence[Scalar]) -> bool:
-    return any(_equal(candidate, value) for value in values)
+def _choices(values: Iterable[Scalar]) -> frozenset[tuple[bool, Scalar]]:
+    """Values as a set, in which a boolean is not the number that Python takes it for."""
+    return frozenset((isinstance(value, bool), value) for value in values)
+
+
+def _among(candidate: Any, choices: frozenset[tuple[bool, Scalar]]) -> bool:
+    return isinstance(candidate, str | int | float) and (isinstance(candidate, bool), candidate) in choices
 
 
 def _matches_pattern(candidate: Any, pattern: Pattern) -> bool:

@@ -62,7 +62,7 @@ class Writing:
             return await _insert(writer, who, _demand(collection, "create"), new)
         if keep:
             who.demand(_demand(collection, "create"))
-            return Written(stored.identifier, stored.srv_modified, deduplicated=True)
+            return _kept(who, collection, stored, new)
         who.demand(_demand(collection, "update"))
         await _replace(writer, who, stored, new, sent, free={"identifier"})
         former = stored.identifier if stored.identifier != new["identifier"] else None
@@ -149,6 +149,14 @@ class Writing:
 
 def _demand(collection: Collection, action: str) -> Demand:
     return Demand.of("api", collection.name, action)
+
+
+def _kept(who: Principal, collection: Collection, stored: Stored, new: Document) -> Written:
+    """That a document is there already: who may not read it is told that, and nothing that only the stored one says."""
+    if who.allows(_demand(collection, "read").on(stored.identifier)):
+        return Written(stored.identifier, stored.srv_modified, deduplicated=True)
+    documents.validate(new)
+    return Written(new["identifier"], stored.srv_modified, deduplicated=True, told=False)
 
 
 async def _find(writer: Upserter, identifier: str) -> Stored:

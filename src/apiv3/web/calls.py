@@ -170,11 +170,8 @@ class Call:
         return None if header is None or (self.scope["query_string"] and self.query.all("token")) else header
 
     def credential(self, *, api_secret: bool) -> Credential | None:
-        """An empty credential is none."""
-        found: list[tuple[str, Source]] = []
-        bearer = _bearer(self.header(b"authorization"))
-        if bearer:
-            found.append((bearer, "header"))
+        """An empty credential is none. Raises BadRequest for more than one, also within one header."""
+        found: list[tuple[str, Source]] = [(bearer, "header") for bearer in _bearers(self.header(b"authorization"))]
         found += [(token, "query") for token in self.query.all("token") if token]
         if api_secret and (digest := self.header(b"api-secret")):
             found.append((digest, "api-secret"))
@@ -183,8 +180,9 @@ class Call:
         return Credential(*found[0], self.address) if found else None
 
 
-def _bearer(header: str | None) -> str | None:
-    if not header:
-        return None
-    scheme, _, secret = header.partition(" ")
-    return secret.strip() if scheme.lower() == "bearer" else None
+def _bearers(header: str | None) -> list[str]:
+    """The credentials of a header Authorization of the scheme Bearer. No token has a comma in it (RFC 6750, section 2.1)."""
+    scheme, _, secrets = (header or "").partition(" ")
+    if scheme.lower() != "bearer":
+        return []
+    return [secret for secret in map(str.strip, secrets.split(",")) if secret]

@@ -132,7 +132,7 @@ def _written_fields(written: Written) -> dict[str, object]:
         fields["isDeduplication"] = True
     if written.former is not None:
         fields["deduplicatedIdentifier"] = written.former
-    return fields | {"lastModified": written.srv_modified}
+    return fields | {"lastModified": written.srv_modified} if written.told else fields
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:

@@ -14,6 +14,14 @@ class AccessTokenVerifier:
 
     def verify(self, credential: Credential) -> Identity | None:
         principal = self._policies.current.find(credential.secret)
-        if principal is None:
+        if principal is None or _is_several(credential):
             raise ValueError("unknown")
         return Identity(principal, credential.secret)
+
+
+def _is_several(credential: Credential) -> bool:
+    """Whether it looks like more than one: only the last 16 characters count, so the last would stand for all of them.
+
+    A header cannot hold a blank within a credential (RFC 6750, section 2.1), and nothing else can be meant by a comma.
+    """
+    return "," in credential.secret or (credential.source == "header" and len(credential.secret.split()) > 1)

@@ -154,7 +154,7 @@ def _envelope(fields: Json, optional: Json = {}, status: int = 200) -> Json:  # 
 def _envelopes() -> dict[str, Json]:
     identifier, modified = {"type": "string"}, ref("Milliseconds")
     error = {"status": {"type": "integer"}}
-    one = ("Created", "Deduplicated", "Error")
+    one = ("Created", "Deduplicated", "Kept", "Error")
     said = {"message": {"type": "string"}, "description": {"type": "string", "description": "For people; it may change."}}
     return {
         "Error": _object(error, said, "What a refused caller is told."),
@@ -166,6 +166,7 @@ def _envelopes() -> dict[str, Json]:
             {"identifier": identifier, "isDeduplication": {"const": True}, "lastModified": modified},
             {"deduplicatedIdentifier": {"type": "string", "description": "What it was, where it differs."}},
         ),
+        "Kept": _envelope({"identifier": identifier, "isDeduplication": {"const": True}}),
         "Many": _envelope({"result": {"type": "array", "items": {"anyOf": [ref(name) for name in one]}}}),
         "Updated": _envelope({"lastModified": modified}),
     }
