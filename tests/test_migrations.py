@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from apiv3.storage import schema
+from apiv3.storage import rewriting, schema
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.policy import PolicyTable
@@ -156,9 +156,95 @@ async def _timestamps(url: str) -> list[str]:
         await database.disconnect()
 
 
+WHOLE_ROW = """
+    INSERT INTO documents (collection, identifier, identified, valid, srv_modified, srv_created, body)
+    VALUES ('entries', :name, true, true, :number, :number, :body)
+"""
+REWRITTEN = {
+    '{"n":20.0}': '{"n":20}',
+    '{"n":[1.0,{"x":-2.0}],"big":9007199254740994.0}': '{"n":[1,{"x":-2}],"big":9007199254740994.0}',
+    '{"long":9223372036854775807,"n":3.0}': '{"long":9223372036854775807,"n":3}',
+    '{"n":-0.0,"é":"ü"}': '{"n":0,"é":"ü"}',
+    '{"n":0.1,"text":"1.0,"}': '{"n":0.1,"text":"1.0,"}',
+    '{"n": 20.5}': '{"n": 20.5}',
+    '{"created_at":"2020-09-14T12:36:40.000Z"}': '{"created_at":"2020-09-14T12:36:40.000Z"}',
+}
+
+
+def _old_documents(url: str, number: int) -> None:
+    """Documents as they were stored before revision 0006."""
+
+    def fill(connection: Connection) -> None:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        bodies = list(REWRITTEN)
+        rows = [{"name": f"d{n:06}", "number": 10**12 + n, "body": bodies[n % len(bodies)]} for n in range(number)]
+        connection.execute(text(WHOLE_ROW), rows)
+
+    on(url, fill)
+
+
+def _documents(url: str) -> list[tuple[int, str]]:
+    query = "SELECT srv_modified, body FROM documents ORDER BY identifier"
+    return [tuple(row) for row in on(url, lambda connection: connection.execute(text(query)).fetchall())]
+
+
+def _rewritten(number: int) -> list[tuple[int, str]]:
+    bodies = list(REWRITTEN.values())
+    return [(10**12 + n, bodies[n % len(bodies)]) for n in range(number)]
+
+
+def test_whole_numbers_become_integers(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several batches, whatever bounds them, and without a new srvModified."""
+    monkeypatch.setattr(rewriting, "ROWS", 40)
+    monkeypatch.setattr(rewriting, "CHARACTERS", 500)
+    _old_documents(database_url, 100)
+    assert schema.upgrade(database_url) == ("0004", schema.head())
+    assert _documents(database_url) == _rewritten(100)
+    left = on(database_url, lambda connection: connection.execute(text("SELECT name FROM clocks ORDER BY name")).fetchall())
+    assert [name for (name,) in left] == ["/alarm", "policy"]
+
+
+def test_rewriting_goes_on_where_it_was_killed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewriting, "ROWS", 10)
+    _old_documents(database_url, 100)
+    seen: list[int] = []
+
+    def until_killed(connection: Connection) -> bool:
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(connection.execute(text("SELECT last FROM clocks WHERE name = '/numbers'")).scalar_one())
+        return rewriting.make_numbers_whole(connection)
+
+    monkeypatch.setattr(schema, "make_numbers_whole", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        schema.upgrade(database_url)
+    assert len(set(seen)) == 3
+    assert _documents(database_url)[:30] == _rewritten(30)
+    assert '{"n":20.0}' in dict(_documents(database_url)[30:]).values()
+    monkeypatch.undo()
+    assert schema.upgrade(database_url) == (schema.head(), schema.head())
+    assert _documents(database_url) == _rewritten(100)
+
+
+def test_rewriting_leaves_what_is_written_meanwhile(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of the version before may still run: what it wrote after a batch was read is not overwritten."""
+    _old_documents(database_url, 7)
+    original = rewriting._changes
+
+    def changes(rows: Any) -> Any:
+        made = list(original(rows))
+        return [{**each, "seen": each["seen"] - 1} if index == 0 else each for index, each in enumerate(made)]
+
+    monkeypatch.setattr(rewriting, "_changes", changes)
+    schema.upgrade(database_url)
+    assert _documents(database_url) == [(10**12, '{"n":20.0}'), *_rewritten(7)[1:]]
+
+
 AT_ONCE = """
 import os, sys
-from apiv3.storage import schema
+from apiv3.storage import rewriting, schema
 url, number = sys.argv[1], int(sys.argv[2])
 ready, go = os.pipe(), os.pipe()
 children = []

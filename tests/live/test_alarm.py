@@ -41,7 +41,10 @@ BAD_ACKNOWLEDGEMENTS: list[list[Any]] = [
     [],
     [1],
     ["1", "default", 0],
-    [0, "default", 0],
+    [-1, "default", 0],
+    [False, "default", 0],
+    [True, "default", 0],
+    [None, "default", 0],
     [3, "default", 0],
     [1.5, "default", 0],
     [1, 1, 0],
@@ -189,7 +192,7 @@ def test_the_course_of_glucose(house: House) -> None:
         first = house.reading(200, 8)
         about = {"identifier": first["identifier"], "date": first["date"], "sgv": 200, "units": "mg/dl"}
         shown = {"title": "High glucose", "message": "200 mg/dL (11.1 mmol/L)"}
-        everybody.expect("alarm", level=1, group="default", key="high", **shown, **about)
+        everybody.expect("alarm", level=1, group="default", key="high", eventName="high", **shown, **about)
         house.reading(14, 7, units="mmol/l")
         everybody.expect("alarm", level=1, key="high", sgv=252.3)  # again, with the new value
         house.reading(5, 6.5)  # the code of an error
@@ -216,7 +219,7 @@ def test_stale_data(house: House) -> None:
     house.reading(300, 20)
     with family(house) as everybody:
         # And nothing of glucose, which was high then.
-        everybody.expect("alarm", level=1, group="Time Ago", key="stale", message="The last reading is 20 minutes old")
+        everybody.expect("alarm", level=1, group="Time Ago", key="stale", eventName="timeago", message="The last reading is 20 minutes old")
         house.reading(300, 18)
         house.reading(20, 1)  # no reading at all
         house.reading(270)
@@ -246,7 +249,7 @@ def test_announcements(house: House) -> None:
         house.store("treatments", eventType="Note", notes="no announcement", date=now_ms())
         said = house.announce("dinner is ready")
         about = {"isAnnouncement": True, "identifier": said["identifier"], "date": said["date"]}
-        everybody.expect("announcement", group="Announcement", title="Announcement", message="dinner is ready", **about)
+        everybody.expect("announcement", level=0, group="Announcement", title="Announcement", message="dinner is ready", **about)
         house.api.patch(f"/api/v3/treatments/{said['identifier']}", json={"notes": "dinner is cold"})
         more = [{"app": "test", "eventType": "Announcement", "notes": f"in bulk {n}", "date": now_ms() - n} for n in range(3)]
         house.api.post("/api/v3/treatments/bulk", json=more)
@@ -256,7 +259,7 @@ def test_announcements(house: House) -> None:
             heard = [late.hear() for _ in range(4)]
             assert {name for name, _ in heard} == {"announcement"}
             assert [argument["message"] for _, argument in heard].count("dinner is ready") == 1
-            late.acknowledge(1, "Announcement")
+            late.acknowledge(0, "Announcement")
         everybody.over("Announcement")
         house.announce("dessert")
         with house.listener() as late:

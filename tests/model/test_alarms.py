@@ -140,6 +140,22 @@ def test_what_an_announcement_says(notes: Any, message: str) -> None:
     assert alarm.payload is not None
     assert (alarm.event, alarm.payload["title"], alarm.payload["message"]) == ("announcement", "Announcement", message)
     assert alarm.payload["isAnnouncement"] is True
+    assert (alarm.level, alarm.payload["level"], "eventName" in alarm.payload) == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("sgv", "age", "name"),
+    [(50, 0, "low"), (60, 0, "low"), (200, 0, "high"), (300, 0, "high"), (300, 16, "timeago"), (100, 31, "timeago")],
+)
+def test_an_alarm_names_its_event(sgv: float, age: float, name: str) -> None:
+    [alarm] = current(USUAL, newest([entry(sgv, age)]), (), NOW)
+    assert alarm.payload is not None
+    assert alarm.payload["eventName"] == name
+
+
+def test_glucose_that_is_whole_is_an_integer() -> None:
+    [alarm] = current(USUAL, newest([{**entry(300, 0), "sgv": 300.0}]), (), NOW)
+    assert repr((alarm.payload or {})["sgv"]) == "300"
 
 
 # --- what has to be told
@@ -230,7 +246,7 @@ def test_announcements() -> None:
     course = Course()
     assert course.announce() == ["announcement"]
     assert course.announce() == ["announcement"]
-    assert course.silence(1, "Announcement", 1) == ["clear_alarm"]
+    assert course.silence(0, "Announcement", 1) == ["clear_alarm"]
     assert course.announce(5) == ["announcement"]
     assert course.wait(4.9) == []  # who has read it has read it
     assert course.wait(30) == []
@@ -244,7 +260,7 @@ STEPS = st.lists(
         st.tuples(st.just("announce"), st.sampled_from([0, 5])),
         st.tuples(
             st.just("silence"),
-            st.sampled_from([1, 2]),
+            st.sampled_from([0, 1, 2]),
             st.sampled_from(["default", "Time Ago", "Announcement"]),
             st.sampled_from([1, 10, 30]),
         ),
@@ -274,3 +290,10 @@ def test_who_silences_for_longer_wins() -> None:
     assert acknowledge(state, 2, "default", 4, NOW).silences == state.silences
     assert acknowledge(state, 2, "default", 6, NOW).silences == (Silence("default", "high", 2, NOW + 6),)
     assert len(acknowledge(state, 1, "default", 6, NOW).silences) == 2
+
+
+def test_level_0_silences_no_glucose() -> None:
+    course = Course()
+    assert course.reading(200) == ["alarm"]
+    assert course.silence(0) == []
+    assert course.silence(1) == ["clear_alarm"]

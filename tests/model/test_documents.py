@@ -1,9 +1,12 @@
 """The rules of documents: their address, their dates, what may not be, what may not change, how long something lasts."""
 
 import copy
+import json
+import re
 from typing import Any
 from uuid import UUID, uuid5
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,7 +113,68 @@ def test_what_the_client_said_stays_in_its_order() -> None:
 def test_a_patch_is_not_filled_in() -> None:
     assert documents.normalise({"sgv": 5}, partial=True) == {"sgv": 5}
     patch = documents.normalise({"date": DATE}, partial=True)
-    assert patch == {"date": DATE, "created_at": CREATED_AT}
+    assert patch == {"date": DATE}
+
+
+@pytest.mark.parametrize(
+    ("sent", "patch"),
+    [
+        ({"date": "2020-09-14T14:36:40+02:00"}, {"date": DATE}),
+        ({"created_at": "2020-09-14T14:36:40+02:00"}, {"created_at": CREATED_AT}),
+        ({"created_at": DATE, "date": DATE + 1}, {"created_at": CREATED_AT, "date": DATE + 1}),
+        ({"created_at": "yesterday", "date": None}, {"created_at": "yesterday", "date": None}),
+    ],
+)
+def test_a_patch_derives_no_date_from_the_other(sent: Document, patch: Document) -> None:
+    assert documents.normalise(sent, partial=True) == patch
+
+
+WHOLE: list[tuple[Any, Any]] = [
+    (20.0, 20),
+    (-20.0, -20),
+    (0.0, 0),
+    (-0.0, 0),
+    (1e15, 10**15),
+    (float(2**53), 2**53),
+    (-float(2**53), -(2**53)),
+    (2.0**53 + 2, 2.0**53 + 2),
+    (1e300, 1e300),
+    (20.5, 20.5),
+    (5e-324, 5e-324),
+    (True, True),
+    ("20.0", "20.0"),
+    (None, None),
+    ([1.0, [2.0, {"x": 3.0}], "4.0"], [1, [2, {"x": 3}], "4.0"]),
+    ({"a": {"b": [5.0]}, "c": 6.5}, {"a": {"b": [5]}, "c": 6.5}),
+]
+
+
+@pytest.mark.parametrize(("value", "shown"), WHOLE, ids=repr)
+def test_whole_numbers_are_integers(value: Any, shown: Any) -> None:
+    assert repr(documents.whole(value)) == repr(shown)
+    for partial in (False, True):
+        assert repr(documents.normalise({"x": value}, partial=partial)["x"]) == repr(shown)
+
+
+@given(values)
+def test_only_whole_numbers_change_and_only_their_form(value: Any) -> None:
+    made = documents.whole(value)
+    assert made == value
+    assert documents.whole(made) == made
+    assert not re.search(r"\d\.0[,}\]]", orjson.dumps([made]).decode()) or ".0" in json.dumps(_texts_of(value))
+
+
+def _texts_of(value: Any) -> list[str]:
+    """Every text in a JSON value, names included."""
+    if isinstance(value, dict):
+        return [*value, *(text for inner in value.values() for text in _texts_of(inner))]
+    if isinstance(value, list):
+        return [text for inner in value for text in _texts_of(inner)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_a_whole_device_is_the_same_in_an_identifier() -> None:
+    assert documents.normalise({"date": DATE, "device": 5.0}) == documents.normalise({"date": DATE, "device": 5})
 
 
 @given(wild_documents, st.booleans(), st.booleans())
@@ -244,35 +308,51 @@ LATER = "2020-09-14T13:36:40.000Z"  # HOUR_LATER
 @pytest.mark.parametrize(
     ("sent", "stored", "result"),
     [
-        # what is sent decides where it begins: mills, created_at, date; else the stored created_at
+        # what is sent decides where it begins: mills, created_at, date; nothing that is stored
         ({"mills": 1000, "created_at": LATER, "date": DATE, "duration": 1}, {}, (61_000, 60_000, 1)),
         ({"created_at": LATER, "date": DATE, "duration": 1}, {}, (HOUR_LATER + 60_000, 60_000, 1)),
         ({"date": DATE, "duration": 1}, {"created_at": LATER}, (DATE + 60_000, 60_000, 1)),
-        ({"duration": 1}, {"created_at": LATER, "mills": 5, "date": DATE}, (HOUR_LATER + 60_000, 60_000, 1)),
+        ({"duration": 1}, {"created_at": LATER, "mills": 5, "date": DATE}, (None, None, 1)),
+        ({"mills": "1000", "date": DATE, "duration": 1}, {}, (61_000, 60_000, 1)),
+        ({"mills": None, "created_at": None, "date": DATE, "duration": 1}, {}, (DATE + 60_000, 60_000, 1)),
+        ({"mills": 0, "date": DATE, "duration": 1}, {}, (DATE + 60_000, 60_000, 1)),
+        ({"created_at": "yesterday", "date": DATE, "duration": 1}, {}, (DATE + 60_000, 60_000, 1)),
         ({"duration": 1}, {"mills": 5, "date": DATE}, (None, None, 1)),
-        # how long: durationInMilliseconds, if there is any, else duration
+        # how long: the first that is there decides, whatever it says: durationInMilliseconds, duration
         ({"date": DATE, "durationInMilliseconds": 90_000, "duration": 5}, {}, (DATE + 90_000, 90_000, 2)),
-        ({"date": DATE, "durationInMilliseconds": 0, "duration": 5}, {}, (DATE + 300_000, 300_000, 5)),
-        ({"date": DATE, "durationInMilliseconds": -1, "duration": 5}, {}, (DATE + 300_000, 300_000, 5)),
+        ({"date": DATE, "durationInMilliseconds": 0, "duration": 5}, {}, (None, 0, 5)),
+        ({"date": DATE, "durationInMilliseconds": -1, "duration": 5}, {}, (None, -1, 5)),
+        ({"date": DATE, "durationInMilliseconds": None, "duration": 5}, {}, (None, None, 5)),
+        ({"date": DATE, "durationInMilliseconds": "90000"}, {}, (DATE + 90_000, 90_000, 2)),
         ({"date": DATE, "duration": 0.5}, {}, (DATE + 30_000, 30_000, 1)),
         ({"date": DATE, "duration": 0}, {}, (DATE, 0, 0)),
+        ({"date": DATE, "duration": None}, {}, (DATE, 0, 0)),
+        ({"date": DATE, "duration": -5}, {}, (DATE - 300_000, None, -5)),
+        ({"date": DATE, "duration": "20"}, {}, (DATE + 1_200_000, 1_200_000, 20)),
+        ({"date": DATE, "duration": " 2e1 "}, {}, (DATE + 1_200_000, 1_200_000, 20)),
+        ({"date": DATE, "duration": ".5"}, {}, (DATE + 30_000, 30_000, 1)),
+        ({"date": DATE, "duration": "20 minutes"}, {}, (DATE, 0, 0)),
+        ({"date": DATE, "duration": [20]}, {}, (DATE, 0, 0)),
         # endmills goes before both
         ({"date": DATE, "endmills": DATE + 89_999, "duration": 5}, {}, (DATE + 89_999, 89_999, 1)),
         ({"date": DATE, "endmills": DATE + 90_000}, {}, (DATE + 90_000, 90_000, 2)),
         ({"date": DATE, "endmills": DATE}, {}, (DATE, 0, 0)),
+        ({"date": DATE, "endmills": None, "duration": 5}, {}, (DATE + 300_000, 300_000, 5)),
+        ({"date": DATE, "endmills": str(DATE + 90_000)}, {}, (str(DATE + 90_000), 90_000, 2)),
+        ({"date": DATE, "endmills": "soon", "duration": 5}, {}, ("soon", None, 5)),
         ({"date": DATE, "endmills": DATE - 1, "duration": 5}, {}, (DATE - 1, None, 5)),
         # a stored duration is none of a replacement's
         ({"date": DATE}, {"date": DATE, "duration": 5, "durationInMilliseconds": 5}, (None, None, None)),
-        # nonsense stays as it is
-        ({"date": DATE, "duration": "5"}, {}, (None, None, "5")),
-        ({"date": DATE, "duration": True}, {}, (None, None, True)),
-        ({"mills": "soon", "date": DATE, "duration": 5}, {}, (None, None, 5)),
+        # nonsense says nothing
+        ({"date": DATE, "duration": True}, {}, (DATE, 0, 0)),
+        ({"mills": "soon", "date": DATE, "duration": 5}, {}, (DATE + 300_000, 300_000, 5)),
         ({"date": "yesterday", "duration": 5}, {}, (None, None, 5)),
         ({"duration": 5}, {}, (None, None, 5)),
         # numbers that no millisecond count can hold are left alone
         ({"date": DATE, "duration": 2**53 - 2}, {}, (None, None, 2**53 - 2)),
         ({"date": DATE, "duration": 1e15}, {}, (None, None, 1e15)),
-        ({"date": DATE, "durationInMilliseconds": 1e300, "duration": 1}, {}, (DATE + 60_000, 60_000, 1)),
+        ({"date": DATE, "durationInMilliseconds": 1e300, "duration": 1}, {}, (None, 1e300, 1)),
+        ({"date": DATE, "endmills": 1e300, "duration": 1}, {}, (1e300, None, 1)),
     ],
 )
 def test_the_duration_of_a_replacement(sent: Document, stored: Document, result: tuple[Any, Any, Any]) -> None:
@@ -292,7 +372,10 @@ def test_the_duration_of_a_replacement(sent: Document, stored: Document, result:
         # how long: what is sent, else what is stored
         ({"duration": 1}, {"date": DATE, "durationInMilliseconds": 5_000}, (DATE + 60_000, 60_000, 1)),
         ({"sgv": 1}, {"date": DATE, "durationInMilliseconds": 90_000, "duration": 7}, (DATE + 90_000, 90_000, 2)),
-        ({"sgv": 1}, {"date": DATE, "durationInMilliseconds": 0, "duration": 7}, (DATE + 420_000, 420_000, 7)),
+        ({"sgv": 1}, {"date": DATE, "durationInMilliseconds": 0, "duration": 7}, (None, None, None)),
+        ({"durationInMilliseconds": 0}, {"date": DATE, "duration": 7}, (None, 0, None)),
+        ({"endmills": None}, {"date": DATE, "duration": "7"}, (DATE + 420_000, 420_000, 7)),
+        ({"mills": None, "duration": 1}, {"mills": 1000, "date": DATE}, (61_000, 60_000, 1)),
         ({"endmills": DATE + 60_000}, {"date": DATE, "duration": 7}, (DATE + 60_000, 60_000, 1)),
         ({"sgv": 1}, {"date": DATE}, (None, None, None)),
     ],

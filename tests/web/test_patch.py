@@ -44,7 +44,7 @@ def test_the_whole_document_may_be_sent_back(corner: Corner) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("identifier", "another"), ("identifier", ""), ("date", DATE + 1), ("date", None), ("created_at", DATE + 1)),
+        *(("identifier", "another"), ("identifier", ""), ("date", DATE + 1), ("date", None)),
         *(("utcOffset", 60), ("eventType", "Meal"), ("device", None), ("app", "another"), ("srvCreated", 5)),
         *(("srvModified", 5), ("subject", "root"), ("modifiedBy", "root"), ("isValid", False), ("isValid", True)),
     ],
@@ -54,8 +54,7 @@ def test_what_is_immutable(corner: Corner, field: str, value: Any) -> None:
     before = corner.read(identifier)
     answer = corner.api.patch(corner.url(identifier), json={"notes": "new", field: value})
     assert answer.status_code == 400
-    named = "date" if field == "created_at" else field
-    assert answer.json() == {"status": 400, "message": f"Field {named} cannot be modified by the client"}
+    assert answer.json() == {"status": 400, "message": f"Field {field} cannot be modified by the client"}
     assert corner.read(identifier) == before
 
 
@@ -90,6 +89,21 @@ def test_an_instant_can_be_written_by_any_offset(corner: Corner, field: str) -> 
         assert answer.status_code == 200, answer.text
         stored = corner.read(identifier)
         assert (stored["date"], stored["utcOffset"], stored["notes"]) == (DATE, 120, same)
+
+
+@pytest.mark.parametrize("value", ["2021-02-03T04:05:06Z", "2021-02-03T05:05:06+01:00", 1612325106000, "1612325106"])
+def test_created_at_can_be_changed_alone(corner: Corner, value: Any) -> None:
+    """It touches neither `date` nor `utcOffset`, and is stored in UTC, as every other one."""
+    identifier = corner.add(date=DATE, utcOffset=120, duration=5)
+    before = corner.read(identifier)
+    assert corner.api.patch(corner.url(identifier), json={"created_at": value}).status_code == 200
+    after = corner.read(identifier)
+    begin = 1612325106000
+    assert after["created_at"] == "2021-02-03T04:05:06.000Z"
+    assert (after["date"], after["utcOffset"]) == (before["date"], before["utcOffset"])
+    assert (after["endmills"], after["duration"]) == (begin + 5 * MINUTE, 5)
+    [found] = corner.api.get(f"/treatments?identifier='{identifier}'&created_at$eq=2021-02-03T04:05:06Z").json()["result"]
+    assert found == after
 
 
 @pytest.mark.parametrize("value", ["yesterday", "", 5, [], None])

@@ -12,7 +12,7 @@ from apiv3.live.audience import Audience, wish
 from apiv3.live.bells import Bells
 from apiv3.live.connections import Member, unknown_event
 from apiv3.live.lookout import Lookout
-from apiv3.model.alarms import URGENT, WARNING, Alarm, Notification
+from apiv3.model.alarms import INFO, URGENT, WARNING, Alarm, Notification
 from apiv3.model.errors import BadRequest, Forbidden
 from apiv3.operations.alarming import Alarming
 from apiv3.security.permissions import Demand
@@ -89,8 +89,12 @@ def _packet(notification: Notification) -> str:
 def _acknowledged(arguments: list[Any]) -> tuple[int, str, int]:
     """Level, group, and ms of silence; none, null or 0 of them means as long as usual. Raises BadRequest."""
     match arguments:
-        case [int(level), str(group), *rest] if level in (WARNING, URGENT) and len(group) <= LONGEST_GROUP:
+        case [level, str(group), *rest] if _is_level(level) and len(group) <= LONGEST_GROUP:
             silence = SILENCE if not rest or rest[0] in (None, 0) else rest[0]
             if isinstance(silence, int) and 0 <= silence <= LONGEST_SILENCE:
-                return int(level), group, int(silence)
+                return level, group, int(silence)
     raise BadRequest("Bad acknowledgement: it must be a level, a group, and ms of silence, up to a day")
+
+
+def _is_level(value: object) -> bool:
+    return type(value) is int and value in (INFO, WARNING, URGENT)

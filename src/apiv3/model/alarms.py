@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from apiv3.model.documents import MINUTE, Document
+from apiv3.model.documents import MINUTE, Document, whole
 from apiv3.model.glucose import MG_PER_MMOL, in_mgdl
 
-WARNING, URGENT = 1, 2
+INFO, WARNING, URGENT = 0, 1, 2
 GLUCOSE, STALE, ANNOUNCEMENT = "default", "Time Ago", "Announcement"
 """The groups."""
 ANNOUNCED = 10 * MINUTE
@@ -134,7 +134,7 @@ def _stale(thresholds: Thresholds, reading: Reading, now: int) -> list[Alarm]:
         return []
     level = URGENT if age > thresholds.stale_urgent else WARNING
     title = "Urgent: stale data" if level == URGENT else "Stale data"
-    about = {"identifier": reading.identifier, "date": reading.date}
+    about = {"eventName": "timeago", "identifier": reading.identifier, "date": reading.date}
     return [_alarm(STALE, "stale", level, title, f"The last reading is {age:.0f} minutes old", **about)]
 
 
@@ -145,8 +145,9 @@ def _glucose(thresholds: Thresholds, reading: Reading) -> list[Alarm]:
     key = "low" if mgdl < thresholds.target_bottom else "high"
     level = URGENT if mgdl < thresholds.low or mgdl > thresholds.high else WARNING
     title = f"Urgent: {key} glucose" if level == URGENT else f"{key.capitalize()} glucose"
-    about = {"identifier": reading.identifier, "date": reading.date, "sgv": round(mgdl, 1), "units": "mg/dl"}
-    alarm = _alarm(GLUCOSE, key, level, title, f"{mgdl:.0f} mg/dL ({mgdl / MG_PER_MMOL:.1f} mmol/L)", **about)
+    message = f"{mgdl:.0f} mg/dL ({mgdl / MG_PER_MMOL:.1f} mmol/L)"
+    about = {"identifier": reading.identifier, "date": reading.date, "sgv": whole(round(mgdl, 1)), "units": "mg/dl"}
+    alarm = _alarm(GLUCOSE, key, level, title, message, eventName=key, **about)
     return [replace(alarm, reading=reading.date)]
 
 
@@ -154,7 +155,7 @@ def _announcement(treatment: Document) -> Alarm:
     notes = treatment.get("notes")
     message = notes[:LONGEST_MESSAGE] if isinstance(notes, str) else ""
     about = {"isAnnouncement": True, "identifier": treatment["identifier"], "date": treatment["date"]}
-    return _alarm(ANNOUNCEMENT, treatment["identifier"], WARNING, ANNOUNCEMENT, message, **about)
+    return _alarm(ANNOUNCEMENT, treatment["identifier"], INFO, ANNOUNCEMENT, message, **about)
 
 
 def _alarm(group: str, key: str, level: int, title: str, message: str, **about: Any) -> Alarm:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -38,6 +39,9 @@ LONGEST_IDENTIFIER = 1024
 """Bytes of UTF-8; a row of an index has to hold it on every database."""
 _DAY = 1440
 _SAFE_INTEGER = 2**53
+_NUMBER = re.compile(r"\s*[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?\s*", re.ASCII)
+_TO_COPY = frozenset({float, dict, list})
+"""Types of values that `whole` may change."""
 
 
 def normalise(document: Mapping[str, Any], *, created_at_fallback: bool = True, partial: bool = False) -> Document:
@@ -45,22 +49,40 @@ def normalise(document: Mapping[str, Any], *, created_at_fallback: bool = True, 
 
     What cannot be understood is left as it is, for `validate` to refuse. `created_at_fallback`: whether `created_at` exists
     at all and may stand in for a missing `date` (API3_CREATED_AT_FALLBACK_ENABLED). `partial`: the document is a patch, so
-    what it does not say is not filled in.
+    neither date is made from the other, and what it does not say is not filled in.
     """
-    result = dict(document)
+    result: Document = whole(document)
     result.pop("_id", None)  # the database's own, on every server of this protocol
-    _resolve_date(result, created_at_fallback, partial)
-    if not partial and result.get("identifier") in (None, ""):
+    if not created_at_fallback:
+        result.pop("created_at", None)
+    if partial:
+        _respell_dates(result)
+        return result
+    _resolve_date(result, created_at_fallback)
+    if result.get("identifier") in (None, ""):
         result["identifier"] = identify(result)
     return result
 
 
-def _resolve_date(document: Document, created_at_fallback: bool, partial: bool) -> None:
+def whole(value: Any) -> Any:
+    """A copy of a JSON value in which `20.0` is `20`: a number that is whole and within 2^53 is an integer.
+
+    Every JavaScript server writes it so, and strict clients parse integers. Within 2^53 a float and its integer are equal.
+    """
+    kind = type(value)
+    if kind is float:
+        return int(value) if value.is_integer() and abs(value) <= _SAFE_INTEGER else value
+    if kind is dict:
+        return {name: whole(inner) if type(inner) in _TO_COPY else inner for name, inner in value.items()}
+    if kind is list:
+        return [whole(inner) if type(inner) in _TO_COPY else inner for inner in value]
+    return value
+
+
+def _resolve_date(document: Document, created_at_fallback: bool) -> None:
     source = document.get("date")
-    if source is None and created_at_fallback:
+    if source is None:
         source = document.get("created_at")
-    if not created_at_fallback:
-        document.pop("created_at", None)
     if source is None:
         return
     try:
@@ -68,10 +90,17 @@ def _resolve_date(document: Document, created_at_fallback: bool, partial: bool) 
     except ValueError:
         return
     document["date"] = moment.ms
-    if not partial:  # a patch may name the same instant by another offset
-        document.setdefault("utcOffset", moment.offset or 0)
+    document.setdefault("utcOffset", moment.offset or 0)
     if created_at_fallback:
         document["created_at"] = timestamps.iso(moment.ms)
+
+
+def _respell_dates(patch: Document) -> None:
+    """The same instants in the form in which they are stored: a patch may name one by another offset."""
+    if "date" in patch and (date := _moment(patch["date"])) is not None:
+        patch["date"] = date
+    if "created_at" in patch and (created_at := _moment(patch["created_at"])) is not None:
+        patch["created_at"] = timestamps.iso(created_at)
 
 
 def identify(document: Mapping[str, Any]) -> str:
@@ -175,45 +204,47 @@ def inherit(new: Document, stored: Mapping[str, Any], sent: Mapping[str, Any]) -
 
 
 def resolve_duration(sent: Document, stored: Mapping[str, Any], *, patch: bool) -> None:
-    """Fill `endmills`, `durationInMilliseconds` and `duration` (minutes) of a document that changes a stored one."""
-    base = _base(sent, stored, patch)
+    """Fill `endmills`, `durationInMilliseconds` and `duration` (minutes) of a document that changes a stored one.
+
+    `sent` has the fields that it inherits. `patch`: what it does not say, the stored document says.
+    """
+    base = _base(sent, stored if patch else {})
     if base is None:
         return
-    if "endmills" not in sent:
-        length = _length(sent)
-        if length is None and patch:
-            length = _length(stored)
-        if length is not None:
-            sent["endmills"] = _plain(base + length)
+    if sent.get("endmills") is None:
+        end = _end(base, sent, stored if patch else {})
+        if end is not None:
+            sent["endmills"] = whole(end)
     end = _number(sent.get("endmills"))
-    if end is not None and end >= base:
-        sent["durationInMilliseconds"] = _plain(end - base)
+    if end is not None and base <= end <= _SAFE_INTEGER:
+        sent["durationInMilliseconds"] = whole(end - base)
         sent["duration"] = math.floor((end - base) / MINUTE + 0.5)
 
 
-def _base(sent: Mapping[str, Any], stored: Mapping[str, Any], patch: bool) -> float | None:
+def _base(sent: Mapping[str, Any], stored: Mapping[str, Any]) -> float | None:
     """When the duration begins, in ms: the first of the places that says so."""
-    places = [(sent, "mills"), (sent, "created_at"), (sent, "date"), (stored, "created_at")]
-    if patch:
-        places.insert(1, (stored, "mills"))
-        places.append((stored, "date"))
+    places = [(sent, "mills"), (stored, "mills")]
+    places += [(document, field) for document in (sent, stored) for field in ("created_at", "date")]
     for document, field in places:
         value = document.get(field)
-        if value is not None:
-            return _number(value) if field == "mills" else _moment(value)
+        moment = _number(value) if field == "mills" else _moment(value)
+        if moment is not None and moment > 0:
+            return moment
     return None
 
 
-def _length(document: Mapping[str, Any]) -> float | None:
-    """The duration that a document states, in ms."""
-    exact = _number(document.get("durationInMilliseconds"))
-    if exact is not None and exact > 0:
-        return exact
-    minutes = _number(document.get("duration"))
-    return None if minutes is None else _number(minutes * MINUTE)
+def _end(base: float, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> float | None:
+    """When it ends, in ms: the first duration that is there at all decides; None where that says nothing."""
+    for document in (sent, stored):
+        if "durationInMilliseconds" in document:
+            length = _number(document["durationInMilliseconds"]) or 0
+            return _safe(base + length) if length > 0 else None
+        if "duration" in document:
+            return _safe(base + (_number(document["duration"]) or 0) * MINUTE)
+    return None
 
 
-def _moment(value: object) -> float | None:
+def _moment(value: object) -> int | None:
     try:
         return timestamps.parse(value).ms
     except ValueError:
@@ -221,11 +252,12 @@ def _moment(value: object) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    """A JSON number that ms arithmetic can carry exactly; anything else is None."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _SAFE_INTEGER:
-        return value
-    return None
+    """A number, or a text that is one; None for anything else."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _plain(value: float) -> float:
-    return int(value) if value == int(value) else value
+def _safe(ms: float) -> float | None:
+    """None for what no number can hold to the millisecond."""
+    return ms if abs(ms) <= _SAFE_INTEGER else None

@@ -19,6 +19,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
+from apiv3.storage.rewriting import make_numbers_whole
+
 T = TypeVar("T")
 
 _INSTALLED, _CLONED = Path(__file__).with_name("alembic"), Path(__file__).parents[3] / "alembic"
@@ -44,7 +46,10 @@ def upgrade(url: str, *, makes: bool = True) -> tuple[str | None, str]:
 
     Raises NewerTables, and NoTables unless `makes`; the database's own errors pass through.
     """
-    return locked(url, lambda connection: _migrate(connection, makes))
+    revisions = locked(url, lambda connection: _migrate(connection, makes))
+    while locked(url, make_numbers_whole):
+        pass  # each batch is a transaction of its own
+    return revisions
 
 
 def locked(url: str, work: Callable[[Connection], T]) -> T:
