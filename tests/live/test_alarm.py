@@ -219,7 +219,9 @@ def test_stale_data(house: House) -> None:
     house.reading(300, 20)
     with family(house) as everybody:
         # And nothing of glucose, which was high then.
-        everybody.expect("alarm", level=1, group="Time Ago", key="stale", eventName="timeago", message="The last reading is 20 minutes old")
+        everybody.expect(
+            "alarm", level=1, group="Time Ago", key="stale", eventName="timeago", message="The last reading is 20 minutes old"
+        )
         house.reading(300, 18)
         house.reading(20, 1)  # no reading at all
         house.reading(270)
@@ -249,7 +251,9 @@ def test_announcements(house: House) -> None:
         house.store("treatments", eventType="Note", notes="no announcement", date=now_ms())
         said = house.announce("dinner is ready")
         about = {"isAnnouncement": True, "identifier": said["identifier"], "date": said["date"]}
-        everybody.expect("announcement", level=0, group="Announcement", title="Announcement", message="dinner is ready", **about)
+        everybody.expect(
+            "announcement", level=0, group="Announcement", title="Announcement", message="dinner is ready", **about
+        )
         house.api.patch(f"/api/v3/treatments/{said['identifier']}", json={"notes": "dinner is cold"})
         more = [{"app": "test", "eventType": "Announcement", "notes": f"in bulk {n}", "date": now_ms() - n} for n in range(3)]
         house.api.post("/api/v3/treatments/bulk", json=more)

@@ -159,10 +159,15 @@ def test_whole_numbers_come_back_as_integers_everywhere(corner: Corner) -> None:
     api, identifier = corner.api, corner.name()
     sent = b",".join(b'"n%d":%b' % (number, text) for number, text in enumerate(WHOLE))
     shown = ",".join(f'"n{number}":{text.decode()}' for number, text in enumerate(WHOLE.values()))
-    document = b"{" + KNOWN + b'"identifier":"%s","utcOffset":60.0,%b,"deep":[{"x":[%b]}]}' % (
-        identifier.encode(),
-        sent,
-        b",".join(WHOLE),
+    document = (
+        b"{"
+        + KNOWN
+        + b'"identifier":"%s","utcOffset":60.0,%b,"deep":[{"x":[%b]}]}'
+        % (
+            identifier.encode(),
+            sent,
+            b",".join(WHOLE),
+        )
     )
     patch = b'{"utcOffset":60.0,%b}' % sent
     ways = (("PUT", document), ("PUT", document), ("PATCH", patch))
