@@ -19,7 +19,7 @@ from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import CHANNEL, POSTGRESQL
 
 DIALECT = POSTGRESQL
-PATIENCE = 10.0
+POOL_TIMEOUT = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 POOL_SIZE, READERS = 6, 10
 """Connections: those that are lent, and those that are kept for single queries."""
@@ -39,7 +39,7 @@ async def _keep(_connection: object) -> None:
 _OPTIONS: dict[str, Any] = {
     "min_size": 0,  # else the pool keeps on logging tracebacks while the database is away
     "max_size": POOL_SIZE,
-    "timeout": PATIENCE,
+    "timeout": POOL_TIMEOUT,
     "command_timeout": 30,
     "reset": _keep,
     "server_settings": {"application_name": "apiv3"},
@@ -57,7 +57,7 @@ class PatientConnection(PostgresConnection):
         if pool is not None and pool.get_idle_size():
             await super().acquire()
             return
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(POOL_TIMEOUT):
             await super().acquire()
 
 
@@ -90,7 +90,7 @@ class PostgresqlBackend(PostgresBackend):
             user=url.username,
             password=url.password,
             database=url.database,
-            timeout=PATIENCE,
+            timeout=POOL_TIMEOUT,
             server_settings={"application_name": "apiv3 bells"},
             **ssl,
         )
@@ -125,7 +125,7 @@ class Readers(PostgresBackend):
         return rows
 
     async def _wait(self) -> Any:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(POOL_TIMEOUT):
             return await self._idle.get()
 
     async def _replace(self, place: Any) -> Any:
