@@ -17,6 +17,7 @@ from email.utils import formatdate
 from functools import cache
 from itertools import count, cycle
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -24,8 +25,9 @@ import pytest
 
 from apiv3.model.collections import STANDARD
 from apiv3.storage.database import Database
-from tests.support.factories import NewDatabase
+from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
+from tests.support.postgres import Postgres
 from tests.support.server import LiveServer
 
 BEGINNING = 946_684_800_000
@@ -310,3 +312,16 @@ async def test_readers_are_served_while_others_write(servers: Servers) -> None:
         finally:
             over.set()
         await asyncio.gather(*writing)
+
+
+def test_writers_where_transactions_are_serializable_by_default(fresh_server: FreshServer, postgres: Postgres) -> None:
+    """None fails for the others: the transactions ask for the isolation that they are made for."""
+    server = fresh_server("postgres", workers=2)
+    database = urlsplit(server.installation.database_url).path[1:]
+    postgres.execute(f"ALTER DATABASE {database} SET default_transaction_isolation = 'serializable'")
+    server.restart()
+    client = server.client(server.subject("phone", "api:*:*"), timeout=60)
+    documents = [{"identifier": f"entry-{number}", "date": DATE, "app": "test"} for number in range(160)]
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda each: client.post("/api/v3/entries", json=each), documents))
+    assert {answer.status_code for answer in answers} == {201}

@@ -162,7 +162,7 @@ def test_a_database_is_shown_without_its_password(url: str, shown: str) -> None:
 )
 def test_urls_of_databases(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
-    assert load().database == url.replace("postgres:", "postgresql:").replace("sslmode", "ssl")
+    assert load().database == url.replace("postgres:", "postgresql:")
 
 
 # Good by themselves, but not beside the others' defaults.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from apiv3.cli import INTERRUPTED
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
 
 
 def main() -> None:
     """Run the command. It is imported here because that takes half a second, in which Ctrl-C may come too."""
     try:
-        from apiv3.cli.commands import main as command
+        from apiv3.cli import main as command
 
         command()
     except KeyboardInterrupt:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -18,14 +17,11 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from apiv3.model import collections
 from apiv3.security.addresses import Network
 from apiv3.security.secrets import SHORTEST_SECRET, keep
+from apiv3.storage import urls
 
 ENV_FILE = ".env"
 _AUTOPRUNE = "API3_AUTOPRUNE"
 _PRUNE = f"{_AUTOPRUNE}_"
-_PART = r"[^@/?#\[\]\0-\x1f]*"
-_DATABASE = re.compile(rf"sqlite:///.+|postgres(ql)?://(?=.)({_PART}@)?({_PART}|\[{_PART}\](:{_PART})?)(/[^@?#]*)?(\?[^@#]*)?")
-"""A password that holds one of the marks between the parts would be cut at another place by each program that reads the
-URL, and some of it be taken for the host or the database, which are no secrets."""
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
 _ASCENDING = (
     ("BG_LOW", "BG_TARGET_BOTTOM", "BG_TARGET_TOP", "BG_HIGH"),
@@ -192,11 +188,9 @@ class Settings(BaseSettings):
     @classmethod
     def _known_database(cls, value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
-        if url and not _DATABASE.fullmatch(url):
+        if url and not urls.is_url(url):
             raise ValueError("no URL of a database")
-        _ = urlsplit(url).port  # raises ValueError for what can be neither host nor port
-        url = re.sub("^postgres:", "postgresql:", url)
-        return SecretStr(re.sub(r"([?&])sslmode=", r"\1ssl=", url))  # libpq's name for what asyncpg calls ssl
+        return SecretStr(re.sub("^postgres:", "postgresql:", url))
 
     @field_validator("api3_extra_collections")
     @classmethod
@@ -306,6 +300,10 @@ def secret_missing(settings: Settings) -> SettingsError:
 
 
 def _checked(settings: Settings) -> Settings:
+    try:
+        urls.check(settings.database)
+    except urls.BadAddress as error:
+        raise SettingsError(f"DATABASE_URL {error}.") from None
     known = collections.table(settings.api3_extra_collections)
     for name in settings.api3_autoprune:
         if name not in known:

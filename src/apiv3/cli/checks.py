@@ -13,6 +13,7 @@ from apiv3.security.permissions import Permission
 from apiv3.security.policy import Snapshot
 from apiv3.security.strength import weakness
 from apiv3.settings import Settings, SettingsError, revealed
+from apiv3.storage import urls
 
 RELEASED = 1_767_225_600_000
 """ms: the beginning of 2026, the year in which this version was made. No clock that is right says less."""
@@ -113,6 +114,15 @@ def _is_vast(network: Network) -> bool:
     if network.network_address.ipv4_mapped is not None:
         return network.prefixlen < 96 + 8
     return network.prefixlen < 16 and not network.subnet_of(_PRIVATE)
+
+
+def check_database(settings: Settings) -> None:
+    """Warn when DATABASE_URL asks for what the driver cannot do."""
+    if not settings.database.startswith("sqlite:") and urls.read(settings.database).binds:
+        _log.warning(
+            "DATABASE_URL says channel_binding=require, which is not supported: nothing binds the password to the encryption; "
+            "sslmode=verify-full keeps others out just as well"
+        )
 
 
 def check_clock(last_tick: int) -> None:

@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from apiv3 import __version__
 from apiv3.cli.checks import (
     check_clock,
+    check_database,
     check_default_roles,
     check_exposure,
     check_proxies,
@@ -65,6 +66,7 @@ def serve(**options: str | int | None) -> None:
     settings = load()
     check_exposure(settings)
     check_tls(settings)
+    check_database(settings)
     listener = listen(settings.host, settings.port)
     plain = None if settings.http_port is None else listen(settings.host, settings.http_port, "HTTP_PORT")
     make_folder(settings)

@@ -11,7 +11,8 @@ from collections.abc import Generator, Iterator
 from typing import Any, Literal
 
 from apiv3.files.extended_json import plain
-from apiv3.files.records import Malformed, Record, as_text
+from apiv3.files.rows import Malformed, Row
+from apiv3.files.texts import as_text
 from apiv3.formats.json import checked, parse_object
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
@@ -25,14 +26,14 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _POSITION = re.compile(r": line \d+ column \d+ \(char (\d+)\)")
 
 
-def read(file: io.BufferedReader, collection: str = "") -> Generator[Record]:
+def read(file: io.BufferedReader, collection: str = "") -> Generator[Row]:
     """The documents of a file, whichever of the forms it has; all belong to `collection`. Raises Malformed."""
     rows = _array(file) if file.peek(1024).lstrip(BLANKS).startswith(b"[") else _lines(file)
     for row in rows:
         yield row._replace(collection=collection)
 
 
-def _lines(file: io.BufferedReader) -> Iterator[Record]:
+def _lines(file: io.BufferedReader) -> Iterator[Row]:
     number, begun = 0, False
     while line := file.readline(LARGEST):
         number += 1
@@ -57,7 +58,7 @@ def _goes_on(line: bytes) -> bool:
     return False
 
 
-def _objects(start: str, file: io.BufferedReader) -> Iterator[Record]:
+def _objects(start: str, file: io.BufferedReader) -> Iterator[Row]:
     """Documents one after the other; `start` has been read of the first one."""
     with as_text(file) as text:
         objects = _Text(text, start + "\n")
@@ -68,17 +69,17 @@ def _objects(start: str, file: io.BufferedReader) -> Iterator[Record]:
             yield from _rows(number, document, len(document), counted="document")
 
 
-def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document"]) -> Iterator[Record]:
+def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document"]) -> Iterator[Row]:
     """The document of a text; those in it, if it is an answer to SEARCH: they are told by their places there."""
     item = _item(text)
     if isinstance(item, ApiError) or item.keys() != {"status", "result"} or not isinstance(item["result"], list):
-        yield Record(place, item, size, counted=counted)
+        yield Row(place, item, size, counted=counted)
         return
     for number, each in enumerate(item["result"], 1):
-        yield Record(number, _checked(each), size // len(item["result"]), counted="document")
+        yield Row(number, _checked(each), size // len(item["result"]), counted="document")
 
 
-def _array(file: io.BufferedReader) -> Iterator[Record]:
+def _array(file: io.BufferedReader) -> Iterator[Row]:
     with as_text(file) as text:
         elements = _Text(text)
         yield from _elements(elements)
@@ -86,13 +87,13 @@ def _array(file: io.BufferedReader) -> Iterator[Record]:
             raise Malformed("something stands after the end of the array")
 
 
-def _elements(elements: _Text) -> Iterator[Record]:
+def _elements(elements: _Text) -> Iterator[Row]:
     elements.skip("[")
     number = 0
     while not (number == 0 and elements.skip("]")):
         number += 1
         text = elements.take(f"document {number}")
-        yield Record(number, _item(text.encode("utf-8", "replace")), len(text), counted="document")
+        yield Row(number, _item(text.encode("utf-8", "replace")), len(text), counted="document")
         if elements.skip("]"):
             return
         if not elements.skip(","):

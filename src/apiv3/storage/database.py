@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from importlib import import_module
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, cast
@@ -15,9 +15,10 @@ from databases.interfaces import ConnectionBackend
 
 from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.contracts import Ring
-from apiv3.storage.dialects import Dialect, Row
+from apiv3.storage.dialects import Dialect
 
-TURN_TIMEOUT = 20.0
+Row = Sequence[Any]
+PATIENCE = 20.0
 """Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
 MOST_SCANS = 2
 """Streams at a time; a pool has several times as many connections."""
@@ -29,8 +30,6 @@ class Connection(Protocol):
     async def fetch(self, sql: str, *args: Any) -> list[Row]: ...
 
     async def execute(self, sql: str, *args: Any) -> Any: ...
-
-    def transaction(self) -> Any: ...
 
 
 class Backend(Protocol):
@@ -55,6 +54,9 @@ class Driver(Protocol):
     def backend(self, url: str) -> Backend: ...
 
     def stream(self, connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]: ...
+
+    def transaction(self, connection: Any) -> AbstractAsyncContextManager[object]:
+        """A writing transaction on a connection of the pool."""
 
     def is_unavailable(self, error: BaseException) -> bool: ...
 
@@ -105,7 +107,7 @@ class Database:
         async with (
             _turn(self._lanes[lane if not self.dialect.one_writer else ""]),
             self.connection() as connection,
-            connection.transaction(),
+            self._driver.transaction(connection),
         ):
             yield connection
 
@@ -132,7 +134,7 @@ class Database:
 async def _turn(place: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
     """Wait for one's turn, but not for ever. Raises StorageUnavailable."""
     try:
-        async with asyncio.timeout(TURN_TIMEOUT):
+        async with asyncio.timeout(PATIENCE):
             await place.acquire()
     except TimeoutError as error:
         raise StorageUnavailable from error

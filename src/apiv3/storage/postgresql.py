@@ -15,11 +15,13 @@ from typing import Any
 import asyncpg
 from databases.backends.postgres import PostgresBackend, PostgresConnection
 
+from apiv3.storage import urls
+from apiv3.storage.connector import Connection, Connector
 from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import CHANNEL, POSTGRESQL
 
 DIALECT = POSTGRESQL
-POOL_TIMEOUT = 10.0
+PATIENCE = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 POOL_SIZE, READERS = 6, 10
 """Connections: those that are lent, and those that are kept for single queries."""
@@ -27,6 +29,11 @@ CHUNK = 500
 """Rows that a stream hands over at a time."""
 SHORTEST_BREAK, LONGEST_BREAK = 0.1, 5.0
 """Seconds between two attempts to listen: more each time, until one succeeds."""
+GLANCE = 0.5
+"""Seconds between two looks for changes where they are not told."""
+CLOCKS = "SELECT name, last FROM clocks"
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a connection that is lost, or was never made, raises."""
 FEW_ROWS = "SET LOCAL cursor_tuple_fraction = 0.01; SET LOCAL jit = off"
 """Makes PostgreSQL plan a cursor for its first rows: the fraction of them that is expected to be fetched; and not compile a
 plan whose whole cost looks high, since it is left early."""
@@ -38,11 +45,8 @@ async def _keep(_connection: object) -> None:
 
 _OPTIONS: dict[str, Any] = {
     "min_size": 0,  # else the pool keeps on logging tracebacks while the database is away
-    "max_size": POOL_SIZE,
-    "timeout": POOL_TIMEOUT,
     "command_timeout": 30,
     "reset": _keep,
-    "server_settings": {"application_name": "apiv3"},
 }
 
 
@@ -57,16 +61,34 @@ class PatientConnection(PostgresConnection):
         if pool is not None and pool.get_idle_size():
             await super().acquire()
             return
-        async with asyncio.timeout(POOL_TIMEOUT):
+        async with asyncio.timeout(PATIENCE):
             await super().acquire()
 
 
-class PostgresqlBackend(PostgresBackend):
-    """The backend of `databases`, with our options, and the readers beside it."""
+class Pool(PostgresBackend):
+    """The backend of `databases` with our options, and connections that a Connector makes."""
+
+    def __init__(self, url: str, connector: Connector, size: int) -> None:
+        super().__init__(url)
+        self._connector, self._size = connector, size
+
+        self._pool: Any = None
+
+    async def connect(self) -> None:
+        connect: Any = self._connector.connect
+        self._pool = await asyncpg.create_pool(connect=connect, max_size=self._size, **_OPTIONS)
+
+    def connection(self) -> PatientConnection:
+        return PatientConnection(self, self._dialect)
+
+
+class PostgresqlBackend(Pool):
+    """The connections that are lent, and the readers beside them."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, **_OPTIONS)
-        self._readers = Readers(url)
+        self.connector = Connector(urls.read(url))
+        super().__init__(url, self.connector, POOL_SIZE)
+        self._readers = Readers(url, self.connector, READERS)
         self.fetch = self._readers.fetch
 
     async def connect(self) -> None:
@@ -77,35 +99,17 @@ class PostgresqlBackend(PostgresBackend):
         await self._readers.disconnect()
         await super().disconnect()
 
-    def connection(self) -> PatientConnection:
-        return PatientConnection(self, self._dialect)
 
-    async def dedicated(self) -> asyncpg.Connection[asyncpg.Record]:
-        """A connection outside of the pool."""
-        url = self._database_url
-        ssl = {name: value for name, value in self._get_connection_kwargs().items() if name == "ssl"}
-        return await asyncpg.connect(
-            host=url.hostname,
-            port=url.port,
-            user=url.username,
-            password=url.password,
-            database=url.database,
-            timeout=POOL_TIMEOUT,
-            server_settings={"application_name": "apiv3 bells"},
-            **ssl,
-        )
-
-
-class Readers(PostgresBackend):
+class Readers(Pool):
     """Connections for one query each at a time. They are borrowed from a pool, which they go back to when anything is amiss:
     it knows how to end a query that was cancelled, and replaces what is broken.
     """
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, **_OPTIONS | {"max_size": READERS})
+    def __init__(self, url: str, connector: Connector, size: int) -> None:
+        super().__init__(url, connector, size)
         self._idle: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
         """A place for each connection; None: to be borrowed when it is needed."""
-        for _ in range(READERS):
+        for _ in range(size):
             self._idle.put_nowait(None)
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Any]:
@@ -125,13 +129,13 @@ class Readers(PostgresBackend):
         return rows
 
     async def _wait(self) -> Any:
-        async with asyncio.timeout(POOL_TIMEOUT):
+        async with asyncio.timeout(PATIENCE):
             return await self._idle.get()
 
     async def _replace(self, place: Any) -> Any:
         if place is not None:
             await self._give_back(place)
-        loan = PatientConnection(self, self._dialect)
+        loan = self.connection()
         await loan.acquire()
         return loan.raw_connection
 
@@ -142,7 +146,7 @@ class Readers(PostgresBackend):
 
     async def disconnect(self) -> None:
         with suppress(TimeoutError):
-            for _ in range(READERS):
+            for _ in range(self._size):
                 place = await self._wait()
                 if place is not None:
                     await self._give_back(place)
@@ -162,25 +166,31 @@ def backend(url: str) -> PostgresqlBackend:
 
 
 async def watch(backend: PostgresqlBackend, ring: Ring) -> None:
-    """Listen on a connection of its own; when it is lost, make a new one, and ring for whatever was missed in between."""
+    """Listen on a connection of its own; when it is lost, make a new one, and ring for whatever was missed in between.
+
+    Where nothing is heard because connections are shared, look at the clocks instead.
+    """
     pause = SHORTEST_BREAK
     while True:
         try:
-            connection = await backend.dedicated()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection = await backend.connector.connect()
+        except _LOST:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_BREAK)
             continue
         try:
             pause = SHORTEST_BREAK
-            await _listen(connection, ring)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            if backend.connector.shared:
+                await _look(connection, ring)
+            else:
+                await _listen(connection, ring)
+        except _LOST:
             await asyncio.sleep(pause)
         finally:
             connection.terminate()
 
 
-async def _listen(connection: asyncpg.Connection[asyncpg.Record], ring: Ring) -> None:
+async def _listen(connection: Connection, ring: Ring) -> None:
     """Ring for each notification, until the connection is lost."""
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _: lost.set())
@@ -188,6 +198,27 @@ async def _listen(connection: asyncpg.Connection[asyncpg.Record], ring: Ring) ->
     ring(None)
     await lost.wait()
     _log.warning("the connection that listens for changes is lost; making a new one")
+
+
+async def _look(connection: Connection, ring: Ring) -> None:
+    """Ring for each clock that has moved since the last look, until the connection is lost."""
+    seen: dict[str, int] = {}
+    ring(None)
+    while True:
+        rows = await connection.fetch(CLOCKS, timeout=PATIENCE)
+        clocks = {str(name): int(last) for name, last in rows}
+        for name, last in clocks.items():
+            if seen and last != seen.get(name):
+                ring(name)
+        seen = clocks
+        await asyncio.sleep(GLANCE)
+
+
+def transaction(connection: Any) -> Any:
+    """A writing transaction, in the isolation that it is made for, whatever the database's default is: writers wait for each
+    other at the row of a clock, and each statement after that sees what the writer before has committed.
+    """
+    return connection.transaction(isolation="read_committed")
 
 
 async def stream(connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Sequence[Any]], None]:

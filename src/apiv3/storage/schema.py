@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from alembic import command
@@ -19,12 +19,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
+from apiv3.storage import urls
 from apiv3.storage.rewriting import make_numbers_whole
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
 
 _INSTALLED, _CLONED = Path(__file__).with_name("alembic"), Path(__file__).parents[3] / "alembic"
 """Where the migrations stand: beside this file in an installed copy, at the top of a clone."""
+_UNNAMED = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+"""Statements without names, which leave nothing behind on a connection that a pooler shares."""
 _LOCK = 0x61706976  # "apiv": any number will do that no other program locks in this database
 
 
@@ -36,6 +42,10 @@ class NoTables(Exception):
     """There is nothing in the database yet."""
 
 
+class WrongEncoding(Exception):
+    """The database cannot hold every text."""
+
+
 def head() -> str:
     """The revision that this version of the server needs."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
@@ -44,7 +54,7 @@ def head() -> str:
 def upgrade(url: str, *, makes: bool = True) -> tuple[str | None, str]:
     """Migrate to the newest revision; returns the revisions before and after. `makes`: from nothing, too.
 
-    Raises NewerTables, and NoTables unless `makes`; the database's own errors pass through.
+    Raises NewerTables, WrongEncoding, and NoTables unless `makes`; the database's own errors pass through.
     """
     revisions = locked(url, lambda connection: _migrate(connection, makes))
     while locked(url, make_numbers_whole):
@@ -75,10 +85,30 @@ def _let_us_begin(connection: Any, _record: object) -> None:
 async def _locked_postgresql(url: str, work: Callable[[Connection], T]) -> T:
     from sqlalchemy.ext.asyncio import create_async_engine  # brings greenlet, which SQLite can do without
 
-    engine = create_async_engine(f"postgresql+asyncpg://{url.partition('://')[2]}", poolclass=NullPool)
+    from apiv3.storage.connector import Connector
+
+    async def connect(**_: Any) -> Any:
+        return await Connector(urls.read(url)).connect()
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=NullPool,
+        isolation_level="READ COMMITTED",
+        connect_args=_UNNAMED | {"async_creator_fn": connect},
+    )
     async with engine.begin() as connection:
+        await _check_encoding(connection)
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         return await connection.run_sync(work)
+
+
+async def _check_encoding(connection: AsyncConnection) -> None:
+    encoding = (await connection.execute(text("SHOW server_encoding"))).scalar_one()
+    if encoding != "UTF8":
+        raise WrongEncoding(
+            f"its encoding is {encoding}, which cannot hold every text; it must be UTF8: "
+            "CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def _migrate(connection: Connection, makes: bool) -> tuple[str | None, str]:

@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from databases import DatabaseURL
 from databases.interfaces import ConnectionBackend, DatabaseBackend
 
 from apiv3.storage.contracts import Ring
-from apiv3.storage.dialects import SQLITE, Row
+from apiv3.storage.dialects import SQLITE
 
 DIALECT = SQLITE
 POOL_SIZE = 6
@@ -35,7 +35,7 @@ CHUNK = 500
 """Rows that a stream hands over at a time."""
 BUSY_TIMEOUT = 10_000
 """Milliseconds that a statement in a thread waits for another process's lock."""
-POOL_TIMEOUT = 10.0
+PATIENCE = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 GLANCE = 0.25
 """Seconds between two looks at whether anybody else has written to the file."""
@@ -45,6 +45,7 @@ MANY_PARAMETERS = 50
 
 _BEGIN = "BEGIN IMMEDIATE"
 
+Row = Sequence[Any]
 T = TypeVar("T")
 
 
@@ -151,6 +152,11 @@ async def _to_the_end(work: asyncio.Future[T]) -> T:
         raise
 
 
+def transaction(connection: SqliteConnection) -> AbstractAsyncContextManager[None]:
+    """A writing transaction."""
+    return connection.transaction()
+
+
 async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
     """The rows of a query of any size, a chunk at a time."""
     cursor = await connection.in_thread(partial(connection.cursor, sql, *args))
@@ -170,7 +176,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 def _use_wal(connection: sqlite3.Connection) -> None:
     """Switch the file to WAL, for good. While others open it for the first time SQLite does not wait, so we do."""
-    deadline = time.monotonic() + POOL_TIMEOUT
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -204,7 +210,7 @@ class SqliteBackend(DatabaseBackend):
     async def disconnect(self) -> None:
         """Close what is in the pool, and what comes back to it in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(POOL_TIMEOUT):
+            async with asyncio.timeout(PATIENCE):
                 for _ in range(POOL_SIZE):
                     connection = await self._idle.get()
                     if connection is not None:
@@ -271,7 +277,7 @@ class SqliteLoan(ConnectionBackend):
 
     async def acquire(self) -> None:
         if self._idle.empty():
-            async with asyncio.timeout(POOL_TIMEOUT):
+            async with asyncio.timeout(PATIENCE):
                 place = await self._idle.get()
         else:
             place = self._idle.get_nowait()
