@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from apiv3.live.storage import Storage
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.logs import configure_logging
 from apiv3.model.alarms import Thresholds
+from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.alarming import Alarming
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
@@ -60,6 +58,10 @@ from apiv3.web.service import Service
 from apiv3.web.socketio import PATH as SOCKET_IO
 from apiv3.web.socketio import SocketIo
 
+_PATIENCE = 10.0
+"""Seconds that the start waits for the database before the server listens without it."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
+"""Seconds between two attempts to reach the database."""
 _log = logging.getLogger(__name__)
 
 
@@ -166,24 +168,54 @@ class Server:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Mapping[str, Callable[[], None]]]:
-        """Connected, up to date with the policy, and with the background work going on.
+        """Connected, up to date with the policy, and with the background work going on. Where the database cannot be had at
+        the start, that comes later, and until then what needs it is answered with 503.
 
         What it yields is for the server: SHUTDOWN is called before it waits for the last answers.
         """
+        attempted = asyncio.Event()
+        opening = asyncio.create_task(self._open(attempted))
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await attempted.wait()
+            if opening.done():
+                opening.result()
+            async with _meanwhile(self._work(opening)), self.workers.listening():
+                try:
+                    yield {SHUTDOWN: self._end_live}
+                finally:
+                    self._end_live()
+        finally:
+            opening.cancel()
+            await self.installation.database.disconnect()
+            self.access_log.flush()
+
+    async def _open(self, attempted: asyncio.Event) -> None:
+        """Connect and load subjects and roles, until that has worked; `attempted` is set after the first try."""
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                await self.installation.open()
+                await self.installation.documents.prepare(tuple(self.installation.collections))
+            except StorageUnavailable:
+                if pause == _SHORTEST_PAUSE:
+                    _log.warning("the database is unavailable; requests that need it get 503 until it is there")
+            else:
+                self._check_default_roles()
+                return
+            finally:
+                attempted.set()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _work(self, opening: asyncio.Task[None]) -> None:
+        """What goes on in the background once the database is there."""
+        await asyncio.shield(opening)
         installation, settings = self.installation, self.settings
         names = tuple(installation.collections)
-        try:
-            async with installation.opened():
-                await installation.documents.prepare(names)
-                self._check_default_roles()
-                pruning = Pruning(installation.documents, settings.api3_autoprune, names, settings.api3_tombstone_days)
-                async with _meanwhile(installation.policies.follow(), pruning.run()), self.workers.listening():
-                    try:
-                        yield {SHUTDOWN: self._end_live}
-                    finally:
-                        self._end_live()
-        finally:
-            self.access_log.flush()
+        pruning = Pruning(installation.documents, settings.api3_autoprune, names, settings.api3_tombstone_days)
+        await asyncio.gather(installation.policies.follow(), pruning.run())
 
     def _check_default_roles(self) -> None:
         """A role may be made later, so an unknown one is worth a warning, no more."""
@@ -216,17 +248,4 @@ def build(server: Server) -> ASGIApp:
 def create() -> ASGIApp:
     """What a worker process of `apiv3 serve` runs; its settings come from the environment, `.env` and APIV3_DATA."""
     configure_logging()
-    _end_with_parent()
     return build(Server(Installation(provision(load()))))
-
-
-def _end_with_parent() -> None:
-    """One of several workers ends, as on SIGTERM, when the process that would end it was killed: it holds the port."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_outlive, args=(parent,), daemon=True, name="parent").start()
-
-
-def _outlive(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)

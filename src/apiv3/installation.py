@@ -29,12 +29,16 @@ class Installation:
         self.policies = Policies(policy_table, revealed(settings.api_secret), settings.auth_default_roles)
         self.administration = Administration(policy_table, self.policies)
 
+    async def open(self) -> None:
+        """Connect, and load subjects and roles. May be tried again after it has failed. Raises StorageUnavailable."""
+        await self.database.connect()
+        await self.policies.refresh()
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Connected, with subjects and roles loaded. Raises StorageUnavailable."""
-        await self.database.connect()
+        """The same for the length of a block. Raises StorageUnavailable."""
         try:
-            await self.policies.refresh()
+            await self.open()
             yield
         finally:
             await self.database.disconnect()

@@ -11,6 +11,7 @@ import click
 
 from apiv3.cli.output import as_json, show
 from apiv3.cli.place import here, location
+from apiv3.cli.supervisor import end_with_parent
 from apiv3.settings import Settings, SettingsError, make_folder, without_password
 
 
@@ -47,8 +48,14 @@ def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]
     waited for.
     """
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(1, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as process:
+    with ProcessPoolExecutor(1, context, _begin) as process:
         return process.submit(_migrate, settings.database, makes).result()
+
+
+def _begin() -> None:
+    """A child that outlived its parent would hold the port that it has inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _migrate(url: str, makes: bool) -> tuple[str | None, str]:

@@ -7,14 +7,13 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import click
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from apiv3 import __version__
 from apiv3.cli.checks import (
@@ -29,7 +28,9 @@ from apiv3.cli.checks import (
 )
 from apiv3.cli.db import migrate
 from apiv3.cli.installation import run_on, with_secret
+from apiv3.cli.meeting_place import meeting_place
 from apiv3.cli.place import location
+from apiv3.cli.supervisor import Supervisor
 from apiv3.installation import Installation
 from apiv3.live.packets import LARGEST
 from apiv3.live.workers import FOLDER
@@ -41,8 +42,6 @@ from apiv3.web.protocol import BoundedProtocol, BoundedWebSocket
 from apiv3.web.redirect import Redirect
 
 ADMIN = "admin"
-_LONGEST_PATH = 60
-"""Characters of a directory in which sockets can have names: the whole path has about 100."""
 
 
 @click.command()
@@ -208,14 +207,20 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     )
     if settings.workers == 1:
         with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
-            uvicorn.Server(config).run([listener])
+            _run(config, listener)
         return
     with meeting_place() as folder:
-        os.environ[FOLDER] = folder
-        Multiprocess(config, [listener]).run()
+        os.environ[FOLDER] = str(folder)
+        Supervisor(partial(_work, config), listener, settings.workers).run()
 
 
-def meeting_place() -> TemporaryDirectory[str]:
-    """A directory that only we can enter, for the sockets by which the workers reach each other."""
-    usual = gettempdir()
-    return TemporaryDirectory(prefix="apiv3-", dir=usual if len(usual) <= _LONGEST_PATH else "/tmp")  # noqa: S108 (mode 0700)
+def _work(config: uvicorn.Config, listener: socket.socket) -> None:
+    """In a worker: one that is started later finds settings that may have changed."""
+    try:
+        _run(config, listener)
+    except SettingsError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _run(config: uvicorn.Config, listener: socket.socket) -> None:
+    uvicorn.Server(config).run([listener])

@@ -65,9 +65,16 @@ class Policies:
     def __init__(self, store: PolicyStore, api_secret: str, default_roles: Iterable[str] = ()) -> None:
         self._store = store
         self._compile: Callable[[Policy], Snapshot] = lambda policy: Snapshot(policy, api_secret, default_roles)
-        self.current = self._compile(Policy(0, (), ()))
+        self._current: Snapshot | None = None
         self.on_change: list[Callable[[], None]] = []
         self._refreshing = asyncio.Lock()
+
+    @property
+    def current(self) -> Snapshot:
+        """The newest revision that is known here. Raises StorageUnavailable as long as there is none."""
+        if self._current is None:
+            raise StorageUnavailable
+        return self._current
 
     async def refresh(self) -> Snapshot:
         """Take over the newest revision. Raises StorageUnavailable.
@@ -77,11 +84,11 @@ class Policies:
         """
         async with self._refreshing:
             policy = await self._store.load()
-            if policy.revision != self.current.revision:
-                self.current = self._compile(policy)
+            if self._current is None or policy.revision != self._current.revision:
+                self._current = self._compile(policy)
                 for tell in self.on_change:
                     tell()
-            return self.current
+            return self._current
 
     async def follow(self) -> None:
         """Keep up until cancelled; while the database is away, the last snapshot stays in force."""

@@ -46,6 +46,22 @@ class Backend(Protocol):
         """All rows of one query, which is a transaction of its own, in the least time."""
 
 
+class Absent:
+    """The backend of a database that is not connected: whoever asks it is told to come back later."""
+
+    async def connect(self) -> None:
+        raise StorageUnavailable
+
+    async def disconnect(self) -> None:
+        """There is nothing to end."""
+
+    def connection(self) -> ConnectionBackend:
+        raise StorageUnavailable
+
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:  # noqa: ARG002
+        raise StorageUnavailable
+
+
 class Driver(Protocol):
     """What `storage.sqlite` and `storage.postgresql` have in common; only the one in use is loaded."""
 
@@ -71,20 +87,30 @@ class Database:
 
     def __init__(self, url: str) -> None:
         kind = "sqlite" if urlsplit(url).scheme == "sqlite" else "postgresql"
+        self._url = url
         self._driver = cast("Driver", import_module(f"apiv3.storage.{kind}"))
-        self._backend = self._driver.backend(url)
+        self._backend: Backend = Absent()
+        self._connected = asyncio.Event()
         self.dialect = self._driver.DIALECT
         self._scans = asyncio.Semaphore(MOST_SCANS)
         self._lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def connect(self) -> None:
+        """May be tried again after it has failed; once connected it does nothing. Raises StorageUnavailable."""
+        if self._connected.is_set():
+            return
+        backend = self._driver.backend(self._url)
         try:
-            await self._backend.connect()
+            await backend.connect()
         except Exception as error:
             _raise(error, self._driver)
+        self._backend = backend
+        self._connected.set()
 
     async def disconnect(self) -> None:
-        await self._backend.disconnect()
+        self._connected.clear()
+        backend, self._backend = self._backend, Absent()
+        await backend.disconnect()
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of one query, in the least time."""
@@ -113,6 +139,7 @@ class Database:
 
     async def watch(self, ring: Ring) -> None:
         """Ring whenever another process may have written to the database; see `contracts.Watch`."""
+        await self._connected.wait()
         await self._driver.watch(self._backend, ring)
 
     async def stream(self, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:

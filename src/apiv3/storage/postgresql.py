@@ -93,7 +93,11 @@ class PostgresqlBackend(Pool):
 
     async def connect(self) -> None:
         await super().connect()
-        await self._readers.connect()
+        try:
+            await self._readers.connect()
+        except BaseException:
+            await super().disconnect()
+            raise
 
     async def disconnect(self) -> None:
         await self._readers.disconnect()

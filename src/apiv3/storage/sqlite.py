@@ -202,10 +202,9 @@ class SqliteBackend(DatabaseBackend):
         self._reader: SqliteConnection | None = None
 
     async def connect(self) -> None:
-        for _ in range(POOL_SIZE - 1):
-            self._idle.put_nowait(None)
-        self._idle.put_nowait(await self._open())
         self._reader = await self._open()
+        for _ in range(POOL_SIZE):
+            self._idle.put_nowait(None)
 
     async def disconnect(self) -> None:
         """Close what is in the pool, and what comes back to it in time."""
