@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from apiv3.app import Server
-from apiv3.cli import main
+from apiv3.cli.commands import main
 from apiv3.installation import Installation
 from apiv3.model import collections, errors
 from apiv3.model.identity import BUILT_IN_ROLES

@@ -214,7 +214,7 @@ async def test_what_is_under_way_when_the_database_crashes(outlived: LiveServer,
 async def test_a_database_that_hangs(own: OwnPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks is told in time, and the connections that were asked are of use again, or replaced."""
     monkeypatch.setitem(postgresql._OPTIONS, "command_timeout", 1)
-    monkeypatch.setattr(postgresql, "PATIENCE", 1)
+    monkeypatch.setattr(postgresql, "POOL_TIMEOUT", 1)
     url = await asyncio.to_thread(own.new_database)
     await asyncio.to_thread(schema.upgrade, url)
     database = Database(url)
@@ -336,7 +336,7 @@ async def in_process(folder: Path) -> AsyncIterator[tuple[Server, httpx.AsyncCli
 async def test_a_lock_that_is_held_for_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 100)
-    monkeypatch.setattr(databases, "PATIENCE", 0.15)
+    monkeypatch.setattr(databases, "TURN_TIMEOUT", 0.15)
     async with in_process(tmp_path) as (_, client):
         assert (await client.post(ENTRIES, json=entry("before"))).status_code == 201
         with locked(f"sqlite:///{tmp_path / 'apiv3.db'}"):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+from apiv3.cli import INTERRUPTED
 
 
 def main() -> None:
     """Run the command. It is imported here because that takes half a second, in which Ctrl-C may come too."""
     try:
-        from apiv3.cli import main as command
+        from apiv3.cli.commands import main as command
 
         command()
     except KeyboardInterrupt:

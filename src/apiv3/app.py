@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from apiv3.installation import Installation
-from apiv3.live.alarm import ACKNOWLEDGE, Alarms
-from apiv3.live.alarm import NAME as ALARM
+from apiv3.live.alarm_namespace import ACKNOWLEDGE, AlarmNamespace
+from apiv3.live.alarm_namespace import NAME as ALARM
 from apiv3.live.audience import Audience
 from apiv3.live.bells import Bells
 from apiv3.live.connections import Lobby, Namespace
 from apiv3.live.engine import Engine
 from apiv3.live.feed import Feed
 from apiv3.live.sessions import Rules as SessionRules
-from apiv3.live.storage import NAME as STORAGE
-from apiv3.live.storage import Storage
+from apiv3.live.storage_namespace import NAME as STORAGE
+from apiv3.live.storage_namespace import StorageNamespace
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.logs import configure_logging
 from apiv3.model.alarms import Thresholds
@@ -48,7 +48,7 @@ from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
 from apiv3.web.openapi.document import describe
-from apiv3.web.openapi.operation import Bounds
+from apiv3.web.operation import Bounds
 from apiv3.web.pages import Pages
 from apiv3.web.protocol import SHUTDOWN
 from apiv3.web.proxies import Proxies
@@ -96,9 +96,9 @@ class Server:
 
     def _namespaces(self, bells: Bells) -> Mapping[str, Namespace]:
         installation = self.installation
-        storage = Storage(self._audience(), self.feed, installation.collections)
+        storage = StorageNamespace(self._audience(), self.feed, installation.collections)
         alarming = Alarming(installation.documents, AlarmTable(installation.database), self._thresholds())
-        return {"/": Lobby(), STORAGE: storage, ALARM: Alarms(self._audience(), alarming, bells)}
+        return {"/": Lobby(), STORAGE: storage, ALARM: AlarmNamespace(self._audience(), alarming, bells)}
 
     def _audience(self) -> Audience:
         policies = self.installation.policies

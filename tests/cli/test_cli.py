@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from apiv3 import __version__
-from apiv3.cli import main
+from apiv3.cli.commands import main
 from tests.support.commands import Done, children, here, process
 from tests.support.factories import NewDatabase
 from tests.support.installation import Installation

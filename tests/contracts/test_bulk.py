@@ -13,8 +13,7 @@ from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, MissingPermission, StorageUnavailable
 from apiv3.operations.batch import Batch
 from apiv3.operations.bulk import Bulk
-from apiv3.operations.outcomes import Written
-from apiv3.operations.writing import Rules, Writing
+from apiv3.operations.writing import Rules, Writing, Written
 from apiv3.security.permissions import Permission, PermissionSet
 from apiv3.security.principal import Principal
 from apiv3.storage.documents import DocumentTable

@@ -130,8 +130,8 @@ async def test_nobody_waits_for_a_connection_for_ever(
     async with AsyncExitStack() as loans:
         for _ in range(POOLS[opened.dialect.name]):
             await loans.enter_async_context(opened.connection())
-        monkeypatch.setattr(sqlite, "PATIENCE", 0.05)
-        monkeypatch.setattr(postgresql, "PATIENCE", 0.05)
+        monkeypatch.setattr(sqlite, "POOL_TIMEOUT", 0.05)
+        monkeypatch.setattr(postgresql, "POOL_TIMEOUT", 0.05)
         works: list[Awaitable[object]] = [
             store.last_modified({collection: None}),
             store.search(collection, SCAN),
@@ -147,7 +147,7 @@ async def test_nobody_waits_for_a_connection_for_ever(
 async def test_nobody_waits_for_another_writer_for_ever(
     store: DocumentTable, opened: Database, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "PATIENCE", 0.05)
+    monkeypatch.setattr(databases, "TURN_TIMEOUT", 0.05)
     async with store.writing(collection):
         with pytest.raises(StorageUnavailable):
             await _pair(store, collection)

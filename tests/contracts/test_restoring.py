@@ -18,9 +18,8 @@ from apiv3.model import timestamps
 from apiv3.model.collections import Collection
 from apiv3.model.documents import Document, normalise
 from apiv3.model.errors import ApiError
-from apiv3.operations.outcomes import Written
 from apiv3.operations.restoring import Restoring
-from apiv3.operations.writing import Rules, Writing
+from apiv3.operations.writing import Rules, Writing, Written
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from tests.support import hostile

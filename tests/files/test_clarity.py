@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from apiv3.files import clarity
-from apiv3.files.rows import Malformed, Row
+from apiv3.files.records import Malformed, Record
 from apiv3.model.documents import normalise
 from apiv3.model.errors import ApiError
 
@@ -23,7 +23,7 @@ def row(time: str, event: str, subtype: str = "", *, glucose: str = "", more: st
     return f"1,{time},{event},{subtype},,,G6,{glucose},{more}"
 
 
-def read(*rows: str, unit: str = "mg/dL", zone: Any = UTC) -> list[Row]:
+def read(*rows: str, unit: str = "mg/dL", zone: Any = UTC) -> list[Record]:
     text = "\r\n".join([HEADER.format(unit, unit), *rows])
     return list(clarity.read(io.BufferedReader(io.BytesIO(text.encode("utf-8-sig"))), zone))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiv3.files import json_documents
-from apiv3.files.rows import Malformed, Row
+from apiv3.files.records import Malformed, Record
 from apiv3.model.errors import ApiError
 from tests.support import hostile
 
@@ -25,7 +25,7 @@ _documents = st.lists(st.dictionaries(st.text("xy[]{},", min_size=1, max_size=3)
 _blanks = st.text(" \t\r\n", max_size=2)
 
 
-def read(data: bytes) -> list[Row]:
+def read(data: bytes) -> list[Record]:
     return list(json_documents.read(io.BufferedReader(io.BytesIO(data))))
 
 

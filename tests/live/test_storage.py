@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from apiv3.live.storage import LARGEST_KEPT, Encoder
+from apiv3.live.storage_namespace import LARGEST_KEPT, Encoder
 from apiv3.model.changes import Change
 from tests.support.engineio import socket, subscriber
 from tests.support.factories import FreshServer

@@ -17,7 +17,7 @@ from apiv3.app import Server
 from apiv3.installation import Installation
 from apiv3.settings import load
 from apiv3.web.openapi.document import Undescribed, describe
-from apiv3.web.openapi.operation import Bounds
+from apiv3.web.operation import Bounds
 from apiv3.web.router import Route
 from apiv3.web.socketio import PATH as SOCKET_IO
 from tests.support.factories import FreshServer

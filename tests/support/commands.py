@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 from click.testing import CliRunner
 
-from apiv3.cli import main
+from apiv3.cli.commands import main
 from tests.support.installation import Installation
 
 

@@ -17,7 +17,7 @@ from apiv3.storage.contracts import Policy
 from apiv3.storage.database import Database
 from apiv3.storage.policy import PolicyTable
 
-PATIENCE = 2.0
+COMPLETION_TIMEOUT = 2.0
 """Seconds that somebody who has pressed a key waits for a database."""
 
 
@@ -62,7 +62,7 @@ def _policy(settings: Settings) -> Policy:
         finally:
             await database.disconnect()
 
-    return asyncio.run(asyncio.wait_for(loaded(), PATIENCE))
+    return asyncio.run(asyncio.wait_for(loaded(), COMPLETION_TIMEOUT))
 
 
 collection_names = _completing(lambda settings: collections.table(settings.api3_extra_collections))

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import click
 
-from apiv3.cli.output import as_json, show
+from apiv3.cli.options import as_json, show
 from apiv3.cli.place import here, location
 from apiv3.cli.supervisor import end_with_parent
 from apiv3.settings import Settings, SettingsError, make_folder, without_password

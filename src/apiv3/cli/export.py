@@ -13,8 +13,7 @@ import click
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.installation import run
-from apiv3.cli.moments import moment
-from apiv3.cli.output import show
+from apiv3.cli.options import moment, show
 from apiv3.files.writing import FORMATS, Span
 from apiv3.installation import Installation
 from apiv3.model import timestamps

@@ -19,12 +19,12 @@ from click.core import ParameterSource
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.installation import run
-from apiv3.cli.output import as_json, show
+from apiv3.cli.options import as_json, show
 from apiv3.client.errors import Refused, Unreachable
 from apiv3.client.uploads import Uploader
 from apiv3.files.destinations import InDatabase, OnServer
 from apiv3.files.reading import collection_of, is_clarity, read
-from apiv3.files.rows import Malformed, Row
+from apiv3.files.records import Malformed, Record
 from apiv3.files.transfer import Report, transfer
 from apiv3.installation import Installation
 from apiv3.model.errors import StorageUnavailable
@@ -109,12 +109,12 @@ def _broken_off(file: str, error: Malformed, report: Report) -> str:
     return f"{name} cannot be read: {error}."
 
 
-async def _upload(url: str, token: str, rows: Iterator[Row], report: Report, progress: Progress) -> None:
+async def _upload(url: str, token: str, rows: Iterator[Record], report: Report, progress: Progress) -> None:
     async with Uploader(url, token, _tell_pause) as uploader:
         await transfer(rows, OnServer(uploader), report, progress)
 
 
-async def _restore(installation: Installation, rows: Iterator[Row], report: Report, progress: Progress) -> None:
+async def _restore(installation: Installation, rows: Iterator[Record], report: Report, progress: Progress) -> None:
     gc.set_threshold(_SELDOM)  # documents have no cycles: to look for them takes a tenth of the time
     await installation.documents.prepare(tuple(installation.collections))
     database = InDatabase(Restoring(installation.documents, installation.writing), installation.collections)
@@ -125,7 +125,7 @@ def _tell_pause(what: str) -> None:
     click.echo(f"apiv3 import: {what}; trying again", err=True)
 
 
-def _known(rows: Iterator[Row], collections: Collection[str]) -> Iterator[Row]:
+def _known(rows: Iterator[Record], collections: Collection[str]) -> Iterator[Record]:
     """The same rows. Raises UsageError at the first one that belongs nowhere here."""
     for row in rows:
         if row.collection and row.collection not in collections:

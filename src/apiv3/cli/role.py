@@ -8,7 +8,7 @@ import click
 
 from apiv3.cli.completion import own_role_names, role_names
 from apiv3.cli.installation import run
-from apiv3.cli.output import as_json, show
+from apiv3.cli.options import as_json, show
 from apiv3.installation import Installation
 from apiv3.model.identity import Role
 

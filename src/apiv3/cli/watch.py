@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from apiv3.cli.completion import collection_names
-from apiv3.cli.moments import moment
+from apiv3.cli.options import moment
 from apiv3.client.events import Event, Follower
 from apiv3.model import timestamps
 from apiv3.settings import Settings, load

@@ -13,8 +13,7 @@ from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from itertools import chain
 
-from apiv3.files.rows import Malformed, Row
-from apiv3.files.texts import as_text
+from apiv3.files.records import Malformed, Record, as_text
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
 from apiv3.model.glucose import MG_PER_MMOL
@@ -46,7 +45,7 @@ def is_clarity(start: bytes) -> bool:
     return all(_COLUMNS[name] in header for name in _REQUIRED)
 
 
-def read(file: io.BufferedReader, zone: tzinfo) -> Generator[Row]:
+def read(file: io.BufferedReader, zone: tzinfo) -> Generator[Record]:
     """The documents of an export whose times are those of `zone`. Raises Malformed."""
     with as_text(file) as text:
         line = 0
@@ -79,7 +78,7 @@ class _Export:
         self._alerts: dict[str, tuple[int, list[Document]]] = {}
         self._named: Counter[str] = Counter()
 
-    def rows(self, line: int, cells: list[str]) -> Iterator[Row]:
+    def rows(self, line: int, cells: list[str]) -> Iterator[Record]:
         filled = {name: cells[place].strip() for name, place in self._places.items() if place < len(cells)}
         fields = dict.fromkeys(_COLUMNS, "") | filled
         if not fields["event"] or fields["event"] in _PERSONAL:
@@ -94,15 +93,15 @@ class _Export:
             item: Document | ApiError = self._document(fields)
         except ValueError as error:
             item = BadRequest(str(error))
-        yield Row(line, item, sum(map(len, cells)) + len(cells), collection)
+        yield Record(line, item, sum(map(len, cells)) + len(cells), collection)
 
-    def alerts(self) -> Iterator[Row]:
+    def alerts(self) -> Iterator[Record]:
         """The settings of each device's alerts, once everything else is known: they have no time of their own."""
         for device, (line, alerts) in self._alerts.items():
             if self._first_date is not None:
                 document: Document = {"identifier": f"clarity-alerts-{device}", "alerts": alerts, "app": APP}
                 document |= {"date": self._first_date} | ({"device": device} if device else {})
-                yield Row(line, document, 0, "settings")
+                yield Record(line, document, 0, "settings")
 
     def _document(self, fields: _Fields) -> Document:
         """The document of a row. Raises ValueError."""

@@ -10,8 +10,8 @@ from apiv3.model.collections import Collection
 from apiv3.model.documents import Document
 from apiv3.model.errors import BadRequest
 from apiv3.operations.bulk import Outcome
-from apiv3.operations.outcomes import Written
 from apiv3.operations.restoring import Restoring
+from apiv3.operations.writing import Written
 
 
 class Batch(NamedTuple):

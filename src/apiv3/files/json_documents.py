@@ -11,8 +11,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Literal
 
 from apiv3.files.extended_json import plain
-from apiv3.files.rows import Malformed, Row
-from apiv3.files.texts import as_text
+from apiv3.files.records import Malformed, Record, as_text
 from apiv3.formats.json import checked, parse_object
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
@@ -26,14 +25,14 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _POSITION = re.compile(r": line \d+ column \d+ \(char (\d+)\)")
 
 
-def read(file: io.BufferedReader, collection: str = "") -> Generator[Row]:
+def read(file: io.BufferedReader, collection: str = "") -> Generator[Record]:
     """The documents of a file, whichever of the forms it has; all belong to `collection`. Raises Malformed."""
     rows = _array(file) if file.peek(1024).lstrip(BLANKS).startswith(b"[") else _lines(file)
     for row in rows:
         yield row._replace(collection=collection)
 
 
-def _lines(file: io.BufferedReader) -> Iterator[Row]:
+def _lines(file: io.BufferedReader) -> Iterator[Record]:
     number, begun = 0, False
     while line := file.readline(LARGEST):
         number += 1
@@ -58,7 +57,7 @@ def _goes_on(line: bytes) -> bool:
     return False
 
 
-def _objects(start: str, file: io.BufferedReader) -> Iterator[Row]:
+def _objects(start: str, file: io.BufferedReader) -> Iterator[Record]:
     """Documents one after the other; `start` has been read of the first one."""
     with as_text(file) as text:
         objects = _Text(text, start + "\n")
@@ -69,17 +68,17 @@ def _objects(start: str, file: io.BufferedReader) -> Iterator[Row]:
             yield from _rows(number, document, len(document), counted="document")
 
 
-def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document"]) -> Iterator[Row]:
+def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document"]) -> Iterator[Record]:
     """The document of a text; those in it, if it is an answer to SEARCH: they are told by their places there."""
     item = _item(text)
     if isinstance(item, ApiError) or item.keys() != {"status", "result"} or not isinstance(item["result"], list):
-        yield Row(place, item, size, counted=counted)
+        yield Record(place, item, size, counted=counted)
         return
     for number, each in enumerate(item["result"], 1):
-        yield Row(number, _checked(each), size // len(item["result"]), counted="document")
+        yield Record(number, _checked(each), size // len(item["result"]), counted="document")
 
 
-def _array(file: io.BufferedReader) -> Iterator[Row]:
+def _array(file: io.BufferedReader) -> Iterator[Record]:
     with as_text(file) as text:
         elements = _Text(text)
         yield from _elements(elements)
@@ -87,13 +86,13 @@ def _array(file: io.BufferedReader) -> Iterator[Row]:
             raise Malformed("something stands after the end of the array")
 
 
-def _elements(elements: _Text) -> Iterator[Row]:
+def _elements(elements: _Text) -> Iterator[Record]:
     elements.skip("[")
     number = 0
     while not (number == 0 and elements.skip("]")):
         number += 1
         text = elements.take(f"document {number}")
-        yield Row(number, _item(text.encode("utf-8", "replace")), len(text), counted="document")
+        yield Record(number, _item(text.encode("utf-8", "replace")), len(text), counted="document")
         if elements.skip("]"):
             return
         if not elements.skip(","):

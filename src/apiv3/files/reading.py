@@ -8,7 +8,7 @@ from datetime import tzinfo
 from pathlib import PurePath
 
 from apiv3.files import clarity, json_documents
-from apiv3.files.rows import Malformed, Row
+from apiv3.files.records import Malformed, Record
 
 BEGINNING = 4096
 """Bytes by which a file is told from those of other kinds."""
@@ -19,7 +19,7 @@ def is_clarity(file: io.BufferedReader) -> bool:
     return clarity.is_clarity(file.peek(BEGINNING)[:BEGINNING])
 
 
-def read(file: io.BufferedReader, zone: tzinfo, collection: str) -> Generator[Row]:
+def read(file: io.BufferedReader, zone: tzinfo, collection: str) -> Generator[Record]:
     """The rows of a Clarity export (whose times are those of `zone`), or of JSON documents that belong to `collection`.
 
     Raises Malformed. Close it before the file.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from apiv3.files.destinations import Destination
-from apiv3.files.rows import Malformed, Row
+from apiv3.files.records import Malformed, Record
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError
 from apiv3.operations.bulk import Outcome
@@ -34,7 +34,7 @@ class Report:
         """How many of them are in."""
         return sum(each["new"] + each["duplicate"] for each in self.counts.values())
 
-    def add(self, row: Row, outcome: Outcome) -> None:
+    def add(self, row: Record, outcome: Outcome) -> None:
         counts = self.counts.setdefault(row.collection, Counter(new=0, duplicate=0, refused=0))
         if isinstance(outcome, ApiError):
             counts["refused"] += 1
@@ -44,13 +44,13 @@ class Report:
             counts["new" if outcome.created else "duplicate"] += 1
 
 
-async def transfer(rows: Iterable[Row], to: Destination, report: Report, progress: Callable[[int], None]) -> None:
+async def transfer(rows: Iterable[Record], to: Destination, report: Report, progress: Callable[[int], None]) -> None:
     """All rows, in batches of one collection each; what is refused already goes nowhere. `progress` is told how many bytes of
     the file are done.
 
     Raises Malformed once everything before the fault is stored.
     """
-    waiting: dict[str, list[tuple[Row, Document]]] = {}
+    waiting: dict[str, list[tuple[Record, Document]]] = {}
     size = number = 0
 
     async def flush() -> None:

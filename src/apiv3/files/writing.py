@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import orjson
 
-from apiv3.files.texts import as_text
+from apiv3.files.records import as_text
 from apiv3.formats.csv import csv_cell
 from apiv3.storage.contracts import DocumentStore
 

@@ -6,17 +6,14 @@ It works only while somebody follows: it looks into the table when the bell ring
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from apiv3.live import rounds
 from apiv3.live.bells import Bells
 from apiv3.model.changes import Change, Clock, Cursor
 from apiv3.storage.contracts import DocumentStore
-
-if TYPE_CHECKING:
-    from apiv3.live.subscriptions import Subscription
 
 PAGE = 200
 """Changes that are read at a time."""
@@ -26,6 +23,34 @@ GATHER = 0.01
 """Seconds that the reader lets changes gather after it has handed some over: a burst is read in few batches."""
 
 
+class Follower(Protocol):
+    """Who is given the changes of a collection. `cursors`: collection -> how far it is with what it has taken."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def cursors(self) -> Mapping[str, Cursor]: ...
+
+    def position(self, collection: str) -> int:
+        """Up to where it was given everything."""
+
+    def give(self, collection: str, changes: Sequence[Change]) -> None:
+        """Let these wait for it; those that it was given before are left out."""
+
+    def offer(self, collection: str, changes: Sequence[Change]) -> None:
+        """The same for one that is live, which may have too much waiting already."""
+
+    def reset(self, collection: str, last: int) -> None:
+        """Tell it to forget what it has, and begin anew; it need not hear of removals up to `last`."""
+
+    def go_live(self, collection: str, position: int) -> None:
+        """It was given everything up to `position`, and is given the rest from now on."""
+
+    def fall_behind(self, collection: str) -> None:
+        """It is not given any more; it has to catch up."""
+
+
 class Reader:
     """`turns`: keeps those who catch up from taking all connections to the database."""
 
@@ -33,14 +58,14 @@ class Reader:
         self._store, self._bells, self._collection, self._turns = store, bells, collection, turns
         self._position: int | None = None
         """Up to where everything was handed over; None: nobody follows."""
-        self._followers: set[Subscription] = set()
+        self._followers: set[Follower] = set()
         self._bell = asyncio.Event()
         self._standstill = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     # --- those who are behind
 
-    async def catch_up(self, follower: Subscription) -> None:
+    async def catch_up(self, follower: Follower) -> None:
         """Give a follower the next page; with the last one it goes live. Raises StorageUnavailable."""
         async with self._turns:
             if await self._give_page(follower):
@@ -48,7 +73,7 @@ class Reader:
             async with self._standstill:
                 await self._give_page(follower)
 
-    async def _give_page(self, follower: Subscription) -> bool:
+    async def _give_page(self, follower: Follower) -> bool:
         """Whether that is all for now. If not, it was the last page, but the reader went on meanwhile."""
         before = self._position
         page, clock = await self._read(follower.position(self._collection))
@@ -67,7 +92,7 @@ class Reader:
         self._join(follower)
         return True
 
-    def _join(self, follower: Subscription) -> None:
+    def _join(self, follower: Follower) -> None:
         """It has everything that the reader has handed over so far."""
         follower.go_live(self._collection, self._position or 0)
         self._followers.add(follower)
@@ -77,7 +102,7 @@ class Reader:
             self._bells.listen(self._ring)
             self._task = asyncio.create_task(rounds.go(self._bell, self._go_round, f"changes of {self._collection}"))
 
-    def leave(self, follower: Subscription) -> None:
+    def leave(self, follower: Follower) -> None:
         """Give nothing more to it, whether it is live or not."""
         self._followers.discard(follower)
         if not self._followers and self._task is not None:

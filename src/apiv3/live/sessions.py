@@ -13,7 +13,7 @@ from apiv3.live import packets
 from apiv3.live.packets import CLOSE, MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, ProtocolError
 from apiv3.live.wires import Wire, until_one_ends
 
-PATIENCE = 10.0
+UPGRADE_TIMEOUT = 10.0
 """Seconds in which a client that opened a second transport has to change over to it."""
 _PROBING = 0.1
 """Seconds that a poll waits while the client changes over: it must end, so that the client can."""
@@ -195,7 +195,7 @@ class Session:
 
     async def _change_over(self, wire: Wire) -> bool:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(UPGRADE_TIMEOUT):
                 if await wire.receive() != f"{PING}probe":
                     return False
                 await wire.send(f"{PONG}probe")

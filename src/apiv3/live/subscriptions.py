@@ -13,13 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from apiv3.live.readers import Reader
 from apiv3.model.changes import Change, Cursor
 from apiv3.model.errors import StorageUnavailable
-
-if TYPE_CHECKING:
-    from apiv3.live.readers import Reader
 
 MOST_WAITING = 1000
 """Changes that may wait for a follower; a page or a batch more, at the worst."""

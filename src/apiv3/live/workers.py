@@ -18,7 +18,7 @@ from apiv3.live.wires import Pipe, Wire, until_one_ends
 
 FOLDER = "APIV3_WORKERS"
 """The variable in which `apiv3 serve` tells its workers where to listen."""
-_PATIENCE = 10.0
+_REQUEST_TIMEOUT = 10.0
 """Seconds in which a worker takes a request."""
 _STALLED = 60.0
 """Seconds after which a client that does not read is given up."""
@@ -140,7 +140,7 @@ class Workers:
             pipe.close()
 
     async def _handle(self, pipe: Pipe) -> None:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_REQUEST_TIMEOUT):
             verb, _, sid = (await pipe.receive() or "").partition(" ")
             payload = await pipe.receive() if verb == "post" else None
         if verb == "poll":

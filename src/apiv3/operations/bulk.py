@@ -9,8 +9,7 @@ from apiv3.model.collections import Collection
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, StorageUnavailable
 from apiv3.operations.batch import Batch
-from apiv3.operations.outcomes import Written
-from apiv3.operations.writing import Writing
+from apiv3.operations.writing import Writing, Written
 from apiv3.security.principal import Principal
 from apiv3.storage.contracts import DocumentStore
 

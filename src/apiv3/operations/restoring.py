@@ -10,8 +10,7 @@ from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError
 from apiv3.operations.batch import Batch
 from apiv3.operations.bulk import Item, Outcome, Prepared, together
-from apiv3.operations.outcomes import Written
-from apiv3.operations.writing import Writing
+from apiv3.operations.writing import Writing, Written
 from apiv3.storage.contracts import DocumentStore
 
 

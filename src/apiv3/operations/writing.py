@@ -14,7 +14,6 @@ from apiv3.model import documents
 from apiv3.model.collections import Collection
 from apiv3.model.documents import Document
 from apiv3.model.errors import Gone, NotFound, PreconditionFailed, ReadOnly
-from apiv3.operations.outcomes import Written
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import Principal
 from apiv3.storage.contracts import DocumentStore, Stored, Upserter
@@ -26,6 +25,22 @@ class Rules:
 
     dedup_fallback: bool = True
     created_at_fallback: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document was stored. `srv_modified`: ms.
+
+    `created`: it is new. `deduplicated`: it replaced one that was found to be the same; `former` is that one's identifier.
+    `told`: whether the caller may know `srv_modified`, which is that of a document of others if it stayed as it was.
+    """
+
+    identifier: str
+    srv_modified: int
+    created: bool = False
+    deduplicated: bool = False
+    former: str | None = None
+    told: bool = True
 
 
 class Writing:

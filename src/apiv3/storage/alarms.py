@@ -13,8 +13,8 @@ import orjson
 
 from apiv3.model.alarms import Alarm, Notification, Silence, State
 from apiv3.storage.contracts import ALARMS
-from apiv3.storage.database import Connection, Database, Row
-from apiv3.storage.dialects import Dialect
+from apiv3.storage.database import Connection, Database
+from apiv3.storage.dialects import Dialect, Row
 
 KEPT = 86_400_000
 """Milliseconds that a notification stays in the log: longer than any process could be behind."""
@@ -46,14 +46,14 @@ class AlarmTable:
         return [Notification(event, orjson.loads(payload)) for event, payload in rows]
 
     @asynccontextmanager
-    async def changing(self) -> AsyncIterator[Writer]:
+    async def changing(self) -> AsyncIterator[AlarmTableWriter]:
         async with self._database.transaction(ALARMS) as connection:
             await connection.execute(_HOLD)
             state = _state(await connection.fetch(_ON), await connection.fetch(_SILENCES))
-            yield Writer(connection, self._database.dialect, state)
+            yield AlarmTableWriter(connection, self._database.dialect, state)
 
 
-class Writer:
+class AlarmTableWriter:
     """The AlarmWriter, inside the transaction that holds the row of the clock."""
 
     def __init__(self, connection: Connection, dialect: Dialect, state: State) -> None:

@@ -15,10 +15,9 @@ from databases.interfaces import ConnectionBackend
 
 from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.contracts import Ring
-from apiv3.storage.dialects import Dialect
+from apiv3.storage.dialects import Dialect, Row
 
-Row = Sequence[Any]
-PATIENCE = 20.0
+TURN_TIMEOUT = 20.0
 """Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
 MOST_SCANS = 2
 """Streams at a time; a pool has several times as many connections."""
@@ -161,7 +160,7 @@ class Database:
 async def _turn(place: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
     """Wait for one's turn, but not for ever. Raises StorageUnavailable."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TURN_TIMEOUT):
             await place.acquire()
     except TimeoutError as error:
         raise StorageUnavailable from error

@@ -6,10 +6,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import orjson
 
 from apiv3.model.queries import Path
+
+Row = Sequence[Any]
+"""A row that a query found: its columns by number."""
 
 
 @lru_cache(maxsize=512)

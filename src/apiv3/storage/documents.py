@@ -19,8 +19,8 @@ from apiv3.model.documents import Document, is_valid
 from apiv3.model.queries import Filter, Query
 from apiv3.storage.changes import BURY, ChangeLog
 from apiv3.storage.contracts import Page, Stored
-from apiv3.storage.database import Connection, Database, Row
-from apiv3.storage.dialects import Dialect
+from apiv3.storage.database import Connection, Database
+from apiv3.storage.dialects import Dialect, Row
 from apiv3.storage.gathering import Gathering
 from apiv3.storage.selects import CUT, LISTED, LONGEST_INDEXED, SORTABLE, Select, select
 
@@ -138,10 +138,10 @@ class DocumentTable(ChangeLog):
         return max(map(_instant, row)) if row[0] else 0
 
     @asynccontextmanager
-    async def writing(self, collection: str, at: int | None = None) -> AsyncIterator[Writer]:
+    async def writing(self, collection: str, at: int | None = None) -> AsyncIterator[DocumentTableWriter]:
         try:
             async with self._database.transaction(collection) as connection:
-                writer = Writer(connection, self._dialect, collection)
+                writer = DocumentTableWriter(connection, self._dialect, collection)
                 await writer.begin(timestamps.now() if at is None else at)
                 yield writer
                 await writer.end()
@@ -170,7 +170,7 @@ class DocumentTable(ChangeLog):
         return self._dialect.name, version
 
 
-class Writer:
+class DocumentTableWriter:
     """The DocumentWriter: one collection, inside the transaction that holds its clock."""
 
     def __init__(self, connection: Connection, dialect: Dialect, collection: str) -> None:

@@ -42,10 +42,10 @@ class PolicyTable:
             return await _load(connection)
 
     @asynccontextmanager
-    async def changing(self) -> AsyncIterator[Writer]:
+    async def changing(self) -> AsyncIterator[PolicyTableWriter]:
         async with self._database.transaction("policy") as connection:
             await connection.fetch(_NEXT)
-            yield Writer(connection, self._database.dialect, await _load(connection))
+            yield PolicyTableWriter(connection, self._database.dialect, await _load(connection))
 
 
 async def _load(connection: Connection) -> Policy:
@@ -63,7 +63,7 @@ def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> 
     return Role(name, tuple(orjson.loads(permissions)), notes, id, created_at)
 
 
-class Writer:
+class PolicyTableWriter:
     """The PolicyWriter, inside the transaction that holds the row of the revision."""
 
     def __init__(self, connection: Connection, dialect: Dialect, policy: Policy) -> None:

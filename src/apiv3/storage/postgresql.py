@@ -21,7 +21,7 @@ from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import CHANNEL, POSTGRESQL
 
 DIALECT = POSTGRESQL
-PATIENCE = 10.0
+POOL_TIMEOUT = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 POOL_SIZE, READERS = 6, 10
 """Connections: those that are lent, and those that are kept for single queries."""
@@ -61,7 +61,7 @@ class PatientConnection(PostgresConnection):
         if pool is not None and pool.get_idle_size():
             await super().acquire()
             return
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(POOL_TIMEOUT):
             await super().acquire()
 
 
@@ -133,7 +133,7 @@ class Readers(Pool):
         return rows
 
     async def _wait(self) -> Any:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(POOL_TIMEOUT):
             return await self._idle.get()
 
     async def _replace(self, place: Any) -> Any:
@@ -209,7 +209,7 @@ async def _look(connection: Connection, ring: Ring) -> None:
     seen: dict[str, int] = {}
     ring(None)
     while True:
-        rows = await connection.fetch(CLOCKS, timeout=PATIENCE)
+        rows = await connection.fetch(CLOCKS, timeout=POOL_TIMEOUT)
         clocks = {str(name): int(last) for name, last in rows}
         for name, last in clocks.items():
             if seen and last != seen.get(name):

@@ -25,7 +25,7 @@ from databases import DatabaseURL
 from databases.interfaces import ConnectionBackend, DatabaseBackend
 
 from apiv3.storage.contracts import Ring
-from apiv3.storage.dialects import SQLITE
+from apiv3.storage.dialects import SQLITE, Row
 
 DIALECT = SQLITE
 POOL_SIZE = 6
@@ -35,7 +35,7 @@ CHUNK = 500
 """Rows that a stream hands over at a time."""
 BUSY_TIMEOUT = 10_000
 """Milliseconds that a statement in a thread waits for another process's lock."""
-PATIENCE = 10.0
+POOL_TIMEOUT = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 GLANCE = 0.25
 """Seconds between two looks at whether anybody else has written to the file."""
@@ -45,7 +45,6 @@ MANY_PARAMETERS = 50
 
 _BEGIN = "BEGIN IMMEDIATE"
 
-Row = Sequence[Any]
 T = TypeVar("T")
 
 
@@ -176,7 +175,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 def _use_wal(connection: sqlite3.Connection) -> None:
     """Switch the file to WAL, for good. While others open it for the first time SQLite does not wait, so we do."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + POOL_TIMEOUT
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -209,7 +208,7 @@ class SqliteBackend(DatabaseBackend):
     async def disconnect(self) -> None:
         """Close what is in the pool, and what comes back to it in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(POOL_TIMEOUT):
                 for _ in range(POOL_SIZE):
                     connection = await self._idle.get()
                     if connection is not None:
@@ -276,7 +275,7 @@ class SqliteLoan(ConnectionBackend):
 
     async def acquire(self) -> None:
         if self._idle.empty():
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(POOL_TIMEOUT):
                 place = await self._idle.get()
         else:
             place = self._idle.get_nowait()

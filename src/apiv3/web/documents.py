@@ -15,9 +15,8 @@ from apiv3.model.collections import Collection
 from apiv3.model.errors import ApiError, BadRequest, MissingPermission, NotAcceptable, NotFound
 from apiv3.model.queries import Fields
 from apiv3.operations.bulk import Bulk, Outcome
-from apiv3.operations.outcomes import Written
 from apiv3.operations.reading import Reading
-from apiv3.operations.writing import Writing
+from apiv3.operations.writing import Writing, Written
 from apiv3.storage.contracts import Page
 from apiv3.web import requests, search_parameters
 from apiv3.web.bodies import Limits, read_items, read_object

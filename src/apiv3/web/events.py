@@ -11,8 +11,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-import orjson
-
+from apiv3.formats.changes import change_json
 from apiv3.live.feed import Feed, Overrun, Subscription
 from apiv3.model import timestamps
 from apiv3.model.changes import Change, Cursor
@@ -104,13 +103,7 @@ def _since(text: str | None) -> int | None:
 
 def event(change: Change, cursors: Mapping[str, Cursor]) -> bytes:
     """A change as an event; `cursors`: how far the follower is with it."""
-    if change.kind in ("create", "update"):
-        data = f'{{"colName":"{change.collection}","doc":{change.body}}}'
-    elif change.kind == "delete":
-        fields = {"colName": change.collection, "identifier": change.identifier, "srvModified": change.srv_modified}
-        data = orjson.dumps(fields).decode()
-    else:
-        data = f'{{"colName":"{change.collection}"}}'
+    data = change_json(change, dates_removals=True)
     return f"id: {format_id(cursors)}\nevent: {change.kind}\ndata: {data}\n\n".encode()
 
 

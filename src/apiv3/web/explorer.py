@@ -12,7 +12,7 @@ import orjson
 from apiv3.model.errors import BadOperation
 from apiv3.web.assets import Asset
 from apiv3.web.calls import Call
-from apiv3.web.openapi.operation import Json
+from apiv3.web.operation import Json
 from apiv3.web.responses import Answer
 
 _OURS = Path(__file__).with_name("explorer_files")

@@ -10,7 +10,7 @@ from itertools import chain
 from apiv3.security.gate import Access
 from apiv3.security.permissions import Demand
 from apiv3.web.calls import Call
-from apiv3.web.openapi.operation import Operation
+from apiv3.web.operation import Operation
 from apiv3.web.responses import Answer
 from apiv3.web.websockets import WebSocket
 

@@ -9,10 +9,10 @@ from typing import Any
 from apiv3 import __version__
 from apiv3.model.collections import Collection
 from apiv3.web.openapi import parameters, schemas
-from apiv3.web.openapi.operation import Body, Bounds, Json, Operation, Reply, ref
 from apiv3.web.openapi.operations import TAGS
 from apiv3.web.openapi.parameters import Parameter
 from apiv3.web.openapi.refusals import refusals
+from apiv3.web.operation import Body, Bounds, Json, Operation, Reply, ref
 from apiv3.web.router import Route
 
 _ABOUT = """A data API for people who live with diabetes, over the protocol of Nightscout's APIv3.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from apiv3.web.openapi.operation import Json
 from apiv3.web.openapi.parameters import DATE
+from apiv3.web.operation import Json
 
 _COMMON = {"date": DATE, "app": "example", "device": "terminal"}
 

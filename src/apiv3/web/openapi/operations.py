@@ -19,7 +19,7 @@ from apiv3.model.errors import (
     TooLarge,
 )
 from apiv3.web.openapi import examples
-from apiv3.web.openapi.operation import JSON_TYPE, Body, Json, Operation, Reply, ref
+from apiv3.web.operation import JSON_TYPE, Body, Json, Operation, Reply, ref
 
 COLLECTION = "/api/v3/{collection}"
 DOCUMENT = f"{COLLECTION}/{{identifier}}"

@@ -25,8 +25,8 @@ from apiv3.model.errors import (
     UnsupportedMediaType,
 )
 from apiv3.security.gate import Access
-from apiv3.web.openapi.operation import JSON_TYPE, Json, Operation, ref
 from apiv3.web.openapi.parameters import Parameter
+from apiv3.web.operation import JSON_TYPE, Json, Operation, ref
 
 
 def refusals(operation: Operation, access: Access, parameters: Iterable[Parameter], permission: str) -> Mapping[str, Json]:

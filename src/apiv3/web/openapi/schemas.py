@@ -11,8 +11,8 @@ from apiv3.model.identity import LONGEST_NAME
 from apiv3.model.timestamps import EPOCH_2000, LAST
 from apiv3.security.subjects import LONGEST_NOTES
 from apiv3.web.openapi.examples import STORED
-from apiv3.web.openapi.operation import Bounds, Json, ref
 from apiv3.web.openapi.parameters import DATE
+from apiv3.web.operation import Bounds, Json, ref
 
 _INT64 = 2**63
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apiv3.formats.changes import change_json
 from apiv3.live import packets
 from apiv3.live.audience import Audience, wish
 from apiv3.live.connections import Member, unknown_event
@@ -32,8 +33,8 @@ class Wish:
     since: Mapping[str, int]
 
 
-class Storage:
-    """The namespace. `collections`: those of this installation."""
+class StorageNamespace:
+    """The namespace /storage. `collections`: those of this installation."""
 
     def __init__(self, audience: Audience, feed: Feed, collections: Mapping[str, Collection]) -> None:
         self._audience, self._feed = audience, feed
@@ -84,23 +85,13 @@ class Encoder:
     def __call__(self, change: Change) -> str:
         packet = self._made.get(change)
         if packet is None:
-            packet = _encode(change)
+            packet = packets.event(NAME, change.kind, change_json(change))
             if self._size + len(packet) > LARGEST_KEPT:
                 self._made.clear()
                 self._size = 0
             self._made[change] = packet
             self._size += len(packet)
         return packet
-
-
-def _encode(change: Change) -> str:
-    """The document is JSON text already."""
-    about = f'{{"colName":"{change.collection}"'
-    if change.kind == "reset":
-        return packets.event(NAME, "reset", about + "}")
-    if change.kind == "delete":
-        return packets.event(NAME, "delete", f'{about},"identifier":{packets.dumps(change.identifier)}}}')
-    return packets.event(NAME, change.kind, f'{about},"doc":{change.body}}}')
 
 
 def parse(arguments: list[Any]) -> Wish:

@@ -1,8 +1,11 @@
-"""What a file holds, row by row."""
+"""What a file holds, record by record."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Literal, NamedTuple
 
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError
@@ -12,7 +15,7 @@ class Malformed(ValueError):
     """A file that cannot be read on; the message says where it stops making sense."""
 
 
-class Row(NamedTuple):
+class Record(NamedTuple):
     """One document of a file, or why there is none.
 
     `place`: its number, from 1, among the lines or the documents of the file, as `counted` says. `size`: about how many bytes
@@ -24,3 +27,13 @@ class Row(NamedTuple):
     size: int
     collection: str = ""
     counted: Literal["line", "document"] = "line"
+
+
+@contextmanager
+def as_text(file: BinaryIO, encoding: str = "utf-8-sig") -> Iterator[io.TextIOWrapper]:
+    """A file in UTF-8; by default one that may begin with a byte order mark. The file itself stays open."""
+    text = io.TextIOWrapper(file, encoding=encoding, newline="")
+    try:
+        yield text
+    finally:
+        text.detach()

@@ -29,8 +29,8 @@ _HEAR = Demand.of("api", "entries", "read")
 ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
 
 
-class Alarms:
-    """The namespace."""
+class AlarmNamespace:
+    """The namespace /alarm."""
 
     def __init__(self, audience: Audience, alarming: Alarming, bells: Bells) -> None:
         self._audience = audience

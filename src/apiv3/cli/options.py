@@ -1,4 +1,4 @@
-"""How commands print what they found or did: for people, or as JSON for programs."""
+"""What several commands have in common: how a time is read from an option, and how --json prints results."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from apiv3.model import timestamps
+
 
 def show(value: Any, as_json: bool) -> None:
-    """A record, or a list of them, for people or (as JSON) for programs."""
+    """Print a record, or a list of them: for people, or as JSON for programs."""
     if as_json:
         click.echo(json.dumps(value, ensure_ascii=False, indent=2))
         return
@@ -21,3 +23,13 @@ def show(value: Any, as_json: bool) -> None:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def moment(option: str, text: str) -> int:
+    """The time in ms that an option gives. Raises UsageError."""
+    try:
+        return timestamps.parse(text).ms
+    except ValueError as error:
+        raise click.UsageError(
+            f"{option} is {text!r}, which is no time; it must be like 2026-01-31 or 2026-01-31T13:05:00Z."
+        ) from error
