@@ -176,6 +176,50 @@ def test_a_line_that_is_a_value_of_extended_json(installation: Installation) -> 
     assert [each["line"] for each in found["refused"]] == [2, 3]
 
 
+def test_documents_of_mongoexport(installation: Installation, tmp_path: Path) -> None:
+    """What JSON cannot say is null, and told; a `created_at` at which nobody looked keeps no document out."""
+    file = tmp_path / "entries.json"
+    odd = [
+        {"sgv": 100, "noise": {"$numberDouble": "NaN"}, "date": {"$numberLong": str(DATE)}},
+        {"sgv": 101, "date": {"$numberDouble": "NaN"}, "created_at": "2020-09-14T12:36:40.000Z"},
+        {"sgv": 102, "utcOffset": {"$numberDouble": "NaN"}, "date": DATE + 1, "created_at": "Invalid date"},
+        {"sgv": 103, "created_at": "1970-01-01T00:00:00.000Z"},
+        {"sgv": 104, "created_at": {"$date": {"$numberLong": "0"}}},
+        {"sgv": 105, "created_at": "Invalid date"},
+        {"sgv": {"$numberDecimal": "106"}, "created_at": {"$undefined": True}},
+    ]
+    write(file, [{"_id": {"$oid": f"5f5f6a3e9d1c4b001234567{number}"}, **each} for number, each in enumerate(odd)])
+    found = summary(installation, str(file))
+    assert (found["collections"], found["refused"]) == ({"entries": counts(new=7)}, [])
+    notes = {1: "noise", 2: "date", 3: "utcOffset"}
+    assert found["notes"] == [
+        {"line": line, "note": f"{name} is NaN, which JSON cannot say: stored as null"} for line, name in notes.items()
+    ]
+    again = here(installation, "import", str(file))
+    assert (again.status, again.output) == (0, "entries: 0 new, 7 there already, 0 refused\n")
+    assert "line 1: noise is NaN" in again.errors
+    stored = {each["sgv"]: each for each in map(json.loads, here(installation, "export", "entries").output.splitlines())}
+    assert stored[100]["noise"] is None
+    dates = [(stored[sgv].get("date"), stored[sgv].get("created_at")) for sgv in range(100, 107)]
+    assert dates == [
+        (DATE, "2020-09-14T12:36:40.000Z"),
+        (DATE, "2020-09-14T12:36:40.000Z"),
+        (DATE + 1, "2020-09-14T12:36:40.001Z"),
+        (None, "1970-01-01T00:00:00.000Z"),
+        (None, "1970-01-01T00:00:00.000Z"),
+        (None, "Invalid date"),
+        (None, None),
+    ]
+    server = LiveServer(installation)
+    server.start()
+    try:
+        for path in ("/lastModified", "/entries?sort=created_at", "/entries?sort$desc=created_at&created_at$gt=2000-01-01"):
+            answer = api_of(server, "api:*:read").get(path)
+            assert answer.status_code == 200, answer.text
+    finally:
+        server.stop()
+
+
 def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> None:
     file = tmp_path / "entries.json"
     file.write_text(json.dumps(entries(5))[:-40])

@@ -150,9 +150,79 @@ def test_extended_json_of_mongoexport() -> None:
     ]
     assert items(b'{"a":{"$numberLong":"many"}}')[0].startswith("line 1: Bad extended JSON")
     assert items(b'{"a":{"$numberLong":"18446744073709551616"}}')[0].startswith("line 1: Bad extended JSON")
-    assert items(b'{"a":{"$numberDouble":"NaN"}}')[0].startswith("line 1: Bad extended JSON")
-    for wrong in (b'{"$oid":[1]}', b'{"$numberInt":true}', b'{"$numberLong":1.5}', b'{"$numberDouble":[]}', b'{"$date":{}}'):
-        assert items(b'{"a":%s}' % wrong)[0].startswith("line 1: Bad extended JSON")
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ('{"$numberDouble":"-1.5"}', -1.5),
+        ('{"$numberDecimal":"5.5"}', 5.5),
+        ('{"$numberDecimal":"1.20E+2"}', 120),
+        ('{"$numberDecimal":"9007199254740993"}', 9_007_199_254_740_993),
+        ('{"$symbol":"x"}', "x"),
+        ('{"$uuid":"6f2c-1"}', "6f2c-1"),
+        ('{"$binary":{"base64":"AQID","subType":"00"}}', "AQID"),
+        ('{"$binary":"AQID","$type":"00"}', "AQID"),
+        ('{"$timestamp":{"t":1600087000,"i":3}}', 1_600_087_000_000),
+        ('{"$regularExpression":{"pattern":"^a/b","options":"i"}}', "/^a/b/i"),
+        ('{"$regex":"^a","$options":""}', "/^a/"),
+        ('{"$code":"f()"}', "f()"),
+        ('{"$code":"f()","$scope":{"a":1}}', "f()"),
+        ('[{"$undefined":true},{"$numberInt":"1"}]', [None, 1]),
+        ('{"$ref":"x","$id":{"$oid":"5f"}}', {"$ref": "x", "$id": "5f"}),
+        ('{"$oid":"5f","more":1}', {"$oid": "5f", "more": 1}),
+    ],
+)
+def test_every_type_of_extended_json_has_a_fate(value: str, meaning: Any) -> None:
+    [row] = read(f'{{"a":{value},"b":1}}'.encode())
+    assert (row.item, row.notes) == ({"a": meaning, "b": 1}, ())
+
+
+def test_undefined_is_left_out() -> None:
+    assert items(b'{"a":{"$undefined":true},"b":{"c":{"$undefined":true},"d":1}}') == [{"b": {"d": 1}}]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ('{"$numberDouble":"NaN"}', "NaN"),
+        ('{"$numberDouble":"-Infinity"}', "-Infinity"),
+        ('{"$numberDecimal":"Infinity"}', "Infinity"),
+        ('{"$numberDecimal":"NaN"}', "NaN"),
+        ('{"$numberDecimal":"1E+400"}', "1E+400"),
+        ('{"$minKey":1}', "MinKey"),
+        ('{"$maxKey":1}', "MaxKey"),
+    ],
+)
+def test_what_json_cannot_say_is_null_with_a_note(value: str, name: str) -> None:
+    note = f"a.0.b is {name}, which JSON cannot say: stored as null"
+    for data in (f'{{"a":[{{"b":{value}}}],"c":1}}', f'[{{"a":[{{"b":{value}}}],"c":1}}]'):
+        [row] = read(data.encode())
+        assert (row.item, row.notes) == ({"a": [{"b": None}], "c": 1}, (note,))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"$oid":[1]}',
+        '{"$numberInt":true}',
+        '{"$numberLong":1.5}',
+        '{"$numberDouble":[]}',
+        '{"$numberDouble":"many"}',
+        '{"$numberDecimal":5}',
+        '{"$numberDecimal":"many"}',
+        '{"$date":{}}',
+        '{"$binary":"*"}',
+        '{"$binary":{"base64":"AQID"}}',
+        '{"$timestamp":5}',
+        '{"$timestamp":{"t":"x","i":1}}',
+        '{"$regularExpression":"a"}',
+        '{"$regex":5,"$options":""}',
+        '{"$code":5}',
+    ],
+)
+def test_a_value_that_is_none_of_its_type(value: str) -> None:
+    assert items(f'{{"a":{value}}}'.encode())[0].startswith("line 1: Bad extended JSON")
 
 
 def test_documents_of_several_lines(chunk: int) -> None:
@@ -176,7 +246,7 @@ def test_an_answer_to_search(indent: int | None) -> None:
         assert items(json.dumps(other).encode()) == [other]
 
 
-@pytest.mark.parametrize("name", ["$oid", "$date", "$numberLong", "$numberInt", "$numberDouble"])
+@pytest.mark.parametrize("name", ["$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$undefined", "$minKey"])
 def test_a_whole_document_is_no_value_of_extended_json(name: str) -> None:
     document = {name: "5"}
     assert items(json.dumps(document).encode()) == [document]

@@ -7,7 +7,7 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -25,7 +25,7 @@ from apiv3.client.uploads import Uploader
 from apiv3.files.destinations import InDatabase, OnServer
 from apiv3.files.reading import collection_of, is_clarity, read
 from apiv3.files.records import Malformed, Record
-from apiv3.files.transfer import Report, transfer
+from apiv3.files.transfer import Remark, Report, transfer
 from apiv3.installation import Installation
 from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.restoring import Restoring
@@ -182,16 +182,22 @@ def _tell(report: Report, problem: str, as_json: bool) -> None:
     if as_json:
         counts = {name: dict(each) for name, each in report.counts.items()}
         refused = [{each.counted: each.place, "reason": each.reason} for each in sorted(report.refused)]
-        show({"complete": not problem, "collections": counts, "refused": refused}, as_json=True)
+        notes = [{each.counted: each.place, "note": each.reason} for each in sorted(report.notes)]
+        show({"complete": not problem, "collections": counts, "refused": refused, "notes": notes}, as_json=True)
     else:
         for name, each in report.counts.items():
             numbers = f"{each['new']:,} new, {each['duplicate']:,} there already, {each['refused']:,} refused"
             click.echo(f"{name or 'no collection'}: {numbers}")
         if not report.counts and not problem:
             click.echo("0 documents")
-        for place, counted, reason in sorted(report.refused)[:SHOWN]:
-            click.echo(f"{counted} {place}: {reason}", err=True)
-        if len(report.refused) > SHOWN:
-            click.echo(f"and {len(report.refused) - SHOWN:,} more; --json lists them all", err=True)
+        for remarks in (report.notes, report.refused):
+            _tell_some(remarks)
     if problem:
         raise click.ClickException(problem)
+
+
+def _tell_some(remarks: Sequence[Remark]) -> None:
+    for place, counted, reason in sorted(remarks)[:SHOWN]:
+        click.echo(f"{counted} {place}: {reason}", err=True)
+    if len(remarks) > SHOWN:
+        click.echo(f"and {len(remarks) - SHOWN:,} more; --json lists them all", err=True)

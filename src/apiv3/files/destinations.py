@@ -13,6 +13,8 @@ from apiv3.operations.bulk import Outcome
 from apiv3.operations.restoring import Restoring
 from apiv3.operations.writing import Written
 
+_NEVER_NULL = frozenset({"date", "utcOffset", "created_at", "app", "identifier"})
+
 
 class Batch(NamedTuple):
     """How much is stored at once: documents, and bytes of the file."""
@@ -38,7 +40,7 @@ class InDatabase:
 
     async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
         """Raises KeyError for an unknown collection, StorageUnavailable."""
-        return await self._restoring.restore(self._collections[collection], documents)
+        return await self._restoring.restore(self._collections[collection], [_stated(each) for each in documents])
 
 
 class OnServer:
@@ -51,7 +53,14 @@ class OnServer:
 
     async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
         """Raises Refused, Unreachable."""
-        return [_outcome(each) for each in await self._uploader.send(collection, [_complete(each) for each in documents])]
+        return [
+            _outcome(each) for each in await self._uploader.send(collection, [_complete(_stated(each)) for each in documents])
+        ]
+
+
+def _stated(document: Document) -> Document:
+    """Null is not a value of these fields: where they are null, the document does not say them."""
+    return {name: value for name, value in document.items() if value is not None or name not in _NEVER_NULL}
 
 
 def _complete(document: Document) -> Document:

@@ -72,10 +72,22 @@ def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document
     """The document of a text; those in it, if it is an answer to SEARCH: they are told by their places there."""
     item = _item(text)
     if isinstance(item, ApiError) or item.keys() != {"status", "result"} or not isinstance(item["result"], list):
-        yield Record(place, item, size, counted=counted)
+        yield _row(place, item, size, counted, text)
         return
     for number, each in enumerate(item["result"], 1):
-        yield Record(number, _checked(each), size // len(item["result"]), counted="document")
+        yield _row(number, _checked(each), size // len(item["result"]), "document", text)
+
+
+def _row(place: int, item: Document | ApiError, size: int, counted: Literal["line", "document"], text: bytes) -> Record:
+    """A record whose document stands in `text`; only where that has a `$` can it be Extended JSON."""
+    if isinstance(item, ApiError) or b'"$' not in text:
+        return Record(place, item, size, counted=counted)
+    try:
+        document, notes = plain(item)
+    except ValueError as error:
+        reason = f"Bad extended JSON: {error}"
+        return Record(place, BadRequest(reason), size, counted=counted)
+    return Record(place, document, size, counted=counted, notes=tuple(notes))
 
 
 def _array(file: io.BufferedReader) -> Iterator[Record]:
@@ -92,7 +104,8 @@ def _elements(elements: _Text) -> Iterator[Record]:
     while not (number == 0 and elements.skip("]")):
         number += 1
         text = elements.take(f"document {number}")
-        yield Record(number, _item(text.encode("utf-8", "replace")), len(text), counted="document")
+        document = text.encode("utf-8", "replace")
+        yield _row(number, _item(document), len(text), "document", document)
         if elements.skip("]"):
             return
         if not elements.skip(","):
@@ -162,13 +175,9 @@ class _Text:
 
 def _item(text: bytes) -> Document | ApiError:
     try:
-        document = parse_object(text)
-        return plain(document) if b'"$' in text else document
+        return parse_object(text)
     except BadRequest as error:
         return _refusal(error)
-    except ValueError as error:
-        reason = f"Bad extended JSON: {error}"
-        return BadRequest(reason)
 
 
 def _checked(value: Any) -> Document | ApiError:

@@ -19,7 +19,8 @@ class Record(NamedTuple):
     """One document of a file, or why there is none.
 
     `place`: its number, from 1, among the lines or the documents of the file, as `counted` says. `size`: about how many bytes
-    of the file it takes. `collection`: where it belongs; empty for what is refused because nobody knows that.
+    of the file it takes. `collection`: where it belongs; empty for what is refused because nobody knows that. `notes`: what
+    the document could not keep of what stood in the file.
     """
 
     place: int
@@ -27,6 +28,7 @@ class Record(NamedTuple):
     size: int
     collection: str = ""
     counted: Literal["line", "document"] = "line"
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from apiv3.model.errors import ApiError
 from apiv3.operations.bulk import Outcome
 
 
-class Refusal(NamedTuple):
-    """Why a row is not in. `place` and `counted`: where it stands in the file, as in the row."""
+class Remark(NamedTuple):
+    """Why a row is not in, or is not in as it stood. `place` and `counted`: where it stands in the file, as in the row."""
 
     place: int
     counted: str
@@ -24,10 +24,13 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Report:
-    """What became of the documents so far: `counts` of new, duplicate and refused ones for each collection."""
+    """What became of the documents so far: `counts` of new, duplicate and refused ones for each collection, why those were
+    `refused`, and `notes` on what others could not keep.
+    """
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[Remark] = field(default_factory=list)
+    notes: list[Remark] = field(default_factory=list)
 
     @property
     def stored(self) -> int:
@@ -39,9 +42,10 @@ class Report:
         if isinstance(outcome, ApiError):
             counts["refused"] += 1
             reason = ": ".join(filter(None, (str(outcome), outcome.description)))
-            self.refused.append(Refusal(row.place, row.counted, reason))
+            self.refused.append(Remark(row.place, row.counted, reason))
         else:
             counts["new" if outcome.created else "duplicate"] += 1
+            self.notes += [Remark(row.place, row.counted, note) for note in row.notes]
 
 
 async def transfer(rows: Iterable[Record], to: Destination, report: Report, progress: Callable[[int], None]) -> None:

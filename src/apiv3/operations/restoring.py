@@ -31,7 +31,7 @@ class Restoring:
             stored = await self._stored(batch, collection, item)
             if stored is not None:
                 return stored
-            documents.validate(item.new, partial=not item.identified)
+            _validate(item)
             _date(item.new, batch)
             await batch.insert(item.new, identified=item.identified)
             return Written(item.new["identifier"], item.new["srvModified"], created=True)
@@ -43,7 +43,10 @@ class Restoring:
         """A document with only an `_id` is from before APIv3: it keeps that as its address, and lacks what is demanded now."""
         if sent.get("identifier") or "_id" not in sent:
             return Prepared(sent, self._writing.normalise(sent))
-        return Prepared(sent, self._writing.normalise({**sent, "identifier": sent["_id"]}), identified=False)
+        new = self._writing.normalise({**sent, "identifier": sent["_id"]})
+        if type(new.get("created_at")) is int and abs(new["created_at"]) <= timestamps.EPOCH_2000:
+            new["created_at"] = timestamps.iso(new["created_at"])
+        return Prepared(sent, new, identified=False)
 
     async def _stored(self, batch: Batch, collection: Collection, item: Prepared) -> Written | None:
         """The document that is there already. One that a server stored before was not the same as any other there."""
@@ -52,6 +55,12 @@ class Restoring:
         else:
             stored = await batch.find(item.new["identifier"]) if isinstance(item.new["identifier"], str) else None
         return Written(stored.identifier, stored.srv_modified, deduplicated=True) if stored else None
+
+
+def _validate(item: Prepared) -> None:
+    """Raises BadRequest. In a document from before APIv3 `created_at` may be 1970, or no time at all: nobody looked at it."""
+    free = () if item.identified else ("created_at",)
+    documents.validate({name: value for name, value in item.new.items() if name not in free}, partial=not item.identified)
 
 
 def _date(document: Document, batch: Batch) -> None:
