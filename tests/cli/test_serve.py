@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -86,6 +87,20 @@ def test_nothing_is_said_where_somebody_can_come_in(changed: dict[str, str], cap
     with caplog.at_level(logging.WARNING):
         check_reach(settings)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("host", "families"), [("0.0.0.0", ["127.0.0.1"]), ("::", ["127.0.0.1", "::1"])])
+def test_the_whole_network(fresh_server: FreshServer, host: str, families: list[str]) -> None:
+    """`::` is IPv4 too; what is printed is an address that can be opened."""
+    if host == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 on this machine")
+    server = fresh_server(arguments=["--host", host])
+    opened = "[::1]" if host == "::" else "127.0.0.1"
+    assert f"listens on http://{opened}:{server.port} and every other address of this machine," in server.output
+    for address in families:
+        with socket.create_connection((address, server.port), timeout=30) as connection:
+            connection.sendall(b"GET /api/v3/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.1 200"
 
 
 # --- the end

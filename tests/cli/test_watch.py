@@ -17,7 +17,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from apiv3.cli.watch import local_url
+from apiv3.cli.place import local_url
 from apiv3.settings import load
 from tests.support.documents import Corner, api_of
 from tests.support.factories import FreshServer
@@ -302,4 +302,5 @@ def test_where_the_server_is(settings: dict[str, str], url: str, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert local_url(load()) == url
+    loaded = load()
+    assert local_url(loaded, loaded.port) == url

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from tests.support.engineio import PATH, Poller, beside, socket, wait_for
@@ -170,6 +171,36 @@ def test_pages_come_from_where_cors_allows(choosy: LiveServer, case: str) -> Non
         assert "access-control-allow-origin" not in answer.headers
     if origin == "https://app.example":
         assert answer.headers["access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "headers", "allowed"),
+    [
+        ("https://ns.example", "NS.example:443", {}, True),
+        ("https://ns.example:443", "ns.example", {}, True),
+        ("http://ns.example", "ns.example:80", {}, True),
+        ("HTTPS://NS.example", "ns.example", {}, True),
+        ("https://[2001:db8::1]:8443", "[2001:DB8::1]:8443", {}, True),
+        ("https://ns.example:8443", "ns.example:8443", {}, True),
+        ("https://ns.example:8443", "ns.example", {}, False),
+        ("https://ns.example:8443", "ns.example", {"X-Forwarded-Proto": "https"}, True),
+        ("https://ns.example:8443", "ns.example:8444", {"X-Forwarded-Proto": "https"}, False),
+        ("https://ns.example", "127.0.0.1:8000", {"X-Forwarded-Host": "other.example, ns.example"}, True),
+        ("https://other.example", "127.0.0.1:8000", {"X-Forwarded-Host": "other.example, ns.example"}, False),
+        ("https://evil.example", "ns.example", {"X-Forwarded-Proto": "https"}, False),
+        ("https://evil@ns.example", "ns.example", {}, False),
+        ("https://ns.example:x", "ns.example", {}, False),
+        ("https://ns.example", "ns.example:x", {}, False),
+        ("https://APP.example", "ns.example", {}, True),
+        ("null", "", {}, False),
+    ],
+)
+def test_whose_page_it_is(choosy: LiveServer, origin: str, host: str, headers: dict[str, str], allowed: bool) -> None:
+    """Names without regard to case, and ports that the scheme implies; many a proxy leaves the port out."""
+    lines = {"X-Forwarded-Proto": "https", **headers} if headers else headers
+    url = f"{choosy.url}{PATH}?EIO=4&transport=polling"
+    answer = httpx.get(url, headers={"Host": host, "Origin": origin, **lines}, trust_env=False)
+    assert answer.status_code == (200 if allowed else 403), answer.text
 
 
 def test_plain_http_from_elsewhere_is_refused(choosy: LiveServer) -> None:

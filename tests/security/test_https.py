@@ -1,6 +1,7 @@
 """HTTPS: spoken here, spoken by a proxy that is trusted, or demanded in vain."""
 
 import ipaddress
+import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -336,7 +337,20 @@ HOPS: list[tuple[tuple[str, ...], str, bytes | None, str]] = [
     (("192.0.2.0/24",), "192.0.2.1", b"192.0.2.2, 192.0.2.3", "192.0.2.2"),
     (("192.0.2.0/24",), "192.0.2.1", b"203.0.113.9, nonsense", "192.0.2.1"),
     (("192.0.2.0/24",), "192.0.2.1", b"203.0.113.9, nonsense, 192.0.2.3", "192.0.2.3"),
-    (("192.0.2.0/24",), "192.0.2.1", b"203.0.113.9:4711", "192.0.2.1"),
+    (("192.0.2.0/24",), "192.0.2.1", b"203.0.113.9:4711", "203.0.113.9"),
+    (("192.0.2.0/24",), "192.0.2.1", b"[2001:db8::7]:4711", "2001:db8::7"),
+    (("192.0.2.0/24",), "192.0.2.1", b"[2001:db8::7]", "2001:db8::7"),
+    (("192.0.2.0/24",), "192.0.2.1", b'"203.0.113.9"', "203.0.113.9"),
+    (("192.0.2.0/24",), "192.0.2.1", b'"[2001:DB8::7]:4711"', "2001:db8::7"),
+    (("192.0.2.0/24",), "192.0.2.1", b"203.0.113.9, ::ffff:192.0.2.6", "203.0.113.9"),
+    (("192.0.2.0/24",), "192.0.2.1", b"203.0.113.9, ,192.0.2.6:80,", "203.0.113.9"),
+    (("192.0.2.0/24",), "192.0.2.1", b'"open, 203.0.113.9', "203.0.113.9"),
+    (("192.0.2.0/24",), "192.0.2.1", b"203.0.113.9:99999999", "192.0.2.1"),
+    (("192.0.2.0/24",), "192.0.2.1", b"[203.0.113.9]:80", "192.0.2.1"),
+    (("192.0.2.0/24",), "192.0.2.1", b"unknown", "192.0.2.1"),
+    (("192.0.2.0/24",), "::ffff:192.0.2.1", b"203.0.113.9", "203.0.113.9"),
+    (("::ffff:192.0.2.0/120",), "192.0.2.1", b"203.0.113.9", "203.0.113.9"),
+    ((), "::ffff:192.0.2.1", b"203.0.113.9", "192.0.2.1"),
     (("192.0.2.0/24",), "192.0.2.1", b"\xff", "192.0.2.1"),
     (("2001:db8::/32",), "2001:db8::1", b"2001:db9::7", "2001:db9::7"),
     (("10.0.0.0/8", "2001:db8::/32"), "10.1.2.3", b"203.0.113.9, 2001:db8::5", "203.0.113.9"),
@@ -348,6 +362,40 @@ HOPS: list[tuple[tuple[str, ...], str, bytes | None, str]] = [
 def test_the_address_of_the_client(trusted: tuple[str, ...], peer: str, hops: bytes | None, address: str) -> None:
     headers = {} if hops is None else {b"x-forwarded-for": hops}
     assert Proxies(_networks(*trusted)).origin("http", peer, headers).address == address
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        (b"for=203.0.113.9", "203.0.113.9"),
+        (b"For=203.0.113.9;proto=https;by=192.0.2.1", "203.0.113.9"),
+        (b'proto=https; for="203.0.113.9:4711"', "203.0.113.9"),
+        (b'for="[2001:db8::7]:4711"', "2001:db8::7"),
+        (b'for="[2001:db8::7]:_hidden"', "2001:db8::7"),
+        (b"for=127.0.0.1, for=203.0.113.9", "203.0.113.9"),
+        (b'for=203.0.113.9, for="::ffff:192.0.2.6"', "203.0.113.9"),
+        (b'for="open, for=203.0.113.9', "203.0.113.9"),
+        (b"for=203.0.113.9, for=_hidden", "192.0.2.1"),
+        (b"for=203.0.113.9;for=203.0.113.8", "192.0.2.1"),
+        (b"by=203.0.113.9", "192.0.2.1"),
+        (b"", "192.0.2.1"),
+    ],
+)
+def test_the_address_of_the_client_by_forwarded(forwarded: bytes, address: str) -> None:
+    proxies = Proxies(_networks("192.0.2.0/24"))
+    assert proxies.origin("http", "192.0.2.1", {b"forwarded": forwarded}).address == address
+    # A client that writes one header cannot speak for a proxy that writes the other.
+    both = {b"forwarded": forwarded, b"x-forwarded-for": b"203.0.113.5"}
+    assert proxies.origin("http", "192.0.2.1", both).address == "203.0.113.5"
+
+
+def test_several_lines_are_one_list(strict: LiveServer, proxy: str) -> None:
+    mark = unique("mark")
+    with _from(strict, proxy) as trusted:
+        lines = [("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", f"{proxy}:80")]
+        trusted.get(f"/{mark}", headers=[*lines, ("X-Forwarded-Proto", "http"), ("X-Forwarded-Proto", "https")])
+    [line] = [json.loads(line) for line in strict.output.splitlines() if mark in line]
+    assert (line["address"], line["status"]) == ("203.0.113.9", 404)
 
 
 @pytest.mark.parametrize(

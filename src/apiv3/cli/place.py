@@ -8,6 +8,9 @@ import click
 
 from apiv3.settings import Settings, SettingsError, load, without_password
 
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not listened on)
+"""A HOST that means every address of the machine, and the one at which it can be opened there."""
+
 
 def here(*, makes: bool) -> Settings:
     """The settings of the installation here. Where there is none, one is made if `makes`, and that is said.
@@ -34,6 +37,13 @@ def location(settings: Settings) -> str:
     """The database, to show: a file by its whole path, an address without its password."""
     file = _file(settings)
     return without_password(settings.database) if file is None else f"sqlite:///{file.absolute()}"
+
+
+def local_url(settings: Settings, port: int) -> str:
+    """Where the server of these settings can be reached from its own machine."""
+    host = EVERYWHERE.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
 
 
 def _file(settings: Settings) -> Path | None:

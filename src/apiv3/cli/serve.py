@@ -29,7 +29,7 @@ from apiv3.cli.checks import (
 from apiv3.cli.db import migrate
 from apiv3.cli.installation import run_on, with_secret
 from apiv3.cli.meeting_place import meeting_place
-from apiv3.cli.place import location
+from apiv3.cli.place import EVERYWHERE, local_url, location
 from apiv3.cli.supervisor import Supervisor
 from apiv3.installation import Installation
 from apiv3.live.packets import LARGEST
@@ -86,9 +86,11 @@ def serve(**options: str | int | None) -> None:
 
 
 def listen(host: str, port: int, setting: str = "PORT") -> socket.socket:
+    """Listen at an address; at `::`, which means every address of the machine, for IPv4 too. Raises SettingsError."""
+    both = host == "::" and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except (OSError, OverflowError) as error:
         raise SettingsError(f"HOST is {host!r} and {setting} is {port}, where nothing can listen: {error}.") from error
     listener.set_inheritable(True)
@@ -125,10 +127,9 @@ async def _first_start(installation: Installation) -> str | None:
 
 
 def _announce(settings: Settings, port: int, token: str | None) -> None:
-    scheme = "https" if settings.tls_cert else "http"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"{scheme}://{host}:{port}"
-    click.echo(f"apiv3 {__version__} listens on {url}, with its data in {location(settings)}")
+    url = local_url(settings, port)
+    others = " and every other address of this machine" if settings.host in EVERYWHERE else ""
+    click.echo(f"apiv3 {__version__} listens on {url}{others}, with its data in {location(settings)}")
     if token is not None:
         words = {"command": _command(), "url": url, "token": token, "options": " -k" if settings.tls_cert else ""}
         click.echo(_WELCOME.format(**words, post=_POST.format(**words)))

@@ -11,11 +11,10 @@ import click
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.options import moment
+from apiv3.cli.place import local_url
 from apiv3.client.events import Event, Follower
 from apiv3.model import timestamps
 from apiv3.settings import Settings, load
-
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a server listens that listens everywhere)
 
 
 @click.command()
@@ -48,7 +47,7 @@ def watch(collections: tuple[str, ...], url: str | None, token: str | None, sinc
 def _here(settings: Settings) -> tuple[str, ssl.SSLContext | bool]:
     """The address of the server of these settings, and how it is known."""
     try:
-        return local_url(settings), _only(settings.tls_cert) if settings.tls_cert else True
+        return local_url(settings, settings.port), _only(settings.tls_cert) if settings.tls_cert else True
     except (OSError, ValueError) as error:  # the second: no certificate
         raise click.ClickException(f"TLS_CERT is {str(settings.tls_cert)!r}, which cannot be used: {error}.") from error
 
@@ -62,13 +61,6 @@ def _only(certificate: Path) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # so that it need not be an authority
     return context
-
-
-def local_url(settings: Settings) -> str:
-    """Where the server of these settings can be reached from its own machine."""
-    host = _ANY.get(settings.host, settings.host)
-    host = f"[{host}]" if ":" in host else host
-    return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
 
 
 def _tell(what: str) -> None:

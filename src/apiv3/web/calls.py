@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 from apiv3.model.errors import BadRequest
 from apiv3.security.credentials import Credential, Identity, Source
 from apiv3.security.principal import STRANGER, Principal
-from apiv3.web.proxies import NOWHERE, Proxies
+from apiv3.web.proxies import NOWHERE, PROXY_HEADERS, Proxies
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -92,6 +92,16 @@ _UNIQUE = ("token", "now", "sid")
 _remembered: dict[bytes, Parameters] = {}
 
 
+def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Header lines by name; several lines of one name are one list, in their order (RFC 9110, 5.3)."""
+    headers = dict(lines)
+    if len(headers) < len(lines):
+        headers.clear()
+        for name, value in lines:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
 class Call:
     """One HTTP request. `path`: as sent, percent-encoded. `address`: the client's, as far as it is known. `origin`: known once
     the call is located; `principal`: once it is admitted.
@@ -118,7 +128,7 @@ class Call:
         self.scope, self.receive, self.id = scope, receive, id
         self.method: str = scope["method"]
         self.path: bytes = scope["raw_path"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = _joined(scope["headers"])
         self.params: tuple[bytes, ...] = ()
         self.principal: Principal = STRANGER
         self.identity: Identity | None = None
@@ -130,6 +140,11 @@ class Call:
         """Find out where the call comes from, and whether nobody could listen in."""
         self.origin = proxies.origin(self.scope["scheme"], self.address, self.headers)
         self.address = self.origin.address
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether a proxy has said that the call came through it."""
+        return any(name in self.headers for name in PROXY_HEADERS)
 
     def check_headers(self) -> None:
         """Raises BadRequest when a header that may stand once stands twice."""

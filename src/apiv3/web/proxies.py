@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from apiv3.security.addresses import Network, ip_address, is_loopback, network
+from apiv3.security.addresses import Network, ip_address, is_loopback, network, unmapped
 
 
 class Origin(NamedTuple):
@@ -25,14 +26,19 @@ NOWHERE = Origin("", "", secure=False, encrypted=False)
 """Nobody has looked yet."""
 
 
+PROXY_HEADERS = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip")
+"""What proxies add to a request."""
 _TLS = ("https", "wss")
+_PORT = r":(?:\d{1,5}|_[A-Za-z0-9._-]+)"
+_WITH_PORT = re.compile(rf"\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\](?:{_PORT})?|([0-9.]+){_PORT}", re.ASCII)
+"""An address with a port, as RFC 7239, section 6, has it: a number, or a name that hides it."""
 
 
 class Proxies:
     """The addresses and networks of TRUSTED_PROXIES."""
 
     def __init__(self, networks: tuple[Network, ...] = ()) -> None:
-        self._networks = networks
+        self._networks = tuple(map(unmapped, networks))
         self.trusts = lru_cache(maxsize=4096)(self._trusts)
         self._direct = lru_cache(maxsize=4096)(_direct)
 
@@ -50,16 +56,15 @@ class Proxies:
     def _proxied(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
         """Secure by TLS here, or at a proxy that is trusted and says so last."""
         address, proto = self._address(peer, headers), headers.get(b"x-forwarded-proto")
-        at_proxy = proto is not None and self.trusts(peer) and proto.rpartition(b",")[2].strip().lower() == b"https"
-        return Origin(address, network(address), scheme in _TLS or at_proxy, scheme == "https" or at_proxy)
+        at_proxy = proto is not None and self.trusts(peer) and proto.rpartition(b",")[2].strip(b' \t"').lower() == b"https"
+        return Origin(_plain(address), network(address), scheme in _TLS or at_proxy, scheme == "https" or at_proxy)
 
     def _address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """The client's: the last one of X-Forwarded-For that is not itself a trusted proxy."""
+        """The client's: the last hop that is not itself a trusted proxy. A hop that cannot be read ends the search."""
         if not self._networks or not self.trusts(peer):
             return peer
-        hops = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
-        for hop in reversed([hop.strip() for hop in hops]):
-            if ip_address(hop) is None:
+        for hop in reversed(_hops(headers)):
+            if hop is None:
                 break
             peer = hop
             if not self.trusts(hop):
@@ -67,6 +72,44 @@ class Proxies:
         return peer
 
 
+def _hops(headers: Mapping[bytes, bytes]) -> list[str | None]:
+    """The addresses that the proxies tell, the client's end first; None for what is no address, such as `unknown`.
+
+    They stand in X-Forwarded-For, which most proxies write; only without it in Forwarded (RFC 7239). Commas split the list
+    wherever they stand: what a client wrote, an open quotation mark for example, must not hide what a proxy added behind it.
+    """
+    listed = headers.get(b"x-forwarded-for")
+    if listed is not None:
+        return [_hop(each) for each in _elements(listed)]
+    return [_hop(_for(each)) for each in _elements(headers.get(b"forwarded", b""))]
+
+
+def _elements(listed: bytes) -> list[str]:
+    """The elements of a list, without empty ones (RFC 9110, 5.6.1)."""
+    return [element for each in listed.decode("latin-1").split(",") if (element := each.strip())]
+
+
+def _for(element: str) -> str:
+    """The value of `for` in an element of Forwarded, empty where there is none."""
+    pairs = [pair.partition("=") for pair in element.split(";")]
+    values = [value.strip() for name, _, value in pairs if name.strip().lower() == "for"]
+    return values[0] if len(values) == 1 else ""
+
+
+def _hop(text: str) -> str | None:
+    """The address in `10.0.0.6`, `10.0.0.6:80`, `2001:db8::6`, `[2001:db8::6]` or `[2001:db8::6]:80`, in quotes or without."""
+    bare = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    match = _WITH_PORT.fullmatch(bare)
+    ip = ip_address((match[1] or match[2]) if match else bare)
+    return None if ip is None else str(ip)
+
+
 def _direct(scheme: str, peer: str) -> Origin:
     """Secure by TLS here, or because it never left this machine."""
-    return Origin(peer, network(peer), scheme in _TLS or is_loopback(peer), scheme == "https")
+    return Origin(_plain(peer), network(peer), scheme in _TLS or is_loopback(peer), scheme == "https")
+
+
+def _plain(address: str) -> str:
+    """As it is shown: an IPv4 address, not one that is written as IPv6, which a socket for both tells."""
+    ip = ip_address(address)
+    return address if ip is None else str(ip)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidden, unknown_transport, unsupported_version
 from apiv3.live.packets import LARGEST, VERSIONS
@@ -17,6 +18,7 @@ from apiv3.web.streams import departure
 from apiv3.web.websockets import WebSocket
 
 PATH = "/socket.io"
+_USUAL_PORTS = {"http": 80, "https": 443}
 _TEXT = b"text/plain; charset=UTF-8"
 
 
@@ -94,9 +96,34 @@ class SocketIo:
     def _is_welcome(self, call: Call) -> bool:
         """A browser tells whose page it is that asks; it asks for websockets whatever our CORS headers say (RFC 6455, 10.2)."""
         origin = call.header(b"origin")
-        if origin is None or "*" in self._origins or origin in self._origins:
+        if origin is None or "*" in self._origins or origin.lower() in self._origins:
             return True
-        return origin.partition("://")[2] == call.header(b"host")
+        return any(_is_own(origin, host, proxied=call.is_proxied) for host in _hosts(call))
+
+
+def _hosts(call: Call) -> Iterator[str]:
+    """The names by which the client may have called us. No page of another site can send X-Forwarded-Host."""
+    for name in (b"host", b"x-forwarded-host"):
+        value = call.header(name)
+        if value:
+            yield value.rpartition(",")[2].strip()
+
+
+def _is_own(origin: str, host: str, *, proxied: bool) -> bool:
+    """Whether a page of `origin` is one of this host's: the same name, and the same port, which the scheme may imply.
+
+    `proxied`: it came through a proxy, many of which leave the port out of Host; then the name is enough.
+    """
+    try:
+        page, here = urlsplit(origin), urlsplit(f"//{host}")
+        usual = _USUAL_PORTS.get(page.scheme)
+        ports = page.port or usual, here.port or usual
+        is_bare = here.port is None
+    except ValueError:
+        return False
+    if page.hostname is None or page.hostname != here.hostname or "@" in origin + host:
+        return False
+    return ports[0] == ports[1] or (proxied and is_bare)
 
 
 async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
