@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 
+from apiv3.storage.liveness import Connection, Liveness, Watched
 from apiv3.storage.urls import Address
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +24,20 @@ class Connector:
     def __init__(self, address: Address) -> None:
         self._address = address
         self.shared = not address.prepares
+        self._liveness = Liveness(lambda: self._connect({}))
+        self._watching: asyncio.Task[None] | None = None
 
-    async def connect(self, *_: object, **options: Any) -> Connection:
+    def start(self) -> None:
+        """Begin to look for connections that are dead. Behind a pooler, whose processes are not known, nobody can tell."""
+        self._watching = asyncio.create_task(self._liveness.run())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+
+    async def connect(self, *_: object, **options: Any) -> Watched:
         """Make a connection; `options` go to asyncpg, whose errors pass through."""
         connection = await self._connect(options)
         try:
@@ -37,13 +49,15 @@ class Connector:
         except BaseException:
             connection.terminate()
             raise
+        if not self.shared:
+            self._liveness.add(connection)
         return connection
 
-    async def _connect(self, options: dict[str, Any]) -> Connection:
-        arguments = {**options, **self._address.arguments}
+    async def _connect(self, options: dict[str, Any]) -> Watched:
+        arguments = {**options, **self._address.arguments, "connection_class": Watched}
         if self.shared:
             arguments["statement_cache_size"] = 0
-        connection: Connection = await asyncpg.connect(**arguments)
+        connection: Watched = await asyncpg.connect(**arguments)
         return connection
 
 

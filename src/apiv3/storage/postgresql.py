@@ -16,9 +16,10 @@ import asyncpg
 from databases.backends.postgres import PostgresBackend, PostgresConnection
 
 from apiv3.storage import urls
-from apiv3.storage.connector import Connection, Connector
+from apiv3.storage.connector import Connector
 from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import CHANNEL, POSTGRESQL
+from apiv3.storage.liveness import LOST, Connection
 
 DIALECT = POSTGRESQL
 POOL_TIMEOUT = 10.0
@@ -32,8 +33,6 @@ SHORTEST_BREAK, LONGEST_BREAK = 0.1, 5.0
 GLANCE = 0.5
 """Seconds between two looks for changes where they are not told."""
 CLOCKS = "SELECT name, last FROM clocks"
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a connection that is lost, or was never made, raises."""
 FEW_ROWS = "SET LOCAL cursor_tuple_fraction = 0.01; SET LOCAL jit = off"
 """Makes PostgreSQL plan a cursor for its first rows: the fraction of them that is expected to be fetched; and not compile a
 plan whose whole cost looks high, since it is left early."""
@@ -98,8 +97,10 @@ class PostgresqlBackend(Pool):
         except BaseException:
             await super().disconnect()
             raise
+        self.connector.start()
 
     async def disconnect(self) -> None:
+        await self.connector.stop()
         await self._readers.disconnect()
         await super().disconnect()
 
@@ -178,7 +179,7 @@ async def watch(backend: PostgresqlBackend, ring: Ring) -> None:
     while True:
         try:
             connection = await backend.connector.connect()
-        except _LOST:
+        except LOST:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_BREAK)
             continue
@@ -188,7 +189,7 @@ async def watch(backend: PostgresqlBackend, ring: Ring) -> None:
                 await _look(connection, ring)
             else:
                 await _listen(connection, ring)
-        except _LOST:
+        except LOST:
             await asyncio.sleep(pause)
         finally:
             connection.terminate()
