@@ -38,7 +38,7 @@ from apiv3.security.tokens import Tokens
 from apiv3.security.verifiers.access_token import AccessTokenVerifier
 from apiv3.security.verifiers.api_secret import ApiSecretVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
-from apiv3.settings import load, provision, revealed
+from apiv3.settings import is_local, load, provision, revealed
 from apiv3.storage.alarms import AlarmTable
 from apiv3.web.access_log import AccessLog
 from apiv3.web.administration import Authorization, Roles, Subjects
@@ -124,6 +124,7 @@ class Server:
             timestamp_rule=settings.api3_client_timestamp,
             tolerance=settings.api3_time_skew_tolerance,
             api_secret_enabled=settings.api_secret_enable,
+            local_origins=settings.cors_origins if is_local(settings) else None,
         )
 
     def routes(self) -> Sequence[Route]:
@@ -137,7 +138,7 @@ class Server:
             {name: Documents(kind, reading, writing, bulk, limits, most) for name, kind in kinds.items()},
             Events(self.feed, kinds, self.rights),
             Authorization(self.authenticator, installation.policies, self.tokens, lambda: demanded(table, ACKNOWLEDGE)),
-            Subjects(administration, installation.policies, limits),
+            Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
             Roles(administration, installation.policies, limits),
             self._live(),
             Pages(lambda: table),

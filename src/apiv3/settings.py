@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, Validat
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from apiv3.model import collections
-from apiv3.security.addresses import Network
+from apiv3.security.addresses import Network, is_loopback
 from apiv3.security.secrets import SHORTEST_SECRET, keep
 from apiv3.storage import urls
 
@@ -329,6 +329,11 @@ def _sentence(error: ValidationError) -> str:
     deeper = "_".join(str(part) for part in first["loc"][1:2]).upper() if name == "api3_autoprune" else ""
     shown = "" if "Secret" in str(field.annotation) else f" is {first['input']!r}, which"
     return f"{name.upper()}{'_' + deeper if deeper else ''}{shown or ' has a value that'} is not allowed: {field.description}."
+
+
+def is_local(settings: Settings) -> bool:
+    """Whether the server listens to this machine only."""
+    return settings.host == "localhost" or is_loopback(settings.host)
 
 
 def without_password(url: str) -> str:

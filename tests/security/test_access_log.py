@@ -203,6 +203,10 @@ MISPLACED = [
     ("GET", "/api/v3/entries;token={}"),
     ("GET", "/api/v3/entries?limit=1;token={}"),
     ("GET", "/api/v3/entries?{}"),
+    ("GET", "/api/v2/request/{}"),
+    ("GET", "/api/v3/entries?unknown={}"),
+    ("GET", "/api/v3/entries/{}"),
+    ("GET", "/{}/x"),
 ]
 HEADERS = [("Authorization", "Bearer {}"), ("Authorization", "{}"), ("api-secret", "{}"), ("Cookie", "x={}"), ("X-Y", "{}")]
 
@@ -239,9 +243,17 @@ def test_no_secret_in_a_url_is_logged(server: LiveServer, known: dict[str, str],
 @pytest.mark.parametrize(("method", "target"), MISPLACED)
 def test_no_misplaced_token_is_logged(server: LiveServer, method: str, target: str) -> None:
     other = server.subject(unique("clumsy"), "api:entries:read")  # one of its own, as the output is kept
-    for secret in (other, server.jwt(other)):
+    for secret in (other, server.jwt(other), other.replace("-", "%2D"), other.replace("-", "%252d")):
         assert ask(server, method, target.replace("{}", secret), ("Date", str(now_ms()))).status < 500
     _check_that_nothing_was_told(server, {"an access token": other[-16:], "a JWT": server.jwt(other).split(".")[1]})
+
+
+@pytest.mark.parametrize(("method", "target"), MISPLACED)
+def test_no_misplaced_digest_is_logged(server: LiveServer, method: str, target: str) -> None:
+    digest = api_secret(server)
+    for secret in (digest, digest.upper(), f"%{ord(digest[0]):x}{digest[1:]}"):
+        assert ask(server, method, target.replace("{}", secret), ("Date", str(now_ms()))).status < 500
+    _check_that_nothing_was_told(server, {"the digest": digest[1:], "in capitals": digest[1:].upper()})
 
 
 @pytest.mark.parametrize(("name", "value"), HEADERS)

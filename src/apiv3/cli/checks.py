@@ -8,11 +8,11 @@ import ssl
 
 from apiv3.model import timestamps
 from apiv3.model.identity import Subject
-from apiv3.security.addresses import Network, is_loopback
+from apiv3.security.addresses import Network
 from apiv3.security.permissions import Permission
 from apiv3.security.policy import Snapshot
 from apiv3.security.strength import weakness
-from apiv3.settings import Settings, SettingsError, revealed
+from apiv3.settings import Settings, SettingsError, is_local, revealed
 from apiv3.storage import urls
 
 RELEASED = 1_767_225_600_000
@@ -42,7 +42,7 @@ def check_exposure(settings: Settings) -> None:
     """Without security: warn at every start, and refuse to listen to the network unless told twice."""
     if settings.api3_security_enable:
         return
-    if not _is_local(settings) and not settings.api3_security_disabled_on_network:
+    if not is_local(settings) and not settings.api3_security_disabled_on_network:
         raise SettingsError(
             f"API3_SECURITY_ENABLE is false, so everybody who reaches HOST {settings.host} could read and change everything; "
             "listen on 127.0.0.1, or set API3_SECURITY_DISABLED_ON_NETWORK=true too if you really mean it."
@@ -53,16 +53,12 @@ def check_exposure(settings: Settings) -> None:
 def check_reach(settings: Settings) -> None:
     """Warn when the server listens to the network, but would refuse everybody there."""
     demands_tls = settings.api3_security_enable and settings.api3_require_https
-    if demands_tls and not (_is_local(settings) or settings.tls_cert or settings.trusted_proxies):
+    if demands_tls and not (is_local(settings) or settings.tls_cert or settings.trusted_proxies):
         _log.warning(
             "HOST is %s, but callers from other machines get 403 `Not using SSL/TLS`: set --tls-cert and --tls-key, or "
             "TRUSTED_PROXIES where a proxy speaks TLS, or API3_REQUIRE_HTTPS=false where the network is encrypted",
             settings.host,
         )
-
-
-def _is_local(settings: Settings) -> bool:
-    return settings.host == "localhost" or is_loopback(settings.host)
 
 
 def check_tls(settings: Settings) -> None:

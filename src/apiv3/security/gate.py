@@ -8,6 +8,7 @@ Whatever it refuses, it refuses before the body is read or anything is looked up
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -15,6 +16,7 @@ from typing import Literal, Protocol
 from apiv3.model import timestamps
 from apiv3.model.errors import (
     AdministrationRefused,
+    Forbidden,
     MissingPermission,
     MissingToken,
     NotSecure,
@@ -41,6 +43,9 @@ class Caller(Protocol):
     @property
     def document(self) -> str:
         """The identifier that the request names, on a route for one document."""
+
+    def foreign(self, origins: Sequence[str]) -> str | None:
+        """Why the request may not come from this machine alone; None when it does. `origins`: whose pages may send it."""
 
     def timestamp(self) -> bytes | str | None:
         """The client's time as it was sent. Raises BadRequest."""
@@ -87,7 +92,10 @@ class Access:
 
 
 class Gate:
-    """Admits calls. `tolerance`: minutes that a client's clock may be off, either way, bounds included."""
+    """Admits calls. `tolerance`: minutes that a client's clock may be off, either way, bounds included.
+
+    `local_origins`: where security is switched off on loopback, the origins whose pages may call; elsewhere None.
+    """
 
     def __init__(
         self,
@@ -98,15 +106,17 @@ class Gate:
         timestamp_rule: TimestampRule = "required",
         tolerance: float = 5,
         api_secret_enabled: bool = True,
+        local_origins: Sequence[str] | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._enabled, self._require_https = enabled, require_https
         self._timestamp_rule, self._tolerance = timestamp_rule, tolerance * 60_000
-        self._api_secret_enabled = api_secret_enabled
+        self._api_secret_enabled, self._local_origins = api_secret_enabled, local_origins
 
     async def admit(self, caller: Caller, access: Access) -> None:
         """Check everything that the route demands, and note who is calling. Raises Unauthorized, Forbidden, BadRequest."""
         if not self._enabled:
+            self._check_local(caller)
             caller.principal = ANYBODY
             return
         if self._require_https and not caller.secure:
@@ -121,6 +131,12 @@ class Gate:
         caller.identity = await self._identify(caller)
         caller.principal = caller.identity.principal
         access.check(caller)
+
+    def _check_local(self, caller: Caller) -> None:
+        """Without security, a proxy or a page in a browser here would open this server to everybody behind it."""
+        reason = None if self._local_origins is None else caller.foreign(self._local_origins)
+        if reason is not None:
+            raise Forbidden(f"Security is switched off, so only programs on this machine are answered: {reason}")
 
     async def _admit_administrator(self, caller: Caller, access: Access) -> None:
         try:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TextIO
-from urllib.parse import unquote_plus, unquote_to_bytes
 
 import orjson
 
 from apiv3.web.calls import Call
+from apiv3.web.redaction import redacted
 
 DELAY = 0.25
 """Seconds that good requests are gathered before they are written together."""
 MOST_GATHERED = 200
 """Requests that are gathered at the most."""
-
-_SECRETS = ("token", "secret", "password", "code", "key")
-_ADMINISTRATION = b"/api/v2/"
-_EXCHANGE = b"/api/v2/authorization/request/"
-_MISPLACED = re.compile(r"\b\w*-[0-9a-f]{16}\b|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
-"""What looks like an access token or a JWT, where none should stand."""
-_TOKEN = re.compile(r"-[0-9a-f]{16}")
-"""What is in every one of the former; to look for it takes a fraction of the time."""
 
 Entry = tuple[float, str, str, str | None, str, bytes, bytes, int, float]
 
@@ -94,23 +85,3 @@ def _line(
         "status": status,
         "ms": int(seconds * 100_000) / 100,
     }
-
-
-def redacted(path: bytes, query: bytes) -> str:
-    """Path and query as they were sent, without secrets: wherever they stand, and however their names are spelled."""
-    if path.startswith(_ADMINISTRATION) or path.find(b"%") >= 0:
-        path = _redacted_path(path)
-    if query:
-        path += b"?" + b"&".join(map(_redacted_parameter, query.split(b"&")))
-    text = path.decode("latin-1")
-    return _MISPLACED.sub("***", text) if "eyJ" in text or _TOKEN.search(text) else text
-
-
-def _redacted_path(path: bytes) -> bytes:
-    return _EXCHANGE + b"***" if _EXCHANGE in unquote_to_bytes(path) else path
-
-
-def _redacted_parameter(parameter: bytes) -> bytes:
-    name = parameter.partition(b"=")[0]
-    plain = unquote_plus(name.decode("latin-1")).lower()
-    return name + b"=***" if plain == "sid" or any(secret in plain for secret in _SECRETS) else parameter

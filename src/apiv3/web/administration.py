@@ -67,10 +67,11 @@ class Authorization:
 
 
 class Subjects:
-    """Subjects with their access tokens."""
+    """Subjects with their access tokens. `shows_tokens`: false where anybody may ask, as they are good for longer."""
 
-    def __init__(self, administration: Administration, policies: Policies, limits: Limits) -> None:
+    def __init__(self, administration: Administration, policies: Policies, limits: Limits, *, shows_tokens: bool) -> None:
         self._administration, self._policies, self._limits = administration, policies, limits
+        self._shows_tokens = shows_tokens
 
     async def all(self, _call: Call) -> Answer:
         """All subjects, their access tokens included."""
@@ -97,13 +98,14 @@ class Subjects:
         return json_answer({})
 
     def _shown(self, subject: Subject) -> Document:
+        token = {"accessToken": self._policies.current.token(subject)} if self._shows_tokens else {}
         return {
             "_id": subject.id,
             "name": subject.name,
             "roles": subject.roles,
             "notes": subject.notes,
             "created_at": subject.created_at,
-            "accessToken": self._policies.current.token(subject),
+            **token,
         }
 
 

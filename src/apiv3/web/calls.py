@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from apiv3.model.errors import BadRequest
+from apiv3.security.addresses import is_loopback
 from apiv3.security.credentials import Credential, Identity, Source
 from apiv3.security.principal import STRANGER, Principal
-from apiv3.web.proxies import NOWHERE, PROXY_HEADERS, Proxies
+from apiv3.web.proxies import NOWHERE, Proxies, is_proxied
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,6 +23,7 @@ MOST_PARAMETERS = 100
 """Parameters in a query string; beyond: 400."""
 LONGEST_REMEMBERED, MOST_REMEMBERED = 300, 512
 """Bytes of a query string whose parts are kept for the next request that has it, and how many are kept."""
+_HOST = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 _SINGLE = (b"authorization", b"date", b"api-secret", b"content-length", b"host")
 
 
@@ -102,6 +105,21 @@ def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return headers
 
 
+def check_host(scope: Scope, host: bytes | None) -> None:
+    """Raises BadRequest for a Host that is none, and where HTTP/1.1 demands one."""
+    if host is None:
+        if scope.get("http_version", "1.1") != "1.0":
+            raise BadRequest("Header host is missing")
+    elif not _HOST.fullmatch(host):
+        raise BadRequest("Bad header host")
+
+
+def is_local(host: str) -> bool:
+    """Whether the value of a header Host, in lower case, is a name of the machine itself."""
+    name = host.rpartition(":")[0] if re.search(r":\d*\Z", host) else host
+    return name == "localhost" or is_loopback(name.removeprefix("[").removesuffix("]"))
+
+
 class Call:
     """One HTTP request. `path`: as sent, percent-encoded. `address`: the client's, as far as it is known. `origin`: known once
     the call is located; `principal`: once it is admitted.
@@ -144,17 +162,19 @@ class Call:
     @property
     def is_proxied(self) -> bool:
         """Whether a proxy has said that the call came through it."""
-        return any(name in self.headers for name in PROXY_HEADERS)
+        return is_proxied(self.headers)
 
     def check_headers(self) -> None:
-        """Raises BadRequest when a header that may stand once stands twice."""
+        """Raises BadRequest when a header that may stand once stands twice, and for a Host that is missing or none (RFC 9112,
+        section 3.2).
+        """
         headers = self.scope["headers"]
-        if len(headers) == len(self.headers):
-            return
-        names = [name for name, _ in headers]
-        for name in _SINGLE:
-            if names.count(name) > 1:
-                raise BadRequest(f"Header {name.decode()} is repeated")
+        if len(headers) != len(self.headers):
+            names = [name for name, _ in headers]
+            for name in _SINGLE:
+                if names.count(name) > 1:
+                    raise BadRequest(f"Header {name.decode()} is repeated")
+        check_host(self.scope, self.headers.get(b"host"))
 
     @property
     def query(self) -> Parameters:
@@ -176,6 +196,16 @@ class Call:
     @property
     def document(self) -> str:
         return unquote(self.params[-1])
+
+    def foreign(self, origins: Sequence[str]) -> str | None:
+        if self.is_proxied:
+            return "this request came through a proxy"
+        host, origin = (self.header(b"host") or "").lower(), self.header(b"origin")
+        if not is_local(host):
+            return "the header Host names another one"
+        if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}", *origins):
+            return "this request came from a page of another site"
+        return None
 
     def timestamp(self) -> bytes | str | None:
         return self.headers.get(b"date") or self.query.one("now")

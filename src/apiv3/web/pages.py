@@ -99,13 +99,20 @@ class Pages:
 
     def __init__(self, table: Callable[[], Sequence[Route]]) -> None:
         self._table = table
+        self._page = b""
 
     async def welcome(self, _call: Call) -> Answer:
         """This page: what runs here, and every route with the permission that it demands."""
-        groups = _groups(self._table())
-        links = "\n".join(f'<a href="#{name}">{name}</a>' for name in groups)
-        sections = "\n".join(_SECTION.format(name=name, rows="\n".join(_rows(routes))) for name, routes in groups.items())
-        return Answer(200, _PAGE.format(version=escape(__version__), links=links, sections=sections).encode(), HTML)
+        if not self._page:
+            self._page = _page(self._table())
+        return Answer(200, self._page, HTML)
+
+
+def _page(table: Sequence[Route]) -> bytes:
+    groups = _groups(table)
+    links = "\n".join(f'<a href="#{name}">{name}</a>' for name in groups)
+    sections = "\n".join(_SECTION.format(name=name, rows="\n".join(_rows(routes))) for name, routes in groups.items())
+    return _PAGE.format(version=escape(__version__), links=links, sections=sections).encode()
 
 
 def _groups(table: Sequence[Route]) -> Mapping[str, Sequence[Route]]:

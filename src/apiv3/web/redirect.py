@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from apiv3.model.errors import NotSecure
-from apiv3.web.calls import Receive, Scope, Send
+from apiv3.model.errors import BadRequest, NotSecure
+from apiv3.web.calls import Receive, Scope, Send, check_host
 from apiv3.web.responses import Answer, failure, send_answer
 
 _HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
@@ -25,7 +25,12 @@ class Redirect:
             await send_answer(send, self._answer(scope), (), bodiless=scope["method"] == "HEAD")
 
     def _answer(self, scope: Scope) -> Answer:
-        host = _HOST.fullmatch(dict(scope["headers"]).get(b"host", b""))
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        try:
+            check_host(scope, b",".join(hosts) if hosts else None)  # with two of them it is none
+        except BadRequest as error:
+            return failure(error)
+        host = _HOST.fullmatch(b"".join(hosts))
         if scope["raw_path"].startswith(b"/api/") or host is None:
             return failure(NotSecure())
         query = b"?" + scope["query_string"] if scope["query_string"] else b""

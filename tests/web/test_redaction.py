@@ -1,0 +1,96 @@
+"""What the log shows of paths and queries: as they were sent, and no secret, however it is spelled and wherever it stands."""
+
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiv3.security.secrets import sha1
+from apiv3.security.tokens import Tokens
+from apiv3.web.redaction import redacted
+
+TOKEN = "reader-753e836ea7710f51"
+DIGEST = sha1("a secret of the field")
+JWT = Tokens("k" * 43, 3600).sign(TOKEN, 1_700_000_000)[0]
+SECRETS = (TOKEN, TOKEN[-16:], f"x{TOKEN[-16:]}", DIGEST, DIGEST.upper(), JWT, JWT.rpartition(".")[0], JWT.split(".")[1])
+PLACES = (
+    "/{}",
+    "/api/v3/entries/{}",
+    "/api/v2/authorization//request/{}",
+    "/api/v2/authorization/requests/{}",
+    "/api/v2/authorisation/request/{}/x",
+    "/API/v2/Authorization/Request/{}",
+    "/api/v2/request/{}",
+    "/api/v3/entries;x={}",
+    "/x?{}",
+    "/x?{}=1",
+    "/x?unknown={}",
+    "/x?a=1;unknown={}&b=2",
+    "/x?note$re=before{}.",
+    "/x?a={},b",
+    "/x?token={}",
+    "/x?to%256ben={}",
+)
+
+
+def _shown(target: str) -> str:
+    path, _, query = target.partition("?")
+    return redacted(path.encode("latin-1"), query.encode("latin-1"))
+
+
+def _plain(text: str) -> str:
+    for _ in range(20):
+        text = unquote(text, "latin-1")
+    return text
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_is_masked_wherever_it_stands(place: str, secret: str) -> None:
+    shown = _shown(place.replace("{}", secret))
+    assert "***" in shown
+    assert secret[-16:] not in shown
+
+
+@pytest.mark.parametrize("secret", [TOKEN, DIGEST, JWT])
+@pytest.mark.parametrize("dash", ["%2D", "%2d", "%252D", "%25252d", "%25%32%44", "%2%35" + "2D"])
+def test_a_secret_that_is_encoded_is_masked(secret: str, dash: str) -> None:
+    for place in PLACES:
+        target = place.replace("{}", secret.replace("-", dash).replace(".", "%2E"))
+        assert secret[-16:] not in _plain(_shown(target))
+
+
+@given(st.sampled_from(SECRETS), st.sampled_from(PLACES), st.data())
+def test_any_spelling_of_a_secret_is_masked(secret: str, place: str, data: st.DataObject) -> None:
+    spelled = secret
+    for _ in range(data.draw(st.integers(0, 4))):
+        chosen = data.draw(st.lists(st.booleans(), min_size=len(spelled), max_size=len(spelled)))
+        spelled = "".join(f"%{ord(mark):02x}" if yes else mark for mark, yes in zip(spelled, chosen, strict=True))
+    shown = _plain(_shown(place.replace("{}", spelled)))
+    assert secret[-16:].lower() not in shown.lower()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/api/v3/entries?limit=3&sort$desc=date&date$gte=1600000000000",
+        "/api/v3/entries?sort%24desc=date&now=1700000000000",
+        "/api/v3/entries/5f2b0a7e1c9d440000abcdef",
+        "/api/v3/entries/6a3ee4b8-2d6e-5a4b-9b1b-0e6f1d2c3b4a",
+        "/api/v3/entries/d3b07384d113edec49eaa6238ad5ff00",
+        "/api/v3/treatments/a%2Fb%20c",
+        "/api/v2/authorization/subjects/5f2b0a7e1c9d440000abcdef",
+        "/100%25",
+        "/a%zz?%",
+        "/api/v3/entries?note$re=eyJ",
+    ],
+)
+def test_what_is_no_secret_is_shown_as_it_was_sent(target: str) -> None:
+    assert _shown(target) == target
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_any_request_can_be_shown(path: bytes, query: bytes) -> None:
+    assert isinstance(redacted(path, query), str)
