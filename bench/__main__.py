@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bench.live import options as live_options
 from bench.live.command import live
 from bench.measure import Run, Series, interleaved, load_generator
 from bench.operations import Client, admin_token, record
-from bench.options import CONNECTIONS, OPERATIONS, SECURITY, Options, parse
+from bench.options import OPERATIONS, SECURITY, Options, parse
 from bench.processes import Cpus, Installation, Server, pin
 from bench.report import Result, say
 
@@ -67,13 +68,15 @@ def _measure_database(options: Options, database: str, folder: Path, url: str, c
     with ExitStack() as stack:
         bench = _Bench(stack, Installation.make(folder / "installation", url), options, cpus, run)
         results = bench.measure_all(database)
-    sys.stdout.write(f"{_title(database, options, cpus)}\n\n{report.table(results)}\n\n")
+    for connections in options.connections:
+        of_these = [each for each in results if each.connections == connections]
+        sys.stdout.write(f"{_title(database, options, connections, cpus)}\n\n{report.table(of_these)}\n\n")
     sys.stdout.flush()
     return results
 
 
-def _title(database: str, options: Options, cpus: Cpus) -> str:
-    rounds = f"{options.rounds} rounds of {options.seconds:g} s, {CONNECTIONS} connections"
+def _title(database: str, options: Options, connections: int, cpus: Cpus) -> str:
+    rounds = f"{options.rounds} rounds of {options.seconds:g} s, {report.counted(connections)}"
     return f"== {database} ({durability(database)}), {options.documents:,} documents, {rounds}; {cpus}"
 
 
@@ -96,11 +99,11 @@ class _Bench:
         self._check()
 
     def _check(self) -> None:
-        """Raises WrongAnswer unless the ceilings answer as apiv3 does, byte for byte where nothing is created."""
+        """Raises WrongAnswer unless the ceilings answer as apiv3 does, byte for byte where no answer tells the time."""
         for name, expected in self._expected.items():
             for server in self._servers(name):
                 answer = self._client.ask(server.port, name)
-                same = name in ("CREATE", "STATUS") or answer.content == expected.content
+                same = name in ("CREATE", "PUT", "STATUS") or answer.content == expected.content
                 if (answer.status_code, len(answer.content)) != (expected.status_code, len(expected.content)) or not same:
                     raise load.WrongAnswer(f"{name}: {server.name} answers {answer.text[:300]}, apiv3 {expected.text[:300]}")
 
@@ -112,27 +115,33 @@ class _Bench:
     def measure_all(self, database: str) -> list[Result]:
         """SECURITY first: its two servers must not differ in what they have done before."""
         operations = self._options.operations
-        results = {name: self.measure(database, name) for name in sorted(operations, key=lambda name: name != SECURITY)}
-        return [results[name] for name in operations]
+        results = [
+            self.measure(database, name, connections)
+            for name in sorted(operations, key=lambda name: name != SECURITY)
+            for connections in self._options.connections
+        ]
+        return sorted(results, key=lambda result: operations.index(result.operation))
 
-    def measure(self, database: str, operation: str) -> Result:
+    def measure(self, database: str, operation: str, connections: int) -> Result:
         """All rounds of one operation, or the first wrong answer."""
-        say(f"{database}: {operation}")
+        say(f"{database}: {operation}, {report.counted(connections)}")
         try:
-            return Result(database, operation, self._series(operation))
+            return Result(database, operation, self._series(operation, connections), connections=connections)
         except load.WrongAnswer as error:
             say(f"{database}: {operation} FAILED: {error}")
-            return Result(database, operation, failure=str(error))
+            return Result(database, operation, failure=str(error), connections=connections)
 
-    def _series(self, operation: str) -> list[Series]:
+    def _series(self, operation: str, connections: int) -> list[Series]:
         sent = "READ" if operation == SECURITY else operation
         length = len(self._expected[sent].content)
         status = 201 if sent == "CREATE" else 200
         parts = PAIRS if operation == SECURITY else 1
         seconds, rounds = self._options.seconds / parts, self._options.rounds * parts
-        return interleaved(
-            self._run, self._servers(operation), lambda _: self._client.requests(sent, status, length), seconds, rounds
-        )
+
+        def requests(_: Server) -> load.Requests:
+            return replace(self._client.requests(sent, status, length), connections=connections)
+
+        return interleaved(self._run, self._servers(operation), requests, seconds, rounds)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,10 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 COLLECTION, LIMIT = "entries", 100
+_WRITES = {"POST": "CREATE", "PUT": "PUT", "PATCH": "PATCH"}
 _STORED = "id, identifier, body, srv_modified, valid, identified"
 _FROM = "FROM documents WHERE collection = $1"
 _READ = f"SELECT {_STORED} {_FROM} AND identifier = $2"
@@ -34,6 +36,8 @@ _SEARCH = f"SELECT body {_FROM} AND valid ORDER BY date DESC NULLS LAST, identif
 _HISTORY = f"SELECT body, srv_modified {_FROM} AND srv_modified > $2 ORDER BY srv_modified LIMIT $3"
 _BELL = ", pg_notify('apiv3', name)::text"
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, $1) WHERE name = $2 RETURNING last{bell}"
+_REPLACE = """UPDATE documents SET identifier = $1, identified = $2, valid = $3, srv_modified = $4, srv_created = $5, date = $6,
+    created_at = $7, type = $8, event_type = $9, listed = $10, body = $11 WHERE id = $12"""
 _UNIDENTIFIED = f"SELECT {_STORED} {_FROM} AND date = $2 AND NOT identified ORDER BY id"
 _INSERT = """INSERT INTO documents (collection, identifier, identified, valid, srv_modified, srv_created, date, created_at,
     type, event_type, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
@@ -63,8 +67,8 @@ class Answer:
 def operation(scope: Message) -> str:
     """Which operation a request is."""
     path: str = scope["path"]
-    if scope["method"] == "POST":
-        return "CREATE"
+    if scope["method"] in _WRITES:
+        return _WRITES[scope["method"]]
     if path == "/api/v3/entries":
         return "SEARCH"
     if path == "/api/v3/status":
@@ -92,7 +96,7 @@ class BareAsgi:
             await lifespan(receive, send)
             return
         name = operation(scope)
-        if name == "CREATE":
+        if scope["method"] in _WRITES:
             await read_body(receive)
         await self._answers[name].send(send)
 
@@ -107,13 +111,23 @@ class Driver(Protocol):
     async def create(self, document: dict[str, Any]) -> int:
         """Store a document; returns its srvModified."""
 
+    async def replace(self, identifier: str, make: Change) -> int:
+        """Put what `make` makes of a stored document in its place; returns its srvModified."""
+
 
 class BareSql:
     """The second ceiling: the statements, and nothing that asks who wants to know."""
 
     def __init__(self, answers: dict[str, Answer], driver: Driver) -> None:
         self._answers, self._driver = answers, driver
-        self._operations = {"READ": self._read, "SEARCH": self._search, "HISTORY": self._history, "CREATE": self._create}
+        self._operations = {
+            "READ": self._read,
+            "SEARCH": self._search,
+            "HISTORY": self._history,
+            "CREATE": self._create,
+            "PUT": self._put,
+            "PATCH": self._patch,
+        }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -138,6 +152,20 @@ class BareSql:
         srv_modified = await self._driver.create(document)
         return orjson.dumps({"status": 201, "identifier": document["identifier"], "lastModified": srv_modified})
 
+    async def _put(self, scope: Message, receive: Receive) -> bytes:
+        new: dict[str, Any] = orjson.loads(await read_body(receive))
+
+        def make(old: dict[str, Any]) -> dict[str, Any]:
+            return new | {"srvCreated": old["srvCreated"], "subject": "admin"}
+
+        srv_modified = await self._driver.replace(scope["path"].rpartition("/")[2], make)
+        return orjson.dumps({"status": 200, "lastModified": srv_modified})
+
+    async def _patch(self, scope: Message, receive: Receive) -> bytes:
+        patch = orjson.loads(await read_body(receive))
+        await self._driver.replace(scope["path"].rpartition("/")[2], lambda old: old | patch | {"modifiedBy": "admin"})
+        return b'{"status":200}'
+
 
 def _envelope(text: str) -> bytes:
     return f'{{"status":200,"result":{text}}}'.encode()
@@ -152,6 +180,14 @@ def _row(document: dict[str, Any], srv_modified: int) -> tuple[Any, ...]:
     document["subject"] = "admin"
     times = (srv_modified, srv_modified, document["date"], document["created_at"])
     return (COLLECTION, document["identifier"], True, True, *times, document["type"], None, orjson.dumps(document).decode())
+
+
+def _replacement(row: Any, srv_modified: int, make: Change) -> tuple[Any, ...]:
+    """The parameters of _REPLACE."""
+    new = make(orjson.loads(row[2]))
+    new["srvModified"] = srv_modified
+    times = (srv_modified, new["srvCreated"], new["date"], new["created_at"])
+    return (row[1], True, True, *times, new["type"], None, False, orjson.dumps(new).decode(), row[0])
 
 
 def _now() -> int:
@@ -182,6 +218,15 @@ class Sqlite:
         self._connection.commit()
         return int(srv_modified)
 
+    async def replace(self, identifier: str, make: Change) -> int:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        ((srv_modified,),) = execute(_QUESTION_MARKS[_TICK].format(greatest="max", bell=""), (_now(), COLLECTION)).fetchall()
+        (row,) = execute(_QUESTION_MARKS[_READ], (COLLECTION, identifier)).fetchall()
+        execute(_QUESTION_MARKS[_REPLACE], _replacement(row, srv_modified, make))
+        self._connection.commit()
+        return int(srv_modified)
+
 
 class Postgresql:
     """asyncpg: a pool to write, and connections of their own to read, since its pool costs more than a query."""
@@ -207,18 +252,25 @@ class Postgresql:
             await connection.execute(_INSERT, *_row(document, srv_modified))
         return int(srv_modified)
 
+    async def replace(self, identifier: str, make: Change) -> int:
+        async with self._pool.acquire() as connection, connection.transaction():
+            ((srv_modified, _),) = await connection.fetch(_TICK.format(greatest="greatest", bell=_BELL), _now(), COLLECTION)
+            (row,) = await connection.fetch(_READ, COLLECTION, identifier)
+            await connection.execute(_REPLACE, *_replacement(row, srv_modified, make))
+        return int(srv_modified)
+
 
 async def _keep(_connection: object) -> None:
     """No reset after each loan, as in apiv3."""
 
 
 def _question_marks(sql: str) -> str:
-    for number in range(11, 0, -1):
+    for number in range(12, 0, -1):
         sql = sql.replace(f"${number}", "?")
     return sql
 
 
-_QUESTION_MARKS = {sql: _question_marks(sql) for sql in (_READ, _SEARCH, _HISTORY, _TICK, _UNIDENTIFIED, _INSERT)}
+_QUESTION_MARKS = {sql: _question_marks(sql) for sql in (_READ, _SEARCH, _HISTORY, _TICK, _UNIDENTIFIED, _INSERT, _REPLACE)}
 
 
 async def lifespan(receive: Receive, send: Send, driver: Driver | None = None) -> None:

@@ -50,7 +50,11 @@ def identifier(number: int) -> str:
 
 def sample(documents: int) -> tuple[str, ...]:
     """Some identifiers, from all over the collection."""
-    return tuple(identifier(number) for number in range(0, documents, max(1, documents // READ_IN_TURN)))
+    return tuple(identifier(number) for number in range(0, documents, _step(documents)))
+
+
+def _step(documents: int) -> int:
+    return max(1, documents // READ_IN_TURN)
 
 
 def _oldest(documents: int) -> int:
@@ -68,11 +72,19 @@ def write(file: Path, documents: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What is in the collection: some identifiers, a srvModified with 100 later ones, a date (ms) before all others."""
+    """What is in the collection: some identifiers, a srvModified with 100 later ones, a date (ms) before all others.
+
+    `step`: how many documents lie from one of the identifiers to the next.
+    """
 
     identifiers: tuple[str, ...]
     middle: int
     oldest: int
+    step: int = 1
+
+    def document(self, number: int) -> dict[str, Any]:
+        """The document with that one of the identifiers, as it was stored."""
+        return entry(self.identifiers[number], self.oldest + number * self.step * FIVE_MINUTES)
 
 
 def fill(url: str, documents: int) -> Filled:
@@ -90,7 +102,7 @@ async def _fill(url: str, documents: int) -> Filled:
     finally:
         await database.disconnect()
     await tidy(url)
-    return Filled(sample(documents), middle, oldest)
+    return Filled(sample(documents), middle, oldest, _step(documents))
 
 
 async def _store(table: DocumentTable, identifiers: list[str], oldest: int) -> int:

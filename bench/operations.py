@@ -13,6 +13,7 @@ import orjson
 
 from bench.documents import COLLECTION, LIMIT, Filled, entry
 from bench.load import Requests
+from bench.options import WRITES
 from bench.processes import Server
 
 PATH = f"/api/v3/{COLLECTION}"
@@ -33,6 +34,10 @@ class Client:
         if operation == "CREATE":
             start = next(self._rounds) * MOST_IN_A_ROUND
             return replace(blank, template=self._create(), start=start, newest=self._filled.oldest - 1)
+        if operation in WRITES:
+            return replace(
+                blank, texts=tuple(self._change(operation, number) for number in range(len(self._filled.identifiers)))
+            )
         return replace(blank, texts=tuple(self._get(path) for path in self.paths(operation)))
 
     def paths(self, operation: str) -> list[str]:
@@ -54,7 +59,20 @@ class Client:
         if operation == "CREATE":
             document = entry(_identifier(next(self._rounds) * MOST_IN_A_ROUND), self._filled.oldest - 1)
             return httpx.post(url + PATH, json=document, headers=headers, trust_env=False)
+        if operation in WRITES:
+            path, body = self._changed(operation, 1)  # the one before it is READ
+            headers["Content-Type"] = "application/json"
+            return httpx.request(operation, url + path, content=body, headers=headers, trust_env=False)
         return httpx.get(url + self.paths(operation)[0], headers=headers, trust_env=False)
+
+    def _changed(self, operation: str, number: int) -> tuple[str, bytes]:
+        """The path of one of the documents, and the body that changes it."""
+        document = self._filled.document(number) if operation == "PUT" else {"sgv": 100 + number % 200}
+        return f"{PATH}/{self._filled.identifiers[number]}", orjson.dumps(document)
+
+    def _change(self, operation: str, number: int) -> bytes:
+        path, body = self._changed(operation, number)
+        return self._head(operation, path, len(body)) + body
 
     def _get(self, path: str) -> bytes:
         return f"GET {path} HTTP/1.1\r\n{self._headers()}\r\n".encode()
@@ -64,10 +82,11 @@ class Client:
         body = orjson.dumps(entry(_identifier(0), _DATE)).decode()
         before, date, after = body.partition(str(_DATE))
         before = before.replace(_identifier(0), _IDENTIFIER)
-        length = len(body)
+        return self._head("POST", PATH, len(body)) + f"{before}%0{len(date)}d{after}".encode()
+
+    def _head(self, method: str, path: str, length: int) -> bytes:
         headers = f"{self._headers()}Content-Type: application/json\r\nContent-Length: {length}\r\n"
-        head = f"POST {PATH} HTTP/1.1\r\n{headers}\r\n"
-        return f"{head}{before}%0{len(date)}d{after}".encode()
+        return f"{method} {path} HTTP/1.1\r\n{headers}\r\n".encode()
 
     def _headers(self) -> str:
         date = formatdate(usegmt=True)

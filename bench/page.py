@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bench import pictures, report
 from bench.growth import IN_ONE_REQUEST, Grown, Transfer
 from bench.measure import Series
-from bench.options import CONNECTIONS, Options
+from bench.options import Options
 from bench.processes import Cpus
 from bench.report import Result
 
@@ -95,14 +95,16 @@ def durability() -> str:
 def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
     yield "## Against the ceilings"
     yield paragraph(
-        f"Requests over {CONNECTIONS} connections on {options.documents:,} entries; rounds: {options.rounds} of",
-        f"{options.seconds:g} s for each server. *Bare ASGI* answers the same bytes from memory, *bare SQL* runs the same",
-        "queries, joins their rows itself, and checks nothing; both under uvicorn as it is. `scripts/bench --help` says how to",
-        "read the columns.",
+        f"Requests on {options.documents:,} entries; rounds: {options.rounds} of {options.seconds:g} s for each server.",
+        "*Bare ASGI* answers the same bytes from memory, *bare SQL* runs the same queries, joins their rows itself, and",
+        "checks nothing; both under uvicorn as it is. Each write of bare SQL has a commit of its own; writes that reach apiv3",
+        "together share one. `scripts/bench --help` says how to read the columns.",
     )
     for database in options.databases:
-        yield f"### {NAMES[database]}"
-        yield f"```\n{report.table([each for each in results if each.database == database])}\n```"
+        for connections in options.connections:
+            of_these = [each for each in results if (each.database, each.connections) == (database, connections)]
+            yield f"### {NAMES[database]}, {report.counted(connections)}"
+            yield f"```\n{report.table(of_these)}\n```"
 
 
 def _growth(grown: Sequence[Grown]) -> Iterator[str]:

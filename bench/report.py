@@ -21,6 +21,7 @@ class Result:
     operation: str
     series: Sequence[Series] = ()
     failure: str = ""
+    connections: int = 1
 
 
 def table(results: Sequence[Result]) -> str:
@@ -75,6 +76,7 @@ def _data(result: Result, series: Series) -> dict[str, Any]:
     return {
         "database": result.database,
         "operation": result.operation,
+        "connections": result.connections,
         "server": series.server,
         "rates": [each.sample.rate for each in series.rounds],
         "p50": series.percentile(0.5),
@@ -84,6 +86,10 @@ def _data(result: Result, series: Series) -> dict[str, Any]:
         "speed": None if series is ours else speed_ratio(ours, series),
         "cpu_speed": None if series is ours else cpu_ratio(ours, series),
     }
+
+
+def counted(connections: int) -> str:
+    return "1 connection" if connections == 1 else f"{connections} connections"
 
 
 def say(text: str) -> None:

@@ -22,6 +22,8 @@ EXPECTED = {
     "SEARCH": CEILINGS,
     "HISTORY": CEILINGS,
     "CREATE": CEILINGS,
+    "PUT": CEILINGS,
+    "PATCH": CEILINGS,
     "STATUS": ["apiv3", "bare ASGI"],
     "SECURITY": ["apiv3", "no security"],
 }
@@ -41,6 +43,20 @@ def test_only_what_is_asked_for_is_measured(tmp_path: Path) -> None:
     done = _bench(*QUICKEST, "--database", "sqlite", "--only", "status")
     assert done.returncode == 0, done.stderr
     assert _servers(done.stdout) == {"STATUS": EXPECTED["STATUS"]}
+
+
+def test_writes_are_measured_with_one_client_and_with_many(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    options = ["--only", "CREATE,PUT,PATCH", "--connections", "1,3", "--database", database]
+    done = _bench(*QUICKEST, *options, "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    alone, together = (part for part in done.stdout.split("== ") if part)
+    assert "1 connection;" in alone
+    assert "3 connections;" in together
+    for each in (alone, together):
+        assert _servers(f"== {each}") == dict.fromkeys(("CREATE", "PUT", "PATCH"), CEILINGS)
+    measured = {(each["operation"], each["connections"]) for each in json.loads(file.read_text())}
+    assert measured == {(name, number) for name in ("CREATE", "PUT", "PATCH") for number in (1, 3)}
 
 
 def test_the_page_has_all_tables_and_its_pictures(database: str, tmp_path: Path) -> None:
