@@ -60,19 +60,16 @@ class Client:
             document = entry(_identifier(next(self._rounds) * MOST_IN_A_ROUND), self._filled.oldest - 1)
             return httpx.post(url + PATH, json=document, headers=headers, trust_env=False)
         if operation in WRITES:
-            path, body = self._changed(operation, 1)  # the one before it is READ
-            headers["Content-Type"] = "application/json"
-            return httpx.request(operation, url + path, content=body, headers=headers, trust_env=False)
+            new = self.ask(port, "CREATE").json()["identifier"]  # so that the others stay as they are
+            document = entry(new, self._filled.oldest - 1) if operation == "PUT" else {"sgv": 100}
+            return httpx.request(operation, f"{url}{PATH}/{new}", json=document, headers=headers, trust_env=False)
         return httpx.get(url + self.paths(operation)[0], headers=headers, trust_env=False)
 
-    def _changed(self, operation: str, number: int) -> tuple[str, bytes]:
-        """The path of one of the documents, and the body that changes it."""
-        document = self._filled.document(number) if operation == "PUT" else {"sgv": 100 + number % 200}
-        return f"{PATH}/{self._filled.identifiers[number]}", orjson.dumps(document)
-
     def _change(self, operation: str, number: int) -> bytes:
-        path, body = self._changed(operation, number)
-        return self._head(operation, path, len(body)) + body
+        """A request that changes one of the documents."""
+        document = self._filled.document(number) if operation == "PUT" else {"sgv": 100 + number % 200}
+        body = orjson.dumps(document)
+        return self._head(operation, f"{PATH}/{self._filled.identifiers[number]}", len(body)) + body
 
     def _get(self, path: str) -> bytes:
         return f"GET {path} HTTP/1.1\r\n{self._headers()}\r\n".encode()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from email.utils import formatdate
+from itertools import count
 from pathlib import Path
+from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -17,10 +21,21 @@ from tests.support.installation import Installation
 from tests.support.outages import OwnPostgres, Posters, own_postgres
 from tests.support.postgres import Postgres
 from tests.support.server import LiveServer
-from tests.support.storage import POOLS
+from tests.support.storage import DATE, POOLS, unique
 
 ENOUGH = 30
 """Writes before something dies."""
+
+
+async def _documents(server: LiveServer, collection: str) -> dict[str, Any]:
+    """What the database holds: identifier -> document."""
+    database = Database(server.installation.database_url)
+    await database.connect()
+    try:
+        sql = database.dialect.sql("SELECT identifier, body FROM documents WHERE collection = ?")
+        return {identifier: orjson.loads(body) for identifier, body in await database.fetch(sql, collection)}
+    finally:
+        await database.disconnect()
 
 
 async def _stored(server: LiveServer) -> dict[str, int]:
@@ -34,7 +49,7 @@ async def _stored(server: LiveServer) -> dict[str, int]:
         await database.disconnect()
     for identifier, modified, body in rows:
         stored = orjson.loads(body)
-        assert (stored["identifier"], stored["srvModified"], stored["sgv"]) == (identifier, modified, 120)
+        assert (stored["identifier"], stored["srvModified"]) == (identifier, modified)
     return {identifier: modified for identifier, modified, _ in rows}
 
 
@@ -60,6 +75,82 @@ async def test_acknowledged_writes_survive_kill_9(fresh_server: FreshServer, dat
             for identifier in list(acknowledged)[:10]:
                 answer = await asyncio.to_thread(client.get, f"/api/v3/entries/{identifier}")
                 assert answer.status_code == 200
+
+
+class Groups:
+    """Clients that create, patch and replace documents, and post five at once, so close together that they share commits."""
+
+    def __init__(self, server: LiveServer, token: str) -> None:
+        self._url, self._jwt = f"{server.url}/api/v3/treatments", server.jwt(token)
+        self.said: dict[str, int] = {}
+        """The number that each document was last answered to have; and the one that it was sent with since."""
+        self.sent: dict[str, int] = {}
+        self.fives: dict[str, bool] = {}
+        """Whether the five documents of a name were answered to be stored."""
+        self._answers, self.enough = 0, asyncio.Event()
+
+    async def run(self) -> None:
+        """Until the server is gone."""
+        await asyncio.gather(*(self._one(unique("one")) for _ in range(12)), *(self._five() for _ in range(4)))
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
+        with suppress(httpx.TransportError):
+            async with httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=60) as client:
+                yield client
+
+    async def _one(self, name: str) -> None:
+        async with self._client() as client:
+            for number in count():
+                self.sent[name] = number
+                body = {"date": DATE, "app": "test", "carbs": number, "copy": number}
+                if number % 3 == 0:
+                    await self._send(client, "POST", "", {**body, "identifier": name})
+                elif number % 3 == 1:
+                    await self._send(client, "PUT", f"/{name}", body)
+                else:
+                    await self._send(client, "PATCH", f"/{name}", {"carbs": number, "copy": number})
+                self.said[name] = number
+
+    async def _five(self) -> None:
+        async with self._client() as client:
+            while True:
+                name = unique("five")
+                self.fives[name] = False
+                body = [{"date": DATE, "app": "test", "identifier": f"{name}.{number}"} for number in range(5)]
+                await self._send(client, "POST", "/bulk", body)
+                self.fives[name] = True
+
+    async def _send(self, client: httpx.AsyncClient, method: str, path: str, body: object) -> None:
+        headers = {"Authorization": f"Bearer {self._jwt}", "Date": formatdate(usegmt=True)}
+        answer = await client.request(method, path, json=body, headers=headers)
+        assert answer.status_code in (200, 201), answer.text
+        self._answers += 1
+        if self._answers == 3 * ENOUGH:
+            self.enough.set()
+
+    def check(self, stored: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, sent in self.sent.items():
+            found = stored.get(name, {"carbs": -1, "copy": -1})
+            assert self.said.get(name, -1) <= found["carbs"] == found["copy"] <= sent
+        for name, said in self.fives.items():
+            halves = sum(f"{name}.{number}" in stored for number in range(5))
+            assert halves == 5 if said else halves in (0, 5)
+
+
+async def test_a_group_that_kill_9_meets_is_stored_as_a_whole_or_not_at_all(fresh_server: FreshServer, database: str) -> None:
+    """Of each of its members: what was answered is there, and of what was not answered no half is."""
+    server = await asyncio.to_thread(fresh_server, database)
+    token = await asyncio.to_thread(server.subject, "keeper", "api:treatments:*")
+    for _ in range(3):
+        clients = await asyncio.to_thread(Groups, server, token)
+        running = asyncio.create_task(clients.run())
+        async with asyncio.timeout(60):
+            await clients.enough.wait()
+        await asyncio.to_thread(server.kill)
+        await running
+        clients.check(await _documents(server, "treatments"))
+        await asyncio.to_thread(server.start)
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ class Server:
     def routes(self) -> Sequence[Route]:
         settings, installation, limits = self.settings, self.installation, self.limits
         documents, kinds, administration = installation.documents, installation.collections, installation.administration
-        reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(documents, installation.writing)
+        reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(installation.writing)
         most = settings.api3_max_limit
         table: list[Route] = []
         table += routes(

@@ -100,7 +100,7 @@ async def test_many_are_as_one_by_one(
         await insert(store, each.name, *others, identified=False)
 
     expected = await one_by_one(writing, who, alone, items)
-    outcomes = await Bulk(store, writing).create(who, together, items)
+    outcomes = await Bulk(writing).create(who, together, items)
 
     assert list(map(outcome_of, outcomes)) == list(map(outcome_of, expected))
     stored, model = await history(store, together.name), await history(store, alone.name)
@@ -115,7 +115,7 @@ async def test_many_are_as_one_by_one(
 async def test_each_document_is_one_step_of_the_clock(store: DocumentTable, collection: str) -> None:
     """Refused ones take none, and the next writer goes on after the last one."""
     who = Principal("tester", RIGHTS["create,update"])
-    bulk = Bulk(store, Writing(store, Rules()))
+    bulk = Bulk(Writing(store, Rules()))
     items: list[Any] = [document("a"), document("b", app=""), document("c"), document("a"), BadRequest("no"), document("d")]
     outcomes = await bulk.create(who, Collection(collection), items)
     steps = [outcome.srv_modified for outcome in outcomes if isinstance(outcome, Written)]
@@ -129,7 +129,7 @@ async def test_what_is_kept_is_not_touched(store: DocumentTable, collection: str
     who = Principal("tester", RIGHTS["create"])
     before = await insert(store, collection, document("a", notes="old"), document("b", isValid=False))
     items: list[Any] = [document("a", notes="new"), document("b", notes="new"), document("c"), document("c", notes="again")]
-    outcomes = await Bulk(store, Writing(store, Rules())).create(who, Collection(collection), items, keep=True)
+    outcomes = await Bulk(Writing(store, Rules())).create(who, Collection(collection), items, keep=True)
     assert [outcome_of(each) for each in outcomes] == [
         ("a", False, True, None),
         ("b", False, True, None),
@@ -138,7 +138,7 @@ async def test_what_is_kept_is_not_touched(store: DocumentTable, collection: str
     ]
     assert [each.srv_modified for each in outcomes[:2] if isinstance(each, Written)] == [each["srvModified"] for each in before]
     assert [each.get("notes") for each in await history(store, collection)] == ["old", None, None]
-    [refused] = await Bulk(store, Writing(store, Rules())).create(
+    [refused] = await Bulk(Writing(store, Rules())).create(
         Principal("other", RIGHTS["update"]), Collection(collection), [document("a")], keep=True
     )
     assert isinstance(refused, MissingPermission)
@@ -157,7 +157,7 @@ async def test_a_failure_undoes_all(store: DocumentTable, collection: str, monke
 
     monkeypatch.setattr(Batch, "flush", fail)
     with pytest.raises(StorageUnavailable):
-        await Bulk(store, Writing(store, Rules())).create(who, Collection(collection), items)
+        await Bulk(Writing(store, Rules())).create(who, Collection(collection), items)
     assert await history(store, collection) == []
 
 
@@ -165,7 +165,7 @@ async def test_a_failure_undoes_all(store: DocumentTable, collection: str, monke
 async def test_any_number_in_their_order(store: DocumentTable, collection: str, number: int) -> None:
     """Also where one statement does not hold them all; and looked up again, all are found."""
     who = Principal("tester", RIGHTS["create,update"])
-    bulk = Bulk(store, Writing(store, Rules()))
+    bulk = Bulk(Writing(store, Rules()))
     items: list[Any] = [document(f"{each:04}", date=DATE + each) for each in range(number)]
     for created in (True, False):
         outcomes = await bulk.create(who, Collection(collection), items)

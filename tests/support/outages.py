@@ -104,9 +104,11 @@ def own_postgres() -> Iterator[OwnPostgres]:
 
 
 class Posters:
-    """Writers that post one entry after the other. `acknowledged`: identifier -> lastModified; `refused`: what got a 503."""
+    """Writers that post one entry after the other; enough of them to share commits. `acknowledged`: identifier ->
+    lastModified; `refused`: what got a 503.
+    """
 
-    def __init__(self, server: LiveServer, token: str, number: int = 6) -> None:
+    def __init__(self, server: LiveServer, token: str, number: int = 16) -> None:
         self._url, self._jwt, self._number = server.url, server.jwt(token), number
         self.acknowledged: dict[str, int] = {}
         self.refused: set[str] = set()

@@ -1,7 +1,7 @@
 """Many documents in one transaction, at a fraction of what they cost one by one.
 
 A Batch is an Upserter: what holds for one document holds for many, since the same code runs for each of them. It looks
-up together what they are going to ask for, and inserts together what is new.
+up together what they are going to ask for, and writes together what has changed.
 """
 
 from __future__ import annotations
@@ -12,38 +12,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apiv3.model.collections import Collection
-from apiv3.model.documents import Document
 from apiv3.storage.contracts import DocumentWriter, Stored
 
 
 class Batch:
-    """Stands before the writer of a transaction. `flush` has to be called in the end."""
+    """Stands before the writer of a transaction. `flush` has to be called in the end. `changes`: how many there were."""
 
     def __init__(self, writer: DocumentWriter) -> None:
         self._writer = writer
+        self.changes = 0
         self._found: dict[str, Stored | None] = {}
         self._unidentified: dict[object, Sequence[Stored]] = {}
-        self._waiting: dict[str, Mapping[str, Any]] = {}
-        self._waiting_unidentified: dict[str, Mapping[str, Any]] = {}
+        self._new: list[Mapping[str, Any]] = []
+        self._new_unidentified: list[Mapping[str, Any]] = []
+        self._replaced: list[tuple[Stored, Mapping[str, Any]]] = []
+        self._touched = set[str]()
+        """The identifiers that what waits to be written had or gets; and whether any of it has none of its own."""
+        self._touched_unidentified = False
 
-    async def prepare(self, collection: Collection, documents: Sequence[Document]) -> None:
+    async def prepare(self, collection: Collection, documents: Sequence[Mapping[str, Any]]) -> None:
         """Look up at once what all these documents may be the same as."""
         identifiers = {each["identifier"] for each in documents if isinstance(each["identifier"], str)}
-        self._found = dict.fromkeys(identifiers)
-        self._found |= {stored.identifier: stored for stored in await self._writer.find_all(identifiers)}
-        if collection.fallback:
-            field, kind = collection.fallback[0], collection.fallback_kind
-            values = {each[field] for each in documents if type(each.get(field)) is kind}
-            by_value = defaultdict[object, list[Stored]](list)
-            for stored in await self._writer.find_unidentified(field, values):
-                by_value[stored.document[field]].append(stored)
-            self._unidentified = {value: by_value.get(value, ()) for value in values}
+        field, kind = next(iter(collection.fallback), "date"), collection.fallback_kind
+        values = {each[field] for each in documents if collection.fallback and type(each.get(field)) is kind}
+        stored = await self._writer.look_up(tuple(identifiers), field, tuple(values)) if identifiers or values else ()
+        self._found = dict.fromkeys(identifiers) | {each.identifier: each for each in stored if each.identifier in identifiers}
+        by_value = defaultdict[object, list[Stored]](list)
+        for _, each in sorted({each.key: each for each in stored if not each.identified}.items()):
+            if isinstance(value := each.document.get(field), int | float | str):
+                by_value[value].append(each)
+        self._unidentified = {value: by_value.get(value, ()) for value in values}
 
     def tick(self, at: int = 0) -> int:
         return self._writer.tick(at)
 
     async def find(self, identifier: str) -> Stored | None:
-        if identifier in self._waiting or identifier in self._waiting_unidentified:
+        if identifier in self._touched:
             await self.flush()
         if identifier not in self._found:
             self._found[identifier] = await self._writer.find(identifier)
@@ -51,7 +55,7 @@ class Batch:
 
     async def find_unidentified(self, field: str, values: Values[object]) -> Sequence[Stored]:
         """`field` is the one that the documents were prepared for: the collection's first fallback field."""
-        if self._waiting_unidentified:
+        if self._touched_unidentified:
             await self.flush()
         found: list[Stored] = []
         for value in values:
@@ -61,30 +65,35 @@ class Batch:
         return found
 
     async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None:
-        waiting = self._waiting if identified else self._waiting_unidentified
-        for each in documents:
-            waiting[each["identifier"]] = each
+        self.changes += 1
+        (self._new if identified else self._new_unidentified).extend(documents)
+        self._touched.update(each["identifier"] for each in documents)
+        self._touched_unidentified |= not identified
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
-        await self._writer.replace(stored, document)
-        self._forget(stored)
-        self._found.pop(document["identifier"], None)
+        self._touch(stored)
+        self._touched.add(document["identifier"])
+        self._replaced.append((stored, document))
+
+    async def remove(self, stored: Stored) -> None:
+        self._touch(stored)
+        await self._writer.remove(stored)
+
+    def _touch(self, stored: Stored) -> None:
+        """It is no longer what it was when it was looked up."""
+        self.changes += 1
+        self._touched.add(stored.identifier)
+        self._touched_unidentified |= not stored.identified
 
     async def flush(self) -> None:
-        """Insert what is still waiting."""
-        await self._insert(self._waiting, identified=True)
-        if self._waiting_unidentified:
-            await self._insert(self._waiting_unidentified, identified=False)
-            self._unidentified.clear()
-
-    async def _insert(self, waiting: dict[str, Mapping[str, Any]], *, identified: bool) -> None:
-        await self._writer.insert(*waiting.values(), identified=identified)
-        for identifier in waiting:
+        """Write what is still waiting."""
+        await self._writer.insert(*self._new)
+        await self._writer.insert(*self._new_unidentified, identified=False)
+        await self._writer.replace_all(self._replaced)
+        for identifier in self._touched:
             self._found.pop(identifier, None)
-        waiting.clear()
-
-    def _forget(self, stored: Stored) -> None:
-        """It is no longer what it was when it was looked up."""
-        self._found.pop(stored.identifier, None)
-        if not stored.identified:
+        if self._touched_unidentified:
             self._unidentified.clear()
+        for waiting in (self._new, self._new_unidentified, self._replaced, self._touched):
+            waiting.clear()
+        self._touched_unidentified = False

@@ -1,4 +1,4 @@
-"""CREATE of many documents at once: each gets what it would have got alone, in one transaction for all of them."""
+"""Many documents at once: each gets what it would have got alone, in one transaction for all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from apiv3.model.errors import ApiError, StorageUnavailable
 from apiv3.operations.batch import Batch
 from apiv3.operations.writing import Writing, Written
 from apiv3.security.principal import Principal
-from apiv3.storage.contracts import DocumentStore
 
 Item = Document | ApiError
 """A document, or why what was sent in its place is none."""
@@ -29,17 +28,13 @@ class Prepared(NamedTuple):
 Write = Callable[[Batch, Prepared], Awaitable[Written]]
 
 
-async def together(
-    store: DocumentStore,
-    collection: Collection,
-    items: Sequence[Prepared | ApiError],
-    write: Write,
-    at: int | None = None,
-) -> list[Outcome]:
-    """What became of each item, in their order: a refused one does not undo the others. `at`: see DocumentStore.writing.
+def documents_of(items: Sequence[Prepared | ApiError]) -> list[Document]:
+    """Those that are going to be stored."""
+    return [item.new for item in items if isinstance(item, Prepared)]
 
-    Raises StorageUnavailable; then nothing was stored.
-    """
+
+async def write_each(batch: Batch, items: Sequence[Prepared | ApiError], write: Write) -> list[Outcome]:
+    """What became of each item, in their order: a refused one does not undo the others. Raises StorageUnavailable."""
 
     async def outcome(item: Prepared | ApiError) -> Outcome:
         if isinstance(item, ApiError):
@@ -51,19 +46,14 @@ async def together(
         except ApiError as refusal:
             return refusal
 
-    async with store.writing(collection.name, at) as writer:
-        batch = Batch(writer)
-        await batch.prepare(collection, [item.new for item in items if isinstance(item, Prepared)])
-        outcomes = [await outcome(item) for item in items]
-        await batch.flush()
-    return outcomes
+    return [await outcome(item) for item in items]
 
 
 class Bulk:
     """Many documents from one client."""
 
-    def __init__(self, store: DocumentStore, writing: Writing) -> None:
-        self._store, self._writing = store, writing
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
 
     async def create(
         self, who: Principal, collection: Collection, items: Sequence[Item], *, keep: bool = False
@@ -76,5 +66,9 @@ class Bulk:
         async def write(batch: Batch, item: Prepared) -> Written:
             return await self._writing.create_in(batch, who, collection, item.new, item.sent, keep=keep)
 
+        async def write_all(batch: Batch) -> list[Outcome]:
+            return await write_each(batch, prepared, write)
+
         prepared = [item if isinstance(item, ApiError) else Prepared(item, self._writing.normalise(item)) for item in items]
-        return await together(self._store, collection, prepared, write)
+        new = documents_of(prepared)
+        return await self._writing.groups.write(collection, write_all, new, new)

@@ -9,7 +9,7 @@ from apiv3.model.collections import Collection
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError
 from apiv3.operations.batch import Batch
-from apiv3.operations.bulk import Item, Outcome, Prepared, together
+from apiv3.operations.bulk import Item, Outcome, Prepared, documents_of, write_each
 from apiv3.operations.writing import Writing, Written
 from apiv3.storage.contracts import DocumentStore
 
@@ -37,7 +37,12 @@ class Restoring:
             return Written(item.new["identifier"], item.new["srvModified"], created=True)
 
         prepared = [item if isinstance(item, ApiError) else self._prepare(item) for item in items]
-        return await together(self._store, collection, prepared, write, at=0)
+        async with self._store.writing(collection.name, at=0) as writer:
+            batch = Batch(writer)
+            await batch.prepare(collection, documents_of(prepared))
+            outcomes = await write_each(batch, prepared, write)
+            await batch.flush()
+        return outcomes
 
     def _prepare(self, sent: Document) -> Prepared:
         """A document with only an `_id` is from before APIv3: it keeps that as its address, and lacks what is demanded now."""

@@ -1,7 +1,8 @@
 """CREATE, UPDATE, PATCH and DELETE (wire contract, section 4).
 
-Each is one transaction that first takes the collection's clock; from then on nobody else writes to the collection. So what
-is looked up stays true, and eight concurrent CREATEs of one document make one document.
+Each runs in a transaction that first takes the collection's clock; from then on nobody else writes to the collection. So what
+is looked up stays true, and eight concurrent CREATEs of one document make one document. Those that come together share a
+transaction, in which they run one after the other (`operations.groups`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from apiv3.model import documents
 from apiv3.model.collections import Collection
 from apiv3.model.documents import Document
 from apiv3.model.errors import Gone, NotFound, PreconditionFailed, ReadOnly
+from apiv3.operations.groups import GroupCommit
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import Principal
 from apiv3.storage.contracts import DocumentStore, Stored, Upserter
@@ -47,7 +49,8 @@ class Writing:
     """The operations that change documents."""
 
     def __init__(self, store: DocumentStore, rules: Rules) -> None:
-        self._store, self._rules = store, rules
+        self._rules = rules
+        self.groups = GroupCommit(store)
 
     async def create(self, who: Principal, collection: Collection, sent: Mapping[str, Any]) -> Written:
         """Insert a document, or replace the one that is the same, also a deleted one.
@@ -55,8 +58,11 @@ class Writing:
         Raises MissingPermission, ReadOnly, BadRequest.
         """
         new = self.normalise(sent)
-        async with self._store.writing(collection.name) as writer:
+
+        async def create(writer: Upserter) -> Written:
             return await self.create_in(writer, who, collection, new, sent)
+
+        return await self.groups.write(collection, create, [new], [sent])
 
     async def create_in(
         self,
@@ -72,6 +78,7 @@ class Writing:
 
         `keep`: a document that is there already stays as it is.
         """
+        new = dict(new)  # this may run twice
         stored = await self.duplicate(writer, collection, new)
         if stored is None:
             return await _insert(writer, who, _demand(collection, "create"), new)
@@ -95,15 +102,18 @@ class Writing:
 
         Raises MissingPermission, Gone, PreconditionFailed, ReadOnly, BadRequest.
         """
-        new = self.normalise({**sent, "identifier": identifier})
-        async with self._store.writing(collection.name) as writer:
-            stored = await writer.find(identifier)
+        normal = self.normalise({**sent, "identifier": identifier})
+
+        async def update(writer: Upserter) -> Written:
+            new, stored = dict(normal), await writer.find(identifier)
             if stored is None:
                 return await _insert(writer, who, _demand(collection, "create").on(identifier), new)
             who.demand(_demand(collection, "update").on(identifier))
             _check_state(stored, unmodified_since)
             await _replace(writer, who, stored, new, sent)
-        return Written(identifier, new["srvModified"])
+            return Written(identifier, new["srvModified"])
+
+        return await self.groups.write(collection, update, [{"identifier": identifier}], [sent])
 
     async def patch(
         self,
@@ -114,9 +124,10 @@ class Writing:
         unmodified_since: int | None = None,
     ) -> Written:
         """Set some fields of a document. Raises NotFound and whatever `update` raises."""
-        patch = self.normalise(sent, partial=True)
-        async with self._store.writing(collection.name) as writer:
-            stored = await _find(writer, identifier)
+        normal = self.normalise(sent, partial=True)
+
+        async def change(writer: Upserter) -> Written:
+            patch, stored = dict(normal), await _find(writer, identifier)
             who.demand(_demand(collection, "update").on(identifier))
             _check_state(stored, unmodified_since)
             old = stored.document
@@ -126,11 +137,14 @@ class Writing:
             new = old | patch | {"srvModified": writer.tick()}
             _sign(new, "modifiedBy", who)
             await writer.replace(stored, new)
-        return Written(identifier, new["srvModified"])
+            return Written(identifier, new["srvModified"])
+
+        return await self.groups.write(collection, change, [{"identifier": identifier}], [sent])
 
     async def delete(self, who: Principal, collection: Collection, identifier: str, *, permanent: bool = False) -> None:
         """Mark a document as deleted, or remove it for good. Raises MissingPermission, NotFound, ReadOnly."""
-        async with self._store.writing(collection.name) as writer:
+
+        async def delete(writer: Upserter) -> None:
             stored = await _find(writer, identifier)
             who.demand(_demand(collection, "delete").on(identifier))
             old = stored.document
@@ -142,6 +156,8 @@ class Writing:
             new = old | {"isValid": False, "srvModified": writer.tick()}
             _sign(new, "modifiedBy", who)
             await writer.replace(stored, new)
+
+        await self.groups.write(collection, delete, [{"identifier": identifier}])
 
     def normalise(self, sent: Mapping[str, Any], *, partial: bool = False) -> Document:
         return documents.normalise(sent, created_at_fallback=self._rules.created_at_fallback, partial=partial)

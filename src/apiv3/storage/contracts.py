@@ -72,14 +72,18 @@ class Upserter(Protocol):
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
         """Another version of a document; an identifier that changes leaves a tombstone."""
 
+    async def remove(self, stored: Stored) -> None:
+        """Remove a document for good; it leaves a tombstone."""
+
 
 class DocumentWriter(Upserter, Protocol):
     """One collection inside a writing transaction: nobody else writes to it until the transaction ends."""
 
-    async def find_all(self, identifiers: Collection[str]) -> Sequence[Stored]: ...
+    async def look_up(self, identifiers: Sequence[str], field: str, values: Sequence[object]) -> Sequence[Stored]:
+        """What `find` and `find_unidentified` would find, all together, in any order; some of it may be there twice."""
 
-    async def remove(self, stored: Stored) -> None:
-        """Remove a document for good; it leaves a tombstone."""
+    async def replace_all(self, changes: Sequence[tuple[Stored, Mapping[str, Any]]]) -> None:
+        """Other versions of many documents, each after the stored one."""
 
 
 class DocumentStore(Protocol):
@@ -93,10 +97,11 @@ class DocumentStore(Protocol):
     async def last_modified(self, fields: Mapping[str, str | None]) -> Mapping[str, int]:
         """Collection -> ms, for those that are not empty; `fields` names the field that counts beside srvModified."""
 
-    def writing(self, collection: str, at: int | None = None) -> AbstractAsyncContextManager[DocumentWriter]:
+    def writing(self, collection: str, at: int | None = None, ticks: int = 1) -> AbstractAsyncContextManager[DocumentWriter]:
         """A transaction on one collection; committed at the end, rolled back when anything is raised.
 
-        No tick is before `at` (ms; None: now).
+        No tick is before `at` (ms; None: now). `ticks`: as many are taken from the clock in advance, used or not; any more
+        of them take another statement.
         """
 
     def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:

@@ -30,6 +30,9 @@ class Connection(Protocol):
 
     async def execute(self, sql: str, *args: Any) -> Any: ...
 
+    async def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Any:
+        """A statement once for each of the rows of parameters."""
+
 
 class Backend(Protocol):
     """The connections to one database."""

@@ -31,12 +31,13 @@ Fetch = Callable[..., Awaitable[list[Row]]]
 _STORED = "id, identifier, body, srv_modified, valid, identified"
 _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?"
 _GET_SOME = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier IN ({{}})"
+_GET_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{column}} IN ({{}}) AND NOT identified"
 _GET_ALL = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}}"
 _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}} AND NOT identified ORDER BY id"
 _HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
 _EXPORT = """SELECT body, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
     AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
-_TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) WHERE name = ? RETURNING last{bell}"
+_TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) + ? WHERE name = ? RETURNING last{bell}"
 _FIRST_TICK = timestamps.EPOCH_2000 + 1
 """ms. HISTORY begins after EPOCH_2000: what a machine whose clock stands in 1970 stores would never be in it."""
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
@@ -58,8 +59,10 @@ _COLUMNS = (
 )
 _INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES "
 _VALUES = f"({', '.join('?' * (len(_COLUMNS) + 1))})"
-_AT_ONCE = (1000, 100, 10, 1)
+_AT_ONCE = (1000, 100)
 """Documents that one statement inserts or looks for: few sizes, so that the database knows the statements."""
+_FEW = 64
+"""Documents that are looked for, by identifiers and otherwise, with one statement."""
 _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
 
 
@@ -71,7 +74,7 @@ class DocumentTable(ChangeLog):
         self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
         self._get = self._dialect.sql(_GET)
-        self._get_some = cache(lambda number: self._dialect.sql(_GET_SOME.format(", ".join("?" * number))))
+        self._get_some = cache(lambda number: self._dialect.sql(_GET_SOME.format(_places(number))))
         self._gathering = Gathering(self._find_some) if self._dialect.remote else None
         self._history = self._dialect.sql(self._dialect.joined(_HISTORY, "max(srv_modified)"))
         self._listed = self._dialect.sql(LISTED)
@@ -89,10 +92,8 @@ class DocumentTable(ChangeLog):
         return _stored(rows[0]) if rows else None
 
     async def _find_some(self, collection: str, identifiers: Sequence[str]) -> Mapping[str, Stored]:
-        # Few numbers of parameters, since PostgreSQL makes a plan for each. For one array, it would at each query.
-        number = 1 << (len(identifiers) - 1).bit_length()
-        unused = repeat(identifiers[0], number - len(identifiers))
-        rows = await self._database.fetch(self._get_some(number), collection, *identifiers, *unused)
+        number = _round_up(len(identifiers))
+        rows = await self._database.fetch(self._get_some(number), collection, *_padded(identifiers, number))
         return {row[1]: _stored(row) for row in rows}
 
     async def history(self, collection: str, since: int, limit: int) -> Page:
@@ -138,11 +139,11 @@ class DocumentTable(ChangeLog):
         return max(map(_instant, row)) if row[0] else 0
 
     @asynccontextmanager
-    async def writing(self, collection: str, at: int | None = None) -> AsyncIterator[DocumentTableWriter]:
+    async def writing(self, collection: str, at: int | None = None, ticks: int = 1) -> AsyncIterator[DocumentTableWriter]:
         try:
             async with self._database.transaction(collection) as connection:
                 writer = DocumentTableWriter(connection, self._dialect, collection)
-                await writer.begin(timestamps.now() if at is None else at)
+                await writer.begin(timestamps.now() if at is None else at, ticks)
                 yield writer
                 await writer.end()
         finally:  # also when the caller went away during the commit
@@ -175,17 +176,17 @@ class DocumentTableWriter:
 
     def __init__(self, connection: Connection, dialect: Dialect, collection: str) -> None:
         self._connection, self._dialect, self._collection = connection, dialect, collection
-        self._first = self._next = 0
+        self._next = self._last = 0
 
-    async def begin(self, at: int) -> None:
-        """Take the clock, and with it the right to write to the collection."""
+    async def begin(self, at: int, ticks: int) -> None:
+        """Take the clock, with so many ticks in advance, and with it the right to write to the collection."""
         sql = self._sql(_TICK.format(greatest=self._dialect.greatest, bell=self._dialect.bell))
-        ((self._first, *_),) = await self._connection.fetch(sql, max(at, _FIRST_TICK), self._collection)
-        self._next = self._first
+        ((self._last, *_),) = await self._connection.fetch(sql, max(at, _FIRST_TICK), ticks - 1, self._collection)
+        self._next = self._last - ticks + 1
 
     async def end(self) -> None:
-        """Put the clock forward by what was taken beyond the first tick."""
-        if self._next > self._first + 1:
+        """Put the clock forward by the ticks that were taken beyond those in advance."""
+        if self._next > self._last + 1:
             await self._connection.execute(self._sql(_SET_CLOCK), self._next - 1, self._collection)
 
     def tick(self, at: int = 0) -> int:
@@ -197,8 +198,16 @@ class DocumentTableWriter:
         rows = await self._connection.fetch(self._sql(_GET), self._collection, identifier)
         return _stored(rows[0]) if rows else None
 
-    async def find_all(self, identifiers: Collection[str]) -> Sequence[Stored]:
-        return await self._find_among(_GET_ALL, "identifier", identifiers)
+    async def look_up(self, identifiers: Sequence[str], field: str, values: Sequence[object]) -> Sequence[Stored]:
+        number = _round_up(max(len(identifiers), len(values)))
+        if number > _FEW:
+            found = await self._find_among(_GET_ALL, "identifier", identifiers)
+            return [*found, *await self.find_unidentified(field, values)]
+        halves = [(_GET_SOME, identifiers), (_GET_UNIDENTIFIED.replace("{column}", SORTABLE[field]), values)]
+        asked = [(sql.format(_places(number)), _padded(among, number)) for sql, among in halves if among]
+        sql = self._sql(" UNION ALL ".join(sql for sql, _ in asked))
+        rows = await self._connection.fetch(sql, *chain.from_iterable((self._collection, *among) for _, among in asked))
+        return [_stored(row) for row in rows]
 
     async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
         return await self._find_among(_UNIDENTIFIED, SORTABLE[field], values)
@@ -213,14 +222,30 @@ class DocumentTableWriter:
 
     async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None:
         for some in _parts(documents, _AT_ONCE):
-            rows = chain.from_iterable((self._collection, *_row(document, identified)) for document in some)
-            await self._connection.execute(self._sql(_INSERT + ", ".join([_VALUES] * len(some))), *rows)
+            rows = [(self._collection, *_row(document, identified)) for document in some]
+            if len(rows) in _AT_ONCE:
+                await self._connection.execute(
+                    self._sql(_INSERT + ", ".join([_VALUES] * len(rows))), *chain.from_iterable(rows)
+                )
+            else:
+                await self._execute_many(_INSERT + _VALUES, rows)
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
-        identified = stored.identified or document["identifier"] != stored.identifier
-        await self._connection.execute(self._sql(_REPLACE), *_row(document, identified), stored.key)
-        if document["identifier"] != stored.identifier:
-            await self._bury(stored.identifier)
+        await self.replace_all([(stored, document)])
+
+    async def replace_all(self, changes: Sequence[tuple[Stored, Mapping[str, Any]]]) -> None:
+        rows = [(*_row(document, _is_identified(stored, document)), stored.key) for stored, document in changes]
+        await self._execute_many(_REPLACE, rows)
+        for stored, document in changes:
+            if document["identifier"] != stored.identifier:
+                await self._bury(stored.identifier)
+
+    async def _execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """A statement once for each of the rows, which are its parameters."""
+        if len(rows) == 1:
+            await self._connection.execute(self._sql(sql), *rows[0])
+        elif rows:
+            await self._connection.executemany(self._sql(sql), rows)
 
     async def remove(self, stored: Stored) -> None:
         await self._remove(stored.key, stored.identifier)
@@ -254,6 +279,29 @@ async def _old(fetch: Fetch, dialect: Dialect, collection: str, before: int, lim
         old += await fetch(dialect.sql(sql), collection, bound, limit - len(old))
         unknown += f" AND {column} IS NULL"
     return old
+
+
+def _is_identified(stored: Stored, document: Mapping[str, Any]) -> bool:
+    """Whether a document that takes the place of a stored one has an identifier of its own."""
+    return stored.identified or document["identifier"] != stored.identifier
+
+
+@cache
+def _places(number: int) -> str:
+    """So many parameters."""
+    return ", ".join("?" * number)
+
+
+def _round_up(number: int) -> int:
+    """To a power of two: few numbers of parameters, since PostgreSQL makes a plan for each. For one array, it would make one
+    at each query.
+    """
+    return 1 << (number - 1).bit_length()
+
+
+def _padded(values: Sequence[T], number: int) -> Iterator[T]:
+    """As many values as that, of which the last ones say nothing new."""
+    return chain(values, repeat(values[0], number - len(values)))
 
 
 def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:

@@ -42,6 +42,8 @@ GLANCE = 0.25
 
 MANY_PARAMETERS = 50
 """A statement with more has many rows to insert, which would hold up the event loop."""
+MANY_ROWS = 32
+"""The same of rows that are written one by one."""
 
 _BEGIN = "BEGIN IMMEDIATE"
 
@@ -95,6 +97,13 @@ class SqliteConnection:
             await self.in_thread(lambda: self._connection.execute(sql, args))
         else:
             self._connection.execute(sql, args)
+
+    async def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """The same for each row of parameters; for many of them in a thread."""
+        if len(rows) > MANY_ROWS:
+            await self.in_thread(lambda: self._connection.executemany(sql, rows))
+        else:
+            self._connection.executemany(sql, rows)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:

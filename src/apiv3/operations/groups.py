@@ -1,0 +1,208 @@
+"""Group commit: writes to a collection that arrive while another one is under way share the next transaction.
+
+What a commit costs, and above all its wait for the disk, is then paid once for all of them. A write that finds nobody before
+it runs at once in a transaction of its own. Nobody is answered before the commit.
+
+The members of a group run one after the other, each on what those before it have done, and what they store is written at the
+end. An operation checks everything before it changes anything, so a refused member leaves nothing to undo. When anything
+else goes wrong, other than with the database itself, the whole transaction is rolled back, and each member runs again in a
+transaction of its own: a fault stays with the member that causes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from apiv3.model.collections import Collection
+from apiv3.model.errors import ApiError, StorageUnavailable
+from apiv3.operations.batch import Batch
+from apiv3.storage.contracts import DocumentStore
+
+T = TypeVar("T")
+Document = Mapping[str, Any]
+Write = Callable[[Batch], Awaitable[T]]
+"""Changes documents, or raises ApiError before it has changed any. It may be called again, and then starts anew."""
+MOST_DOCUMENTS = 64
+MOST_BYTES = 1_048_576
+"""Of the documents of one group as they were sent; a single write may have more, and then has a transaction of its own."""
+TURN_TIMEOUT = 20.0
+"""Seconds that a write waits for those before it, before its client is told to come back later."""
+
+
+@dataclass(eq=False, slots=True)
+class _Member(Generic[T]):
+    """A write that waits for its group. `about`: see `GroupCommit.write`; `bytes`: the size of what was sent."""
+
+    write: Write[T]
+    about: Sequence[Document]
+    bytes: int
+    outcome: asyncio.Future[T]
+
+    def settle(self, outcome: T | BaseException) -> None:
+        """Answer, unless the caller went away."""
+        if self.outcome.done():
+            return
+        if isinstance(outcome, BaseException):
+            self.outcome.set_exception(outcome)
+        else:
+            self.outcome.set_result(outcome)
+
+
+class _AllRefused(Exception):
+    """Rolls back a transaction in which nothing was changed. `outcomes`: the refusals."""
+
+    def __init__(self, outcomes: Sequence[Any]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
+class _ChangedAndRefused(Exception):
+    """A member changed something and was refused afterwards, so the others cannot be committed with it."""
+
+
+class GroupCommit:
+    """The queues of all collections, in this process."""
+
+    def __init__(self, store: DocumentStore) -> None:
+        self._store = store
+        self._queues: dict[str, _Queue] = {}
+
+    async def write(
+        self, collection: Collection, write: Write[T], about: Sequence[Document], sent: Sequence[Document] = ()
+    ) -> T:
+        """Run a write, alone or in a group; returns what it returns, or raises what it raises, after the commit.
+
+        `about`: documents, or at least their identifiers, whose duplicates it looks for. `sent`: what the client sent.
+        Raises StorageUnavailable.
+        """
+        queue = self._queues.get(collection.name)
+        if queue is None:
+            queue = self._queues[collection.name] = _Queue(self._store, collection)
+        if queue.busy:
+            return await queue.join(write, about, sent)
+        queue.busy = True
+        try:
+            return await queue.alone(write, about)
+        finally:
+            queue.go_on()
+
+
+class _Queue:
+    """The writes to one collection. `busy`: whether one of them, or a group, is under way."""
+
+    def __init__(self, store: DocumentStore, collection: Collection) -> None:
+        self._store, self._collection = store, collection
+        self._waiting = deque[_Member[Any]]()
+        self._tasks = set[asyncio.Task[None]]()
+        self.busy = False
+
+    async def alone(self, write: Write[T], about: Sequence[Document]) -> T:
+        """Run one write in a transaction of its own."""
+        async with self._store.writing(self._collection.name) as writer:
+            batch = Batch(writer)
+            await batch.prepare(self._collection, about)
+            outcome = await write(batch)
+            await batch.flush()
+        return outcome
+
+    async def join(self, write: Write[T], about: Sequence[Document], sent: Sequence[Document]) -> T:
+        """Wait for the next group, and for its commit."""
+        loop = asyncio.get_running_loop()
+        member = _Member(write, about, sum(len(orjson.dumps(each)) for each in sent), loop.create_future())
+        self._waiting.append(member)
+        deadline = loop.call_later(TURN_TIMEOUT, self._give_up, member)
+        try:
+            outcome: T = await member.outcome
+        finally:
+            deadline.cancel()
+        return outcome
+
+    def _give_up(self, member: _Member[Any]) -> None:
+        """For one that still waits: what is under way is waited for, since it may be stored."""
+        if member in self._waiting:
+            member.settle(StorageUnavailable())
+
+    def go_on(self) -> None:
+        """Start the next group, if anybody waits."""
+        members = self._take()
+        self.busy = bool(members)
+        if members:
+            # A task of its own, which no caller takes along when it goes away.
+            task = asyncio.create_task(self._run(members))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _take(self) -> list[_Member[Any]]:
+        """The next group, in the order of arrival, without those whose callers went away."""
+        members = list[_Member[Any]]()
+        documents = size = 0
+        while self._waiting:
+            member = self._waiting[0]
+            if not member.outcome.done():
+                documents, size = documents + len(member.about), size + member.bytes
+                if members and (documents > MOST_DOCUMENTS or size > MOST_BYTES):
+                    break
+                members.append(member)
+            self._waiting.popleft()
+        return members
+
+    async def _run(self, members: Sequence[_Member[Any]]) -> None:
+        try:
+            if len(members) == 1 or not await self._committed(members):
+                for member in members:
+                    await self._run_alone(member)
+        finally:
+            for member in members:
+                member.outcome.cancel()  # does nothing to those that are settled
+            self.go_on()
+
+    async def _committed(self, members: Sequence[_Member[Any]]) -> bool:
+        """Run a group and settle its members; False: nothing was stored, and each has to run alone."""
+        try:
+            outcomes = await self._together(members)
+        except _AllRefused as refused:
+            outcomes = refused.outcomes
+        except StorageUnavailable:
+            outcomes = [StorageUnavailable() for _ in members]
+        except Exception:
+            return False
+        for member, outcome in zip(members, outcomes, strict=True):
+            member.settle(outcome)
+        return True
+
+    async def _together(self, members: Sequence[_Member[Any]]) -> Sequence[Any]:
+        """Run the members in one transaction; what each of them returned, or its refusal."""
+        async with self._store.writing(self._collection.name, ticks=len(members)) as writer:
+            batch = Batch(writer)
+            await batch.prepare(self._collection, [each for member in members for each in member.about])
+            outcomes = [await _outcome(batch, member) for member in members]
+            if not batch.changes:
+                raise _AllRefused(outcomes)
+            await batch.flush()
+        return outcomes
+
+    async def _run_alone(self, member: _Member[Any]) -> None:
+        if member.outcome.done():
+            return
+        try:
+            member.settle(await self.alone(member.write, member.about))
+        except Exception as error:
+            member.settle(error)
+
+
+async def _outcome(batch: Batch, member: _Member[T]) -> T | ApiError:
+    changes = batch.changes
+    try:
+        return await member.write(batch)
+    except StorageUnavailable:
+        raise
+    except ApiError as refusal:
+        if batch.changes > changes:
+            raise _ChangedAndRefused from refusal
+        return refusal
