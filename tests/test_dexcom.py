@@ -1,6 +1,6 @@
 """The main job on real input: readings of a glucose sensor go in by HTTP and come out again, exactly.
 
-The real export lies beside the checkout; a small one in the same format, made up, is always here.
+A small export is made up; a real one is read too where there is one (see `tests.support.clarity`).
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.clarity import REAL_EXPORT
 from tests.support.documents import api_of
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
@@ -20,10 +21,9 @@ from tests.support.server import LiveServer
 Reading = dict[str, Any]
 
 ROOT = Path(__file__).parents[1]
-EXPORTS = {
-    "sample": ROOT / "tests/data/clarity-sample.csv",
-    "real": ROOT.parent / "shared/data/dexcom-clarity-export.csv",
-}
+EXPORTS = {"sample": ROOT / "tests/data/clarity-sample.csv"}
+if REAL_EXPORT.exists():
+    EXPORTS["real"] = REAL_EXPORT
 NUMBER_OF_READINGS = {"sample": 14, "real": 2148}
 BEYOND = {"Low": 39, "High": 401}
 """What the receiver writes instead of a number, and what apps store for it."""
@@ -99,8 +99,6 @@ def as_sent(stored: list[Reading]) -> list[Reading]:
 
 @pytest.mark.parametrize("export", EXPORTS)
 async def test_readings_go_in_and_come_out(fresh_server: FreshServer, database: str, export: str) -> None:
-    if not EXPORTS[export].exists():
-        pytest.skip(f"there is no {EXPORTS[export].name} beside the checkout")
     sent = readings(EXPORTS[export])
     assert len(sent) == NUMBER_OF_READINGS[export]
     server = fresh_server(database)

@@ -18,6 +18,7 @@ import pytest
 
 from apiv3.client import uploads
 from apiv3.files import writing
+from tests.support.clarity import REAL_EXPORT
 from tests.support.commands import Done, here, process
 from tests.support.documents import Corner, api_of
 from tests.support.factories import FreshServer, NewDatabase
@@ -27,10 +28,9 @@ from tests.support.server import LiveServer
 from tests.support.wire import unique
 
 ROOT = Path(__file__).parents[2]
-CLARITY = {
-    "sample": (ROOT / "tests/data/clarity-sample.csv", 15),
-    "real": (ROOT.parent / "shared/data/dexcom-clarity-export.csv", 2148),
-}
+CLARITY = {"sample": (ROOT / "tests/data/clarity-sample.csv", 15)}
+if REAL_EXPORT.exists():
+    CLARITY["real"] = (REAL_EXPORT, 2148)
 DATE = 1_600_087_000_000
 
 
@@ -67,8 +67,6 @@ def counts(new: int = 0, duplicate: int = 0, refused: int = 0) -> dict[str, int]
 @pytest.mark.parametrize("kind", CLARITY)
 def test_a_clarity_export(installation: Installation, kind: str) -> None:
     path, readings = CLARITY[kind]
-    if not path.exists():
-        pytest.skip(f"there is no {path.name} beside the checkout")
     first = summary(installation, str(path), "--timezone", "Europe/Berlin")["collections"]
     assert first["entries"] == counts(new=readings)
     assert {name: sum(each.values()) for name, each in first.items()} == {name: each["new"] for name, each in first.items()}

@@ -11,6 +11,18 @@ class Unreachable(Exception):
     """There is no server, or something else than this server answers."""
 
 
+class NoAnswer(Unreachable):
+    """Nothing answers at the address, or the connection was lost. `reason`: what the system says about it."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url} cannot be reached: {reason}")
+        self.reason = reason
+
+
+class Untrusted(NoAnswer):
+    """The server's certificate is not one that is trusted. Waiting does not mend that."""
+
+
 class NoAddress(Unreachable):
     """Nothing that a server could be reached at."""
 
@@ -23,3 +35,4 @@ class Stranger(Unreachable):
 
     def __init__(self, url: str) -> None:
         super().__init__(f"{url} answers, but not as this server does.")
+        self.url = url

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import httpx
-from httpx_sse import EventSource, SSEError, connect_sse
+from httpx_sse import EventSource, connect_sse
 
-from apiv3.client.answers import LATER, refusal
-from apiv3.client.errors import NoAddress, Stranger, Unreachable
+from apiv3.client.errors import NoAnswer, Stranger
+from apiv3.client.http import LATER, Server, Trust, refusal
 
 PATH = "/api/v3/events"
 SILENCE = 45.0
@@ -50,34 +49,30 @@ class Follower:
     since: str = ""
     after: str = ""
     tell: Callable[[str], None] = lambda _: None
-    trust: ssl.SSLContext | bool = True
+    trust: Trust = True
     _pause: float = field(default=0.0, init=False, repr=False)
 
     def __iter__(self) -> Iterator[Event]:
         """Raises Refused; and Unreachable, when there never was a connection, or something else answers."""
-        timeout = httpx.Timeout(CONNECT_TIMEOUT, read=SILENCE)
-        try:
-            with httpx.Client(base_url=self.url, timeout=timeout, verify=self.trust) as client:
-                while True:
-                    yield from self._connection(client)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise NoAddress(self.url, error) from None
+        server = Server(self.url, self.token, trust=self.trust, timeout=httpx.Timeout(CONNECT_TIMEOUT, read=SILENCE))
+        with server.client() as client:
+            while True:
+                yield from self._connection(server, client)
 
-    def _connection(self, client: httpx.Client) -> Iterator[Event]:
+    def _connection(self, server: Server, client: httpx.Client) -> Iterator[Event]:
         """One connection, until it is lost, and the pause after it."""
+        headers = server.headers()
+        if self.after:
+            headers["Last-Event-ID"] = self.after
         try:
-            with connect_sse(client, "GET", PATH, params=self._parameters(), headers=self._headers()) as source:
+            with server.failures(), connect_sse(client, "GET", PATH, params=self._parameters(), headers=headers) as source:
                 self._check(source.response)
                 yield from self._events(source)
             self.tell("the server ended the stream")
-        except (SSEError, httpx.DecodingError):  # the first is a kind of TransportError
-            raise Stranger(self.url) from None
-        except httpx.UnsupportedProtocol:
-            raise
-        except (httpx.TransportError, httpx.StreamError) as error:
+        except NoAnswer as error:
             if not self._pause:
-                raise Unreachable(f"{self.url} cannot be reached: {error}") from None
-            self.tell(f"the connection is lost ({error})")
+                raise
+            self.tell(f"the connection is lost ({error.reason})")
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
@@ -101,11 +96,6 @@ class Follower:
     def _parameters(self) -> Mapping[str, str]:
         parameters = {"collections": ",".join(self.collections), "since": self.since}
         return {name: value for name, value in parameters.items() if value}
-
-    def _headers(self) -> httpx.Headers:
-        headers = {"Authorization": f"Bearer {self.token}", "Last-Event-ID": self.after}
-        # Whatever the token is, the server says that it is none.
-        return httpx.Headers({name: value for name, value in headers.items() if value}, encoding="utf-8")
 
 
 def _is_change(kind: str, data: str) -> bool:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import httpx
 
-from apiv3.client.answers import LATER, message, refusal
-from apiv3.client.errors import NoAddress, Stranger, Unreachable
+from apiv3.client.errors import NoAnswer, Stranger, Unreachable, Untrusted
+from apiv3.client.http import LATER, Server, message, refusal
 
 Document = Mapping[str, Any]
 
-TIMEOUT = 60.0
-"""Seconds for each step of a request: until there is a connection, and between two pieces that are sent or come."""
 ATTEMPTS = 8
 """How often a request is sent before the server is gone."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -49,12 +45,9 @@ class Uploader:
     """
 
     def __init__(self, url: str, token: str, tell: Callable[[str], None] = lambda _: None) -> None:
-        self._url, self._token, self._tell = url, token, tell
+        self._server, self._tell = Server(url, token), tell
+        self._client = self._server.async_client()
         self._has_answered = False
-        try:
-            self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT)
-        except httpx.InvalidURL as error:
-            raise NoAddress(url, error) from None
 
     async def __aenter__(self) -> Uploader:
         return self
@@ -79,9 +72,9 @@ class Uploader:
         try:
             results = [_result(each) for each in answer.json()["result"]]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise Stranger(self._url) from None
+            raise Stranger(self._server.url) from None
         if len(results) != number:
-            raise Stranger(self._url)
+            raise Stranger(self._server.url)
         return results
 
     async def _patiently(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
@@ -99,38 +92,24 @@ class Uploader:
     async def _attempt(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
         """An answer that counts. Raises Unreachable; the kind _Later where another attempt may help."""
         try:
-            answer = await self._post(collection, documents)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise NoAddress(self._url, error) from None
-        except httpx.DecodingError:
-            raise Stranger(self._url) from None
-        except httpx.TransportError as error:
-            kind = _Later if self._has_answered and not _is_distrust(error) else Unreachable
-            raise kind(f"{self._url} cannot be reached: {str(error) or type(error).__name__}") from None
+            with self._server.failures():
+                answer = await self._post(collection, documents)
+        except NoAnswer as error:
+            if self._has_answered and not isinstance(error, Untrusted):
+                raise _Later(str(error)) from None
+            raise
         self._has_answered = True
         if answer.status_code in LATER:
-            raise _Later(f"{self._url} answers {answer.status_code}: {message(answer)}")
+            raise _Later(f"{self._server.url} answers {answer.status_code}: {message(answer)}")
         return answer
 
     async def _post(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._token}", "Date": str(time.time_ns() // 1_000_000)}
-        return await self._client.post(
-            f"/api/v3/{collection}/bulk",
-            params={"keep": "true"},
-            headers=httpx.Headers(headers, encoding="utf-8"),  # whatever the token is, the server says that it is none
-            json=list(documents),
-        )
+        path, headers = f"/api/v3/{collection}/bulk", self._server.headers()
+        return await self._client.post(path, params={"keep": "true"}, headers=headers, json=list(documents))
 
 
 class _Later(Unreachable):
     """The same request may find a server later."""
-
-
-def _is_distrust(error: BaseException | None) -> bool:
-    """Whether it comes of a certificate that nobody vouches for, which waiting does not mend."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def _result(told: Any) -> Result:

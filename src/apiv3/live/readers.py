@@ -23,7 +23,7 @@ GATHER = 0.01
 """Seconds that the reader lets changes gather after it has handed some over: a burst is read in few batches."""
 
 
-class Follower(Protocol):
+class Recipient(Protocol):
     """Who is given the changes of a collection. `cursors`: collection -> how far it is with what it has taken."""
 
     @property
@@ -58,14 +58,14 @@ class Reader:
         self._store, self._bells, self._collection, self._turns = store, bells, collection, turns
         self._position: int | None = None
         """Up to where everything was handed over; None: nobody follows."""
-        self._followers: set[Follower] = set()
+        self._followers: set[Recipient] = set()
         self._bell = asyncio.Event()
         self._standstill = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     # --- those who are behind
 
-    async def catch_up(self, follower: Follower) -> None:
+    async def catch_up(self, follower: Recipient) -> None:
         """Give a follower the next page; with the last one it goes live. Raises StorageUnavailable."""
         async with self._turns:
             if await self._give_page(follower):
@@ -73,7 +73,7 @@ class Reader:
             async with self._standstill:
                 await self._give_page(follower)
 
-    async def _give_page(self, follower: Follower) -> bool:
+    async def _give_page(self, follower: Recipient) -> bool:
         """Whether that is all for now. If not, it was the last page, but the reader went on meanwhile."""
         before = self._position
         page, clock = await self._read(follower.position(self._collection))
@@ -92,7 +92,7 @@ class Reader:
         self._join(follower)
         return True
 
-    def _join(self, follower: Follower) -> None:
+    def _join(self, follower: Recipient) -> None:
         """It has everything that the reader has handed over so far."""
         follower.go_live(self._collection, self._position or 0)
         self._followers.add(follower)
@@ -102,7 +102,7 @@ class Reader:
             self._bells.listen(self._ring)
             self._task = asyncio.create_task(rounds.go(self._bell, self._go_round, f"changes of {self._collection}"))
 
-    def leave(self, follower: Follower) -> None:
+    def leave(self, follower: Recipient) -> None:
         """Give nothing more to it, whether it is live or not."""
         self._followers.discard(follower)
         if not self._followers and self._task is not None:

@@ -1,0 +1,127 @@
+"""The one HTTP client: where a server is, with whose token it is called, and what its answers and failures mean."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from httpx_sse import SSEError
+
+from apiv3.client.errors import NoAddress, NoAnswer, Refused, Stranger, Unreachable, Untrusted
+
+LATER = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may be sent again."""
+TIMEOUT = 60.0
+"""Seconds for each step of a request: until there is a connection, and between two pieces that are sent or come."""
+_EXCHANGE = "/api/v2/authorization/request/"
+_ADVICE = {401: ". Use the access token of a subject there: on that machine `apiv3 subject show NAME` prints it."}
+
+Trust = ssl.SSLContext | bool
+"""Which servers are trusted over TLS; True: those with a certificate of a known authority."""
+Timeout = httpx.Timeout | float
+
+
+class Server:
+    """A server at an address. `token`: an access token or a JWT, sent in a header; empty: none.
+
+    `call` is for programs that send a request at a time. `client` and `async_client` are for those that need more of httpx:
+    they send `headers()`, and do their work inside `failures()`.
+    """
+
+    def __init__(self, url: str, token: str = "", *, trust: Trust = True, timeout: Timeout = TIMEOUT) -> None:
+        self.url, self._token, self._jwt = url, token, ""
+        self._trust, self._timeout = trust, timeout
+
+    def client(self) -> httpx.Client:
+        """A client for this server, to be closed after use. Raises NoAddress."""
+        with self.failures():
+            return httpx.Client(base_url=self.url, timeout=self._timeout, verify=self._trust)
+
+    @cached_property
+    def _kept(self) -> httpx.Client:
+        """The client of `call`, whose connection is used again and again."""
+        return self.client()
+
+    def async_client(self) -> httpx.AsyncClient:
+        """The same for coroutines."""
+        with self.failures():
+            return httpx.AsyncClient(base_url=self.url, timeout=self._timeout, verify=self._trust)
+
+    def headers(self) -> httpx.Headers:
+        """What a request in the name of the token's subject carries, the time of this machine included."""
+        headers = {"Date": str(time.time_ns() // 1_000_000)}
+        if self._jwt or self._token:
+            headers["Authorization"] = f"Bearer {self._jwt or self._token}"
+        return httpx.Headers(headers, encoding="utf-8")  # a token may be any text: the server says that it is none
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what httpx raises inside the block into NoAddress, Stranger, Untrusted or NoAnswer."""
+        try:
+            yield
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise NoAddress(self.url, error) from None
+        except (httpx.DecodingError, SSEError):
+            raise Stranger(self.url) from None
+        except (httpx.TransportError, httpx.StreamError) as error:
+            kind = Untrusted if _is_distrust(error) else NoAnswer
+            raise kind(self.url, str(error) or type(error).__name__) from None
+
+    def log_in(self) -> None:
+        """Exchange the access token for a JWT, which `call` sends from now on. Raises Refused, Unreachable."""
+        self._jwt = ""
+        status, answer = self._call("GET", _EXCHANGE + quote(self._token, safe=""), None, {})
+        if status != 200 or "token" not in answer:
+            raise Refused(f"The token is not good at {self.url}: {answer.get('message')}")
+        self._jwt = str(answer["token"])
+
+    def call(
+        self, method: str, path: str, document: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """The status and the JSON of an answer. The access token is exchanged for a JWT, and again when that has expired.
+
+        Raises Refused when the token is not good, Unreachable.
+        """
+        status, answer = self._call(method, path, document, headers or {})
+        if status == 401 and self._token:
+            self.log_in()
+            status, answer = self._call(method, path, document, headers or {})
+        return status, answer
+
+    def _call(self, method: str, path: str, document: dict[str, Any] | None, headers: dict[str, str]) -> tuple[int, Any]:
+        sent = httpx.Headers([*self.headers().items(), *headers.items()], encoding="utf-8")
+        with self.failures():
+            answer = self._kept.request(method, path, json=document, headers=sent)
+        if answer.has_redirect_location:
+            raise Unreachable(f"{self.url} sends its callers on to {answer.headers['location']}; use that address.")
+        try:
+            return answer.status_code, answer.json() if answer.content else {}
+        except (ValueError, RecursionError):
+            raise Stranger(self.url) from None
+
+
+def refusal(answer: httpx.Response) -> Refused:
+    """An answer that is neither success nor worth another attempt."""
+    advice = _ADVICE.get(answer.status_code, "")
+    return Refused(f"The server answers {answer.status_code}: {message(answer)}{advice}")
+
+
+def message(answer: httpx.Response) -> str:
+    """What an answer says in words; of one that is not this server's, the beginning."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return " ".join(answer.text[:200].split())
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether it comes of a certificate that nobody vouches for."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
