@@ -1,4 +1,4 @@
-"""The requests of the clients in the field, written as they write them (wire contract, section 6)."""
+"""The requests of the clients in the field, written as they write them (docs/reference/protocol.md, section 6)."""
 
 import re
 import time

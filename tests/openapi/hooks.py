@@ -44,7 +44,7 @@ def before_call(_context: Any, case: schemathesis.Case[Any], _kwargs: Any) -> No
 
 @schemathesis.hook
 def filter_failure(_context: Any, failure: Failure, case: schemathesis.Case[Any], response: Response) -> bool:
-    """Keep a failure, unless the answer is what the wire contract demands here, to the letter."""
+    """Keep a failure, unless the answer is what the protocol demands here, to the letter."""
     if failure.title == "Schema-valid request rejected":
         return not (response.status_code in STATES or _unforeseeable(_told(response)))
     if failure.title == "Schema-violating request accepted" and case.media_type == LINES:

@@ -1,4 +1,7 @@
-"""Subjects, roles and permissions: /api/v2/authorization (wire contract, section 2), and how soon a change bites."""
+"""Subjects, roles and permissions under /api/v2/authorization (docs/reference/protocol.md, section 2).
+
+A change takes effect within a second.
+"""
 
 import time
 from collections.abc import Callable, Iterator

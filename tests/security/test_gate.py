@@ -1,4 +1,4 @@
-"""The gate: what it asks for, in which order, and what it says to whom it turns away (wire contract, section 1)."""
+"""The gate: its checks, their order, and what it says to whom it refuses (docs/reference/protocol.md, section 1)."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -112,7 +112,7 @@ def test_a_refusal_names_the_permission(
 ) -> None:
     stranger = sqlite_server.client(_token(sqlite_server, "stranger"))
     if collection == "settings" and "abc" not in path and method == "GET":
-        demanded = "admin"  # SEARCH and HISTORY of settings, wire contract, section 2
+        demanded = "admin"  # SEARCH and HISTORY of settings, docs/reference/protocol.md, section 2
     answer = stranger.request(method, path.format(collection))
     assert _refusal(answer) == (403, f"Missing permission api:{collection}:{demanded}")
 

@@ -1,4 +1,4 @@
-"""Credentials: access tokens derived as the wire contract says, JSON Web Tokens, and whatever else is sent in their place."""
+"""Credentials: access tokens derived as the protocol says, JSON Web Tokens, and whatever else is sent in their place."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Both databases answer alike, and as a plain reading of the wire contract says."""
+"""Both databases answer alike, and as a plain reading of the protocol says."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""The namespace /alarm: alarms go out to those who may read entries, acknowledgements come in (wire contract, section 5)."""
+"""The namespace /alarm (docs/reference/protocol.md, section 5).
+
+Alarms go out to those who may read entries, and acknowledgements come in.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The namespace /storage: what changes in the collections that a subscriber may read (wire contract, section 5)."""
+"""The namespace /storage: changes in the collections that a subscriber may read (docs/reference/protocol.md, section 5)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     state, alarms, now ──advance──> the next state, and the notifications that lead there
 
 Both are pure. The state is that of the whole installation: it says what is on, what of that was told, and what is silenced.
-Levels, groups and events are those of the wire contract, section 5; an alarm's `key` is the condition behind it.
+Levels, groups and events are those of docs/reference/protocol.md, section 5; an alarm's `key` is the condition behind it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What makes a JSON object a document: its address, its dates, the fields that the server owns.
 
-The rules are those of the wire contract, section 3. Documents are plain dictionaries: they belong to the clients, who put
-into them what they like; the server knows only the fields below.
+The rules are those of docs/reference/protocol.md, section 3. Documents are plain dictionaries: they belong to the clients, who
+put into them what they like; the server knows only the fields below.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@
     └── NotFound 404              ShuttingDown 503
         └── BadOperation
 
-Operations raise them; one place in `web` renders them. The messages are those of the wire contract, section 4.
+Operations raise them; one place in `web` renders them. The messages are those of docs/reference/protocol.md, section 4.
 """
 
 from __future__ import annotations

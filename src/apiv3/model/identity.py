@@ -57,4 +57,4 @@ BUILT_IN_ROLES = tuple(
         ("activity", ("api:activity:create",), "may add activity"),
     )
 )
-"""The roles of the wire contract, section 2. A stored role of the same name overrides the built-in one."""
+"""The built-in roles (docs/reference/protocol.md, section 2). A stored role of the same name overrides the built-in one."""

@@ -1,7 +1,7 @@
 """What a client asks of a collection: filters, an order, a window and a choice of fields, as frozen values.
 
-Comparison is by type, as in document databases (wire contract, section 4): `gt 5` never matches a text, `ne` matches a
-document without the field, a field that holds a list matches when any of its elements does.
+Comparison is by type, as in document databases (docs/reference/protocol.md, section 4): `gt 5` never matches a text, `ne`
+matches a document without the field, a field that holds a list matches when any of its elements does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Points in time: every form that clients send, as milliseconds since the Unix epoch.
 
-Forms (wire contract, section 1): epoch milliseconds, epoch seconds (either as a number or as its digits), and the texts of
+Forms (docs/reference/times.md): epoch milliseconds, epoch seconds (either as a number or as its digits), and the texts of
 `time_texts`. Anything before 2000-01-01T00:00:00Z or after the year 9999 is refused.
 """
 

@@ -1,4 +1,4 @@
-"""READ, SEARCH, HISTORY, LASTMODIFIED and STATUS (wire contract, section 4)."""
+"""READ, SEARCH, HISTORY, LASTMODIFIED and STATUS (docs/reference/protocol.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CREATE, UPDATE, PATCH and DELETE (wire contract, section 4).
+"""CREATE, UPDATE, PATCH and DELETE (docs/reference/protocol.md, section 4).
 
 Each runs in a transaction that first takes the collection's clock; from then on nobody else writes to the collection. So what
 is looked up stays true, and eight concurrent CREATEs of one document make one document. Those that come together share a

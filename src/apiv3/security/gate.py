@@ -1,4 +1,4 @@
-"""The gate round every route. The order of its checks is the wire contract's, section 1:
+"""The gate round every route. The order of its checks is that of the protocol (docs/reference/protocol.md, section 1):
 
     security switched off? -> HTTPS -> timestamp -> credential -> permission
 

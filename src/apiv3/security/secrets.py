@@ -15,7 +15,7 @@ _NOT_A_WORD = re.compile(r"\W", re.ASCII)
 
 
 def sha1(text: str) -> str:
-    """Hex SHA-1: the protocol's way to derive tokens, not ours to choose (wire contract, section 1)."""
+    """Hex SHA-1: the protocol's way to derive tokens, not ours to choose (docs/reference/protocol.md, section 1)."""
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 

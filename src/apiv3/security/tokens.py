@@ -1,4 +1,4 @@
-"""JSON Web Tokens: what an access token is exchanged for (wire contract, section 1)."""
+"""JSON Web Tokens: what an access token is exchanged for (docs/reference/protocol.md, section 1)."""
 
 from __future__ import annotations
 

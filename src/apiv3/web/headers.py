@@ -1,4 +1,4 @@
-"""Response headers that protect whoever reads the response (seed: table of attack vectors)."""
+"""Response headers that protect whoever reads the response (docs/explanation/security-model.md, attack by attack)."""
 
 from __future__ import annotations
 
