@@ -14,6 +14,8 @@ from tests.support.processes import clean_environment
 from tests.support.server import LiveServer
 from tests.support.wire import unique
 
+ROOT = Path(__file__).parents[1]
+
 DIES_WITHOUT_CLEANING_UP = """
 import os, subprocess, sys
 from pathlib import Path
@@ -90,3 +92,24 @@ def test_a_subject_may_do_what_it_was_given(server: LiveServer) -> None:
     assert client.get("/api/v3/entries").status_code == 200
     assert client.get("/api/v3/treatments").status_code == 403
     assert server.client().get("/api/v3/entries").status_code == 401
+
+
+MANY_PORTS = """
+import sys
+from tests.support.processes import free_port
+print(*[free_port() for _ in range(60)], flush=True)
+sys.stdin.read()  # a port is given back when the process ends
+"""
+
+
+def test_no_two_processes_are_given_the_same_port() -> None:
+    """Whether they are workers of a run or the benchmarks that those start: they get the same environment."""
+    command = [sys.executable, "-c", MANY_PORTS]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    ports = [port for each in processes if each.stdout for port in each.stdout.readline().split()]
+    for each in processes:
+        each.communicate()
+    assert len(set(ports)) == len(ports) == 8 * 60

@@ -55,6 +55,21 @@ class Counting(DocumentTable):
         return await super().clock(collection)
 
 
+class Halting(Counting):
+    """Halts the first reading from the beginning once it has its page: `read` is set then, and it goes on after `go`."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.read, self.go = asyncio.Event(), asyncio.Event()
+
+    async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:
+        page = await super().changes(collection, since, limit)
+        if since == 0 and not self.read.is_set():
+            self.read.set()
+            await self.go.wait()
+        return page
+
+
 @pytest.fixture
 def store(opened: Database) -> Counting:
     return Counting(opened)
@@ -248,6 +263,28 @@ async def _follow(feed: Feed, collection: str) -> list[str]:
         while "last" not in found[-1:]:
             found.append((await anext(subscription)).identifier)
     return found
+
+
+async def test_a_change_between_the_last_page_and_going_live(
+    opened: Database, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower reads its last page; before it goes live, the reader hands a change to the others. It gets that one too."""
+    monkeypatch.setattr(rounds, "LOOK", 3600.0)
+    store, bells = Halting(opened), Bells(_nothing_heard)
+    store.on_write.append(bells.ring)
+    feed = Feed(store, bells, two)
+    await insert(store, two[0], document("a"))
+    async with feed.subscribe({two[0]: None}) as live, feed.subscribe({two[0]: 0}) as late:
+        following = asyncio.create_task(take(live, 1))
+        taker = asyncio.create_task(take(late, 3))
+        async with asyncio.timeout(PATIENCE):
+            await store.read.wait()
+        await insert(store, two[0], document("b"))
+        await following
+        store.go.set()
+        await settled(store)
+        await insert(store, two[0], document("c"))
+        assert [change.identifier for change in await taker] == ["a", "b", "c"]
 
 
 async def test_a_cursor_that_is_too_old(feed: Feed, store: Counting, two: tuple[str, str]) -> None:

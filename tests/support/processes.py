@@ -1,5 +1,6 @@
 """Starting processes from tests: a clean environment, a free port, and nothing left behind."""
 
+import fcntl
 import itertools
 import os
 import random
@@ -8,7 +9,10 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -21,10 +25,8 @@ def clean_environment() -> dict[str, str]:
 
 
 def _ports() -> Iterator[int]:
-    """Ports below those that the system gives to outgoing connections: each worker of a run has its own, in an order
-    that no other run has, and none comes twice before all have come."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = list(range(20_000 + worker, 32_000, 16))
+    """Ports below those that the system gives to outgoing connections, in an order of this process's own."""
+    ports = list(range(20_000, 32_000))
     random.SystemRandom().shuffle(ports)  # the common generator is seeded again by test tools, and would repeat itself
     return itertools.cycle(ports)
 
@@ -32,15 +34,23 @@ def _ports() -> Iterator[int]:
 _PORTS = _ports()
 
 
+@cache
+def _reservations() -> int:
+    """A file of which each process that starts servers locks the bytes that its ports stand for, as long as it lives.
+
+    Between the moment when a port is found free and the one when its server listens, nothing else would keep others from it:
+    neither the other workers of this run, nor the benchmarks that they start, nor another run.
+    """
+    return os.open(Path(gettempdir()) / f"apiv3-test-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
 def free_port() -> int:
-    """A port that nobody listens on, and that no one else in this run is given."""
+    """A port that nobody listens on, and that no other process is given that asks here."""
     for port in _PORTS:
-        with socket.socket() as probe:
+        with suppress(OSError), socket.socket() as probe:
+            fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+            probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("the ports never end")
 
