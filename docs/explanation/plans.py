@@ -105,11 +105,14 @@ class Explaining:
         async with self.connection() as connection:
             return await connection.fetch(sql, *args)
 
-    async def stream(self, sql: str, *args: Any) -> AsyncIterator[Sequence[Any]]:
+    async def fetch_quick(self, sql: str, *args: Any) -> object:
+        return await self.fetch(sql, *args)
+
+    async def stream(self, sql: str, *args: Any, caller: str = "") -> AsyncIterator[Sequence[Any]]:
         click.echo("  (row by row, until enough documents match:)")
         async with self.connection() as connection:
             await connection.explain_stream(sql, *args)
-        async for rows in self._database.stream(sql, *args):
+        async for rows in self._database.stream(sql, *args, caller=caller):
             yield rows
 
 

@@ -23,6 +23,7 @@ from apiv3.live.storage_namespace import NAME as STORAGE
 from apiv3.live.storage_namespace import StorageNamespace
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.logs import configure_logging
+from apiv3.memory import give_back_large_blocks
 from apiv3.model.alarms import Thresholds
 from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.alarming import Alarming
@@ -248,5 +249,6 @@ def build(server: Server) -> ASGIApp:
 
 def create() -> ASGIApp:
     """What a worker process of `apiv3 serve` runs; its settings come from the environment, `.env` and APIV3_DATA."""
+    give_back_large_blocks()
     configure_logging()
     return build(Server(Installation(provision(load()))))

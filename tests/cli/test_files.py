@@ -96,6 +96,10 @@ def test_what_went_in_comes_out(installation: Installation, tmp_path: Path) -> N
     assert printed.output == "".join(target.read_text().splitlines(keepends=True)[:2])
     table = here(installation, "export", "entries", "--format", "csv").output
     assert table.count("\n") == 2501
+    file = write(tmp_path / "treatments.ndjson", [{**each, "notes": "=1+1", "sgv": -5} for each in entries(1)])
+    assert summary(installation, str(file))["collections"] == {"treatments": counts(new=1)}
+    for form, shown in (("csv", ",'=1+1,"), ("csv-exact", ",=1+1,")):
+        assert shown in here(installation, "export", "treatments", "--format", form).output
     told = here(installation, "export", "entries", "--output", str(target), "--json")
     assert json.loads(told.output) == {"collection": "entries", "documents": 2500, "file": str(target)}
     assert not list(tmp_path.glob("*.part"))

@@ -44,7 +44,7 @@ async def test_a_document_comes_back_as_it_was_stored(store: DocumentStore, coll
     assert (found.identifier, found.srv_modified) == (stored["identifier"], stored["srvModified"])
     assert (found.valid, found.identified) == (True, True)
     assert list(found.document.items()) == list(stored.items())
-    assert found.body == (await store.search(collection, Query())).text
+    assert found.body.encode() == (await store.search(collection, Query())).text
 
 
 async def test_what_is_not_there(store: DocumentStore, collection: str) -> None:

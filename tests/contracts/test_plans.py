@@ -65,12 +65,15 @@ class Explained:
             yield self
         self._connection = None
 
-    async def stream(self, sql: str, *_args: Any) -> AsyncGenerator[Any, None]:
+    async def stream(self, sql: str, *_args: Any, **_caller: str) -> AsyncGenerator[Any, None]:
         yield []
         raise AssertionError(f"this reads more than an index: {sql}")
 
     async def execute(self, _sql: str, *_args: Any) -> None:
         """Nothing: the next test wants the same rows."""
+
+    async def fetch_quick(self, sql: str, *args: Any) -> Any:
+        return await self.fetch(sql, *args)
 
     async def fetch(self, sql: str, *args: Any) -> Any:
         if self._connection is None:

@@ -204,7 +204,7 @@ async def test_csv(store: DocumentTable, collection: str) -> None:
 class Rewritten(DocumentTable):
     """Whenever an export has read everything, somebody writes: the first document changes, and another one comes."""
 
-    async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
+    async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[bytes, bool]], None]:
         async for page in super().export(collection, since, until):
             yield page
         async with self.writing(collection) as writer:

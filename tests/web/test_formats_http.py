@@ -177,3 +177,55 @@ def test_fields_that_xml_forbids(corner: Corner) -> None:
     root = items(corner.api.get(f"{corner.url(identifier)}.xml"))
     assert [root[index].text for index in range(3, 9)] == ["1", "2", "3", "4", "5", "6"]
     assert root.findtext("ctrl") == "\ufffd\ufffd\ufffd|"
+
+
+FORMULAS = [
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "\uff1d1",
+    "=",
+    "-",
+    "- ate",
+    "+49 30",
+    "=cmd|' /C calc'!A0",
+]
+PLAIN = ["-5", "+5", "-5.5", "-.5", "+1e-3", "a=1", "5-3", "'=1", "", "2026-03-01", "a\n=1"]
+
+
+def test_no_text_of_a_csv_is_a_formula(corner: Corner) -> None:
+    """Unless it is asked for as it is: then what went in comes out."""
+    texts = [*FORMULAS, *PLAIN]
+    corner.fill(*({"text": text, "number": -5.5, "list": ["=1"]} for text in texts[:26]))
+    corner.add(identifier=corner.name("name"), **{"=1+1": 1})
+    for path, headers in ways("/treatments", "csv"):
+        params = {"device": corner.device, "sort": "date"}
+        found = rows(corner.api.get(path, params=params, headers=headers))
+        assert [row["text"] for row in found[:-1]] == [f"'{text}" for text in FORMULAS] + PLAIN
+        assert {(row["number"], row["list"]) for row in found[:-1]} == {("-5.5", '["=1"]')}
+        assert found[-1]["'=1+1"] == "1"
+        exact = rows(corner.api.get(path, params=params | {"csv$exact": "true"}, headers=headers))
+        assert [row["text"] for row in exact[:-1]] == texts
+        assert exact[-1]["=1+1"] == "1"
+    one = corner.api.get(corner.url(f"{corner.name('a')}.csv"))
+    assert rows(one)[0]["text"] == "'=1+1"
+    assert rows(corner.api.get(corner.url(f"{corner.name('a')}.csv"), params={"csv$exact": "TRUE"}))[0]["text"] == "=1+1"
+    refused = corner.api.get("/treatments.csv", params={"csv$exact": "yes"})
+    assert (refused.status_code, refused.json()["message"]) == (400, "Parameter csv$exact must be true or false")
+
+
+@pytest.mark.parametrize("form", ["csv", "xml"])
+def test_what_is_a_file_says_its_name(shelf: Corner, form: str) -> None:
+    for path, headers in (
+        *ways("/treatments", form),
+        *ways(shelf.url(shelf.name("a")), form),
+        *ways("/treatments/history/1600000000000", form),
+    ):
+        answer = shelf.api.get(path, params={"limit": "1"} if "history" in path else {"fields": "text"}, headers=headers)
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="treatments.{form}"'
+    assert "Content-Disposition" not in shelf.api.get("/treatments", params={"device": shelf.device}).headers

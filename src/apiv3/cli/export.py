@@ -23,7 +23,7 @@ from apiv3.model import timestamps
 @click.argument("collection", shell_complete=collection_names)
 @click.option("--since", help="Only documents from this time on: a date, or any other form of time.")
 @click.option("--until", help="Only documents before this time.")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="ndjson", show_default=True, help="NDJSON or CSV.")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="ndjson", show_default=True, help="NDJSON, or CSV.")
 @click.option(
     "--output",
     type=click.Path(),
@@ -35,6 +35,9 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
 
     The time of a document is its date, else when it was stored. `apiv3 import` of the NDJSON into an empty collection gives
     the same documents, server times included.
+
+    In CSV, a text that a spreadsheet would take for a formula, such as `=1+1`, has an apostrophe before it: whoever can write
+    a note could otherwise run one at whoever opens the file. The format csv-exact leaves that out, for programs.
 
     \b
     apiv3 export entries --output entries.ndjson

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple
 
 import orjson
 
 from apiv3.files.records import as_text
-from apiv3.formats.csv import csv_cell
+from apiv3.formats.csv import Cell, csv_cell, csv_lines, safe_cell
 from apiv3.storage.contracts import DocumentStore
 
 
@@ -36,15 +36,15 @@ async def ndjson(store: DocumentStore, collection: str, span: Span, file: Binary
     return number
 
 
-def _line(body: str, identified: bool) -> bytes:
+def _line(body: bytes, identified: bool) -> bytes:
     if identified:
-        return body.encode() + b"\n"
+        return body + b"\n"
     document = orjson.loads(body)
     return orjson.dumps({"_id": document.pop("identifier"), **document}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-async def comma_separated(store: DocumentStore, collection: str, span: Span, file: BinaryIO) -> int:
-    """A header with every field that occurs, then a line for each document; how many there are.
+async def comma_separated(store: DocumentStore, collection: str, span: Span, file: BinaryIO, cell: Cell = safe_cell) -> int:
+    """A header with every field that occurs, then a line for each document; how many there are. `cell`: see `formats.csv`.
 
     The header stands first and is known last. Meanwhile the documents wait in a file without a name, in the folder for
     temporary files: asked of the store a second time, they would be others if somebody wrote in between. One transaction
@@ -55,10 +55,7 @@ async def comma_separated(store: DocumentStore, collection: str, span: Span, fil
         fields, number = await _spool(store, collection, span, spool)
         spool.seek(0)
         with as_text(file, "utf-8") as text:
-            writer = csv.writer(text)
-            writer.writerow(fields)
-            for document in map(orjson.loads, spool):
-                writer.writerow([csv_cell(document.get(field)) for field in fields])
+            text.writelines(csv_lines(fields, map(orjson.loads, spool), cell))
     return number
 
 
@@ -70,10 +67,14 @@ async def _spool(store: DocumentStore, collection: str, span: Span, spool: Binar
         async for page in pages:
             for body, _ in page:
                 fields |= dict.fromkeys(orjson.loads(body))
-                spool.write(body.encode() + b"\n")
+                spool.write(body + b"\n")
             number += len(page)
     return list(fields), number
 
 
 Write = Callable[[DocumentStore, str, Span, BinaryIO], Awaitable[int]]
-FORMATS: Mapping[str, Write] = {"ndjson": ndjson, "csv": comma_separated}
+FORMATS: Mapping[str, Write] = {
+    "ndjson": ndjson,
+    "csv": comma_separated,
+    "csv-exact": partial(comma_separated, cell=csv_cell),
+}

@@ -10,11 +10,15 @@ from typing import Any
 import orjson
 
 from apiv3.model.documents import Document
-from apiv3.model.errors import BadRequest
+from apiv3.model.errors import BadRequest, TooLarge
 
 DEEPEST = 100
 """Levels of nesting in a document: orjson writes 254, SQLite reads 1,000; no app comes near."""
 
+MOST_VALUES, MOST_CONTAINERS = 1_000_000, 250_000
+"""Values in a text that is parsed at once, and lists and objects among them: each takes up to a hundred bytes of memory."""
+
+_TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _LONG_INTEGER = re.compile(rb"\d{19}")
 _INT64 = 2**63
 
@@ -38,6 +42,17 @@ def load(text: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise _bad(str(error)) from error
     return value
+
+
+def check_values(text: bytes) -> None:
+    """Raises TooLarge for a JSON text of so many values that it would take many times its size in memory."""
+    if _has_many_values(text) and _has_many_values(_TEXTS.sub(b"", text)):
+        raise TooLarge("The request body holds too many values")
+
+
+def _has_many_values(text: bytes) -> bool:
+    containers = text.count(b"[") + text.count(b"{")
+    return containers > MOST_CONTAINERS or containers + text.count(b",") > MOST_VALUES
 
 
 def checked(value: Any, may_hold_null: bool = True, may_be_deep: bool = True) -> Document:

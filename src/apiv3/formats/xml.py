@@ -1,7 +1,7 @@
 """Documents as XML 1.0."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 
@@ -33,31 +33,45 @@ _UNNAMEABLE: Final = re.compile(
 
 def xml_documents(documents: Sequence[Mapping[str, Any]]) -> bytes:
     """Render documents as `<items><item>...</item>...</items>`; none is `<items />`."""
-    parts = [_DECLARATION, "<items>" if documents else "<items />"]
+    return "".join(xml_parts(documents)).encode()
+
+
+def xml_parts(documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The same, bit by bit."""
+    some = False
     for document in documents:
-        _write(parts, "item", dict(document))
-    if documents:
-        parts.append("</items>")
-    return "".join(parts).encode()
+        if not some:
+            yield f"{_DECLARATION}<items>"
+            some = True
+        yield from _element("item", dict(document))
+    yield "</items>" if some else f"{_DECLARATION}<items />"
 
 
 def xml_document(document: Mapping[str, Any]) -> bytes:
     """Render one document as `<item>...</item>`."""
-    parts = [_DECLARATION]
-    _write(parts, "item", dict(document))
-    return "".join(parts).encode()
+    return "".join(xml_document_parts(document)).encode()
 
 
-def _write(parts: list[str], name: str, value: Any) -> None:
-    """Append the element of a value: objects and arrays hold elements, null and empty ones nothing."""
+def xml_document_parts(document: Mapping[str, Any]) -> Iterator[str]:
+    """The same, bit by bit."""
+    yield _DECLARATION
+    yield from _element("item", dict(document))
+
+
+def _element(name: str, value: Any) -> Iterator[str]:
+    """The element of a value: objects and arrays hold elements, null and empty ones nothing."""
     tag = xml_name(name)
     if not isinstance(value, dict | list):
-        parts.append(f"<{tag}>{_xml_text(csv_cell(value))}</{tag}>")
+        yield f"<{tag}>{_xml_text(csv_cell(value))}</{tag}>"
         return
-    parts.append(f"<{tag}>")
+    yield f"<{tag}>"
     for inner_name, inner in _children(name, value):
-        _write(parts, inner_name, inner)
-    parts.append(f"</{tag}>")
+        if isinstance(inner, dict | list):
+            yield from _element(inner_name, inner)
+        else:
+            inner_tag = xml_name(inner_name)
+            yield f"<{inner_tag}>{_xml_text(csv_cell(inner))}</{inner_tag}>"
+    yield f"</{tag}>"
 
 
 def _children(name: str, value: dict[str, Any] | list[Any]) -> Iterable[tuple[str, Any]]:

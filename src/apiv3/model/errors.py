@@ -8,9 +8,9 @@
     │   └── AdministrationRefused ├── PreconditionFailed 412
     ├── Forbidden 403             ├── TooLarge 413
     │   ├── MissingPermission     ├── UnsupportedMediaType 415
-    │   └── NotSecure             └── ReadOnly 422
-    └── NotFound 404              ShuttingDown 503
-        └── BadOperation
+    │   └── NotSecure             │   └── AnswerTooLarge       ServerBusy 503
+    └── NotFound 404              └── ReadOnly 422             ShuttingDown 503
+        └── BadOperation          BadRequest: TooMuchWork
 
 Operations raise them; one place in `web` renders them. The messages are those of docs/reference/protocol.md, section 4.
 """
@@ -34,6 +34,10 @@ class ApiError(Exception):
 
 class BadRequest(ApiError):
     status = 400
+
+
+class TooMuchWork(BadRequest):
+    message = "This takes too much work: use fewer or simpler filters, or filters on date and identifier besides"
 
 
 class Unauthorized(ApiError):
@@ -108,6 +112,12 @@ class TooLarge(ApiError):
     message = "Request body too large"
 
 
+class AnswerTooLarge(TooLarge):
+    """What was asked for is more than one answer may hold."""
+
+    message = "The answer would be too large: ask for fewer documents (limit) or fields"
+
+
 class UnsupportedMediaType(ApiError):
     status = 415
     message = "Compressed request bodies are not supported"
@@ -139,6 +149,16 @@ class StorageUnavailable(ApiError):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers=(("Retry-After", "5"),))
+
+
+class ServerBusy(ApiError):
+    """So many ask for so much that a caller's turn did not come in time."""
+
+    status = 503
+    message = "The server is busy, try again later"
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("Retry-After", "5"),))
 
 
 class ShuttingDown(ApiError):

@@ -58,6 +58,8 @@ class Query:
     sort: Sort | None = None
     limit: int = 1000
     skip: int = 0
+    compiled: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """What the storage made of it, for as long as it is kept."""
 
 
 @dataclass(frozen=True, slots=True)

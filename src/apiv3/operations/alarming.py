@@ -8,12 +8,14 @@ from apiv3.model import alarms, timestamps
 from apiv3.model.alarms import ANNOUNCED, Alarm, Notification, Reading, State, Thresholds
 from apiv3.model.documents import Document
 from apiv3.model.queries import Filter, Query, Sort
-from apiv3.storage.contracts import AlarmStore, AlarmWriter, DocumentStore
+from apiv3.storage.contracts import AlarmStore, AlarmWriter, DocumentStore, Window
 
 LOOK_BACK = 200
 """Entries that are looked at when the last one says nothing about glucose, or came from a clock that is fast."""
 MOST_ANNOUNCEMENTS = 100
 """Announcements that can be on at once, the latest."""
+_FEW = Window(most=4_000_000, whole=False)
+"""Bytes that are looked at: nobody can make alarms expensive by documents of a megabyte."""
 _SGV = Filter(("type",), "eq", "sgv")
 _ANNOUNCEMENT = Filter(("eventType",), "eq", alarms.ANNOUNCEMENT)
 _LATEST = Sort(("date",), descending=True)
@@ -70,4 +72,8 @@ class Alarming:
         return await self._search("treatments", Query((_ANNOUNCEMENT, *recent), _LATEST, MOST_ANNOUNCEMENTS))
 
     async def _search(self, collection: str, query: Query) -> list[Document]:
-        return (await self._documents.search(collection, query)).documents
+        page = await self._documents.search(collection, query, window=_FEW)
+        try:
+            return page.documents
+        finally:
+            page.release()

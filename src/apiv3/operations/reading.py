@@ -9,7 +9,7 @@ from apiv3.model.errors import Gone, NotFound
 from apiv3.model.queries import Query
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import Principal
-from apiv3.storage.contracts import DocumentStore, Page, Stored
+from apiv3.storage.contracts import DocumentStore, LargePage, Page, Stored
 
 _ACTIONS = ("create", "read", "update", "delete")
 
@@ -32,15 +32,21 @@ class Reading:
             raise Gone
         return stored
 
-    async def search(self, who: Principal, collection: Collection, query: Query) -> Page:
-        """The documents that match, deleted ones left out. Raises MissingPermission."""
-        who.demand(Demand.listing(collection))
-        return await self._store.search(collection.name, query)
+    async def search(self, who: Principal, collection: Collection, query: Query) -> Page | LargePage:
+        """The documents that match, deleted ones left out.
 
-    async def history(self, who: Principal, collection: Collection, since: int, limit: int) -> Page:
-        """What changed after `since` (ms, exclusive), deleted documents included. Raises MissingPermission."""
+        Raises MissingPermission, AnswerTooLarge, TooMuchWork, ServerBusy.
+        """
         who.demand(Demand.listing(collection))
-        return await self._store.history(collection.name, since, limit)
+        return await self._store.search(collection.name, query, who.name or "")
+
+    async def history(self, who: Principal, collection: Collection, since: int, limit: int) -> Page | LargePage:
+        """What changed after `since` (ms, exclusive), deleted documents included; fewer than `limit` where they are large.
+
+        Raises MissingPermission, ServerBusy.
+        """
+        who.demand(Demand.listing(collection))
+        return await self._store.history(collection.name, since, limit, who.name or "")
 
     async def last_modified(self, who: Principal) -> Mapping[str, int]:
         """Collection -> ms, for those that the caller may read and that hold something."""

@@ -5,6 +5,7 @@ Every method raises `StorageUnavailable` when the database is down, locked or fu
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from apiv3.model.changes import Change, Clock
 from apiv3.model.documents import Document
 from apiv3.model.identity import Role, Subject
 from apiv3.model.queries import Query
+from apiv3.turns import LARGEST_ANSWER, Hold
 
 
 class Stored(NamedTuple):
@@ -46,14 +48,54 @@ class Page(NamedTuple):
     Where there are none, that is no text, and 0.
     """
 
-    text: str
+    text: bytes
     srv_modified: int = 0
 
     @property
     def documents(self) -> list[Document]:
         """The same, parsed."""
-        parsed: list[Document] = orjson.loads(f"[{self.text}]")
+        parsed: list[Document] = orjson.loads(b"[%b]" % self.text)
         return parsed
+
+    def release(self) -> None:
+        """A small page takes no memory that anybody counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class LargePage:
+    """The same of more than `SMALL` bytes: the JSON text of each document. `hold`: the memory, to be given back."""
+
+    bodies: deque[bytes]
+    srv_modified: int
+    hold: Hold
+
+    @property
+    def text(self) -> bytes:
+        return b",".join(self.bodies)
+
+    @property
+    def documents(self) -> list[Document]:
+        """The same, parsed."""
+        return [orjson.loads(body) for body in self.bodies]
+
+    def release(self) -> None:
+        """Give the memory back."""
+        self.bodies.clear()
+        self.hold.release()
+
+
+SMALL = 1024 * 1024
+"""Bytes of documents that are read at once, as one text."""
+
+
+class Window(NamedTuple):
+    """How much of an answer is wanted. `most`: bytes of JSON. `whole`: to be refused rather than cut off after that."""
+
+    most: int = LARGEST_ANSWER
+    whole: bool = True
+
+
+WHOLE = Window()
 
 
 class Upserter(Protocol):
@@ -89,10 +131,17 @@ class DocumentWriter(Upserter, Protocol):
 class DocumentStore(Protocol):
     async def get(self, collection: str, identifier: str) -> Stored | None: ...
 
-    async def search(self, collection: str, query: Query) -> Page: ...
+    async def search(self, collection: str, query: Query, caller: str = "", window: Window = WHOLE) -> Page | LargePage:
+        """What matches. `caller`: whose turn it is when many want what takes long.
 
-    async def history(self, collection: str, since: int, limit: int) -> Page:
-        """What changed after `since` (ms, exclusive), deleted documents included, oldest change first."""
+        Raises AnswerTooLarge, TooMuchWork, ServerBusy.
+        """
+
+    async def history(self, collection: str, since: int, limit: int, caller: str = "") -> Page | LargePage:
+        """What changed after `since` (ms, exclusive), deleted documents included, oldest change first.
+
+        There are fewer than `limit` where more would be too large, but at least one. Raises ServerBusy.
+        """
 
     async def last_modified(self, fields: Mapping[str, str | None]) -> Mapping[str, int]:
         """Collection -> ms, for those that are not empty; `fields` names the field that counts beside srvModified."""
@@ -104,7 +153,7 @@ class DocumentStore(Protocol):
         of them take another statement.
         """
 
-    def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
+    def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[bytes, bool]], None]:
         """Documents whose `date`, else `srvCreated`, is from `since` on and before `until` (ms), oldest change first, some at a
         time: their bodies, and whether their identifiers are their own. All as they were at one moment.
         """

@@ -16,6 +16,7 @@ from databases.interfaces import ConnectionBackend
 from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import Dialect, Row
+from apiv3.turns import Turns
 
 TURN_TIMEOUT = 20.0
 """Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
@@ -47,6 +48,9 @@ class Backend(Protocol):
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
         """All rows of one query, which is a transaction of its own, in the least time."""
 
+    async def fetch_quick(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
+        """The same; None where it takes long, or is large."""
+
 
 class Absent:
     """The backend of a database that is not connected: whoever asks it is told to come back later."""
@@ -61,6 +65,9 @@ class Absent:
         raise StorageUnavailable
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:  # noqa: ARG002
+        raise StorageUnavailable
+
+    async def fetch_quick(self, sql: str, args: Sequence[Any]) -> list[Row] | None:  # noqa: ARG002
         raise StorageUnavailable
 
 
@@ -94,7 +101,7 @@ class Database:
         self._backend: Backend = Absent()
         self._connected = asyncio.Event()
         self.dialect = self._driver.DIALECT
-        self._scans = asyncio.Semaphore(MOST_SCANS)
+        self._scans = Turns(MOST_SCANS, MOST_SCANS - 1)
         self._lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def connect(self) -> None:
@@ -121,6 +128,13 @@ class Database:
         except Exception as error:
             _raise(error, self._driver)
 
+    async def fetch_quick(self, sql: str, *args: Any) -> list[Row] | None:
+        """The same of a query of bodies; None where it takes long, or is large: then it is one for a stream."""
+        try:
+            return await self._backend.fetch_quick(sql, args)
+        except Exception as error:
+            _raise(error, self._driver)
+
     def connection(self) -> Borrowed:
         """A connection for reading; given back at the end of the block."""
         return Borrowed(self._backend.connection(), self._driver)
@@ -144,13 +158,14 @@ class Database:
         await self._connected.wait()
         await self._driver.watch(self._backend, ring)
 
-    async def stream(self, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
-        """The rows of a query of any size or cost, a chunk at a time, in constant memory.
+    async def stream(self, sql: str, *args: Any, caller: str = "") -> AsyncGenerator[Sequence[Row], None]:
+        """The rows of a query of any size or cost, a chunk at a time, in constant memory. The first column is a body, in UTF-8,
+        the second the document's key.
 
-        Few at a time, so that there are always connections left for those who want little.
+        Few at a time, so that there are always connections left for those who want little; they go round among the callers.
         """
         async with (
-            _turn(self._scans),
+            self._scans.take(caller),
             self.connection() as connection,
             # It ends a transaction: left to the garbage collector, it would do so after the connection was given back.
             aclosing(self._driver.stream(connection, sql, *args)) as chunks,

@@ -11,6 +11,10 @@ from typing import Any
 import orjson
 
 from apiv3.model.queries import Path
+from apiv3.storage.contracts import SMALL
+
+LARGE = 64 * 1024
+"""Bytes of a document that does not come in one row among others."""
 
 Row = Sequence[Any]
 """A row that a query found: its columns by number."""
@@ -42,11 +46,17 @@ class Dialect:
         """A statement written with `?` for its parameters, as this database takes it."""
         return text
 
-    def joined(self, select: str, *_others: str) -> str:
+    def joined(self, select: str, *others: str) -> str:  # noqa: ARG002
         """A SELECT of bodies, which may join them as soon as it finds them: its rows hold any number of them each, or NULL.
 
-        `others`: what is wanted of the last row besides, each as an aggregate of all rows.
+        Where they have more than SMALL bytes in all, it fails, or its first row holds NULL and another one follows.
+
+        `others`: what is wanted of the last row besides, each of them the greatest of all rows.
         """
+        return select
+
+    def streamed(self, select: str) -> str:
+        """A SELECT of bodies and keys for a stream, whose rows are read one by one."""
         return select
 
     def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
@@ -65,7 +75,11 @@ class Dialect:
 class Sqlite(Dialect):
     def joined(self, select: str, *others: str) -> str:
         # To make a row of each would take as long again as finding them. The order is kept, since there is a LIMIT.
-        return f"SELECT {', '.join(['group_concat(body)', *others])} FROM ({select}) AS page"
+        columns = ["CAST(group_concat(body) AS BLOB)", *(f"max({other})" for other in others)]
+        return f"SELECT {', '.join(columns)} FROM ({select}) AS page"
+
+    def streamed(self, select: str) -> str:
+        return select.replace("SELECT body", "SELECT CAST(body AS BLOB)", 1)
 
     def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
         return f"{column} IN (SELECT value FROM json_each(?))", orjson.dumps(list(values)).decode()
@@ -81,6 +95,16 @@ class Sqlite(Dialect):
 
 
 class Postgresql(Dialect):
+    def joined(self, select: str, *others: str) -> str:
+        # The length of a text is known without reading it.
+        body = f"CASE WHEN sum(octet_length(body)) OVER () <= {SMALL} THEN body END"
+        return f"SELECT {', '.join([body, *others])} FROM ({select}) AS page"
+
+    def streamed(self, select: str) -> str:
+        # A large one is fetched by itself (see postgresql.stream).
+        body = f"CASE WHEN octet_length(body) <= {LARGE} THEN body END AS body"
+        return select.replace("SELECT body", f"SELECT {body}", 1)
+
     def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
         return f"{column} = ANY(?)", list(values)
 

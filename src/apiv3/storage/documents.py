@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import orjson
 
 from apiv3.model import timestamps
-from apiv3.model.documents import Document, is_valid
-from apiv3.model.queries import Filter, Query
+from apiv3.model.documents import is_valid
 from apiv3.storage.changes import BURY, ChangeLog
-from apiv3.storage.contracts import Page, Stored
+from apiv3.storage.contracts import Stored
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect, Row
 from apiv3.storage.gathering import Gathering
-from apiv3.storage.selects import CUT, LISTED, LONGEST_INDEXED, SORTABLE, Select, select
+from apiv3.storage.pages import Pages
+from apiv3.storage.selects import CUT, LONGEST_INDEXED, SORTABLE
 
 T = TypeVar("T")
 Fetch = Callable[..., Awaitable[list[Row]]]
@@ -34,8 +34,7 @@ _GET_SOME = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifie
 _GET_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{column}} IN ({{}}) AND NOT identified"
 _GET_ALL = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}}"
 _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}} AND NOT identified ORDER BY id"
-_HISTORY = "SELECT body, srv_modified FROM documents WHERE collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
-_EXPORT = """SELECT body, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
+_EXPORT = """SELECT body, id, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
     AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) + ? WHERE name = ? RETURNING last{bell}"
 _FIRST_TICK = timestamps.EPOCH_2000 + 1
@@ -66,18 +65,17 @@ _FEW = 64
 _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
 
 
-class DocumentTable(ChangeLog):
+class DocumentTable(ChangeLog, Pages):
     """The DocumentStore of both databases. `on_write`: is told of each collection that was written to, after the commit."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database)
+        ChangeLog.__init__(self, database)
+        Pages.__init__(self, database)
         self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
         self._get = self._dialect.sql(_GET)
         self._get_some = cache(lambda number: self._dialect.sql(_GET_SOME.format(_places(number))))
         self._gathering = Gathering(self._find_some) if self._dialect.remote else None
-        self._history = self._dialect.sql(self._dialect.joined(_HISTORY, "max(srv_modified)"))
-        self._listed = self._dialect.sql(LISTED)
 
     async def prepare(self, collections: Sequence[str]) -> None:
         """Give each collection its clock."""
@@ -95,37 +93,6 @@ class DocumentTable(ChangeLog):
         number = _round_up(len(identifiers))
         rows = await self._database.fetch(self._get_some(number), collection, *_padded(identifiers, number))
         return {row[1]: _stored(row) for row in rows}
-
-    async def history(self, collection: str, since: int, limit: int) -> Page:
-        rows = await self._database.fetch(self._history, collection, since, limit)
-        return Page(_text_of(rows), rows[-1][1] or 0 if rows else 0)
-
-    async def search(self, collection: str, query: Query) -> Page:
-        chosen = select(collection, query, self._dialect)
-        text = await self._find(chosen, query)
-        if not text and chosen.unless_listed and await self._database.fetch(self._listed, collection):
-            text = await self._find(select(collection, query, self._dialect, into_lists=True), query)
-        return Page(text)
-
-    async def _find(self, select: Select, query: Query) -> str:
-        if select.rest:
-            return ",".join(await self._scan(select, query))
-        if select.thorough:
-            return ",".join([body async for rows in self._database.stream(select.sql, *select.args) for (body,) in rows])
-        return _text_of(await self._database.fetch(select.sql, *select.args))
-
-    async def _scan(self, select: Select, query: Query) -> list[str]:
-        """Look for documents by what has no column, one chunk of rows after the other until there are enough."""
-        found: list[str] = []
-        skip = query.skip
-        async with aclosing(self._database.stream(select.sql, *select.args)) as chunks:
-            async for rows in chunks:
-                matching = [body for (body,) in rows if _matches(body, select.rest)]
-                found += matching[skip:]
-                skip = max(0, skip - len(matching))
-                if len(found) >= query.limit:
-                    break
-        return found[: query.limit]
 
     async def last_modified(self, fields: Mapping[str, str | None]) -> Mapping[str, int]:
         async with self._database.connection() as connection:
@@ -150,10 +117,11 @@ class DocumentTable(ChangeLog):
             for tell in self.on_write:
                 tell(collection)
 
-    async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[str, bool]], None]:
-        async with aclosing(self._database.stream(self._dialect.sql(_EXPORT), collection, since, until)) as chunks:
+    async def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[bytes, bool]], None]:
+        sql = self._dialect.sql(self._dialect.streamed(_EXPORT))
+        async with aclosing(self._database.stream(sql, collection, since, until)) as chunks:
             async for rows in chunks:
-                yield [(body, bool(identified)) for body, identified in rows]
+                yield [(body, bool(identified)) for body, _, identified in rows]
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
         if not await _old(self._database.fetch, self._dialect, collection, before, 1):
@@ -314,19 +282,6 @@ def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
             place += size
 
 
-def _text_of(rows: Sequence[Row]) -> str:
-    """The bodies that stand first in the rows, with commas between them."""
-    return ",".join([row[0] for row in rows if row[0]])
-
-
-def _instant(value: object) -> int:
-    """A time in ms; 0 for what is none, or lies before the year 2000, as an imported `created_at` may."""
-    try:
-        return timestamps.parse(value).ms
-    except ValueError:
-        return 0
-
-
 def _stored(row: Row) -> Stored:
     return Stored._make(row)
 
@@ -351,6 +306,9 @@ def _text(value: object, longest: int | None = None) -> str | None:
     return value[:longest] if isinstance(value, str) else None
 
 
-def _matches(body: str, filters: Sequence[Filter]) -> bool:
-    document: Document = orjson.loads(body)
-    return all(condition.matches(document) for condition in filters)
+def _instant(value: object) -> int:
+    """A time in ms; 0 for what is none, or lies before the year 2000, as an imported `created_at` may."""
+    try:
+        return timestamps.parse(value).ms
+    except ValueError:
+        return 0

@@ -26,8 +26,10 @@ POOL_TIMEOUT = 10.0
 """Seconds that a request waits for a connection before it is told to come back later."""
 POOL_SIZE, READERS = 6, 10
 """Connections: those that are lent, and those that are kept for single queries."""
-CHUNK = 500
-"""Rows that a stream hands over at a time."""
+CHUNK = 250
+"""Rows that a stream fetches at a time."""
+QUICK = 0.5
+"""Seconds after which a query is no quick one."""
 SHORTEST_BREAK, LONGEST_BREAK = 0.1, 5.0
 """Seconds between two attempts to listen: more each time, until one succeeds."""
 GLANCE = 0.5
@@ -88,7 +90,7 @@ class PostgresqlBackend(Pool):
         self.connector = Connector(urls.read(url))
         super().__init__(url, self.connector, POOL_SIZE)
         self._readers = Readers(url, self.connector, READERS)
-        self.fetch = self._readers.fetch
+        self.fetch, self.fetch_quick = self._readers.fetch, self._readers.fetch_quick
 
     async def connect(self) -> None:
         await super().connect()
@@ -132,6 +134,15 @@ class Readers(Pool):
         finally:
             idle.put_nowait(kept)
         return rows
+
+    async def fetch_quick(self, sql: str, args: Sequence[Any]) -> list[Any] | None:
+        """The same; None where it takes long, or is large."""
+        try:
+            async with asyncio.timeout(QUICK):
+                rows = await self.fetch(sql, args)
+        except TimeoutError:
+            return None
+        return None if rows and rows[0][0] is None else rows
 
     async def _wait(self) -> Any:
         async with asyncio.timeout(POOL_TIMEOUT):
@@ -227,16 +238,28 @@ def transaction(connection: Any) -> Any:
 
 
 async def stream(connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Sequence[Any]], None]:
-    """The rows of a query of any size, a chunk at a time.
+    """The rows of a query of any size, a chunk at a time. The first column is a body; NULL stands for a large one, which is
+    fetched by itself, by the document's key in the second column.
 
     A cursor of SQL's own, since PostgreSQL then plans for the first rows: it walks along an index that has the order, where
     it would sort the whole collection otherwise.
     """
-    async with connection.transaction(readonly=True):
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(FEW_ROWS)
         await connection.fetch(f"DECLARE scan NO SCROLL CURSOR FOR {sql}", *args)
         while rows := await connection.fetch(f"FETCH {CHUNK} FROM scan"):
-            yield rows
+            start = 0
+            for place, row in enumerate(rows):
+                if row[0] is None:
+                    yield [_encoded(each) for each in rows[start:place]]
+                    body = await connection.fetchval("SELECT body FROM documents WHERE id = $1", row[1])
+                    yield [(body.encode(), *row[1:])]
+                    start = place + 1
+            yield [_encoded(each) for each in rows[start:]]
+
+
+def _encoded(row: Sequence[Any]) -> Sequence[Any]:
+    return (row[0].encode(), *row[1:])
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from apiv3.model.queries import Filter, Query, Sort
@@ -20,29 +19,40 @@ LONGEST_INDEXED = 200
 """Characters of `type` and `eventType` in their columns: PostgreSQL takes up to 2,700 bytes into a row of an index."""
 
 
-class Select(NamedTuple):
-    """A query as a statement, which may join the documents where it can tell alone, and soon, which they are.
+FEW = 20
+"""Choices of a filter that are a parameter each: databases plan better for those that they can count."""
 
-    `rest`: the filters that no column can decide; then the statement is without the window. `thorough`: every document of the
-    collection is looked at. `unless_listed`: it decides by texts in columns, and finds
-    nothing at all in a collection where some document has a list in such a place.
+
+class Select(NamedTuple):
+    """A query as statements.
+
+    `quick`: the statement that tells it alone, and soon, if there is one; `sql`: the one whose rows are streamed, whatever they
+    are. `rest`: the filters that no column can decide; then the statement is without the window. `unless_listed`: it decides
+    by texts in columns, and finds nothing at all in a collection where some document has a list in such a place.
     """
 
+    quick: str | None
     sql: str
     args: tuple[Any, ...]
     rest: tuple[Filter, ...]
-    thorough: bool
     unless_listed: bool
 
 
-@lru_cache(maxsize=512)
 def select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool = False) -> Select:
     """Compile a query; once for each Query object, and apps that poll share theirs. `into_lists`: see Select."""
+    key = collection, dialect, into_lists
+    made: Select | None = query.compiled.get(key)
+    if made is None:
+        made = query.compiled[key] = _compile(collection, query, dialect, into_lists)
+    return made
+
+
+def _compile(collection: str, query: Query, dialect: Dialect, into_lists: bool) -> Select:
     conditions, args, rest = ["collection = ?", "valid"], list[Any]((collection,)), list[Filter]()
     unless_listed = False
     for condition in query.filters:
         on_texts = condition.path[0] in CUT
-        sql = None if on_texts and into_lists else _condition(condition, args)
+        sql = None if on_texts and into_lists else _condition(condition, args, dialect)
         if sql:
             conditions.append(sql)
             unless_listed |= on_texts
@@ -52,21 +62,20 @@ def select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool 
         conditions.append(f"NOT EXISTS ({LISTED})")
         args.append(collection)
     order = _order(query.sort, dialect, args)
-    sql = f"SELECT body FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    sql = f"SELECT body, id FROM documents WHERE {' AND '.join(conditions)} ORDER BY {order}"
     if not rest:
         sql += " LIMIT ? OFFSET ?"
         args += [query.limit, query.skip]
     thorough = query.sort is not None and not _has_column(query.sort)
-    if not rest and not thorough:
-        sql = dialect.joined(sql)
-    return Select(dialect.sql(sql), tuple(args), tuple(rest), thorough, unless_listed)
+    quick = None if rest or thorough else dialect.sql(dialect.joined(sql))
+    return Select(quick, dialect.sql(dialect.streamed(sql)), tuple(args), tuple(rest), unless_listed)
 
 
 def _has_column(sort: Sort) -> bool:
     return len(sort.path) == 1 and sort.path[0] in SORTABLE
 
 
-def _condition(condition: Filter, args: list[Any]) -> str | None:
+def _condition(condition: Filter, args: list[Any], dialect: Dialect) -> str | None:
     """A filter as SQL, its parameters added to `args`; None when no column can decide it."""
     (name, *deeper), value = condition.path, condition.value
     column = _NUMBERS.get(name) or _TEXTS.get(name)
@@ -77,6 +86,10 @@ def _condition(condition: Filter, args: list[Any]) -> str | None:
         args.append(value)
         return f"{column} {_COMPARISONS[condition.operator]} ?"
     if condition.operator == "in" and value and all(map(is_kind, value)):
+        if len(value) > FEW:
+            among, parameter = dialect.among(column, value)
+            args.append(parameter)
+            return among
         args.extend(value)
         return f"{column} IN ({', '.join('?' * len(value))})"
     return None

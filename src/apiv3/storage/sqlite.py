@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from databases import DatabaseURL
 from databases.interfaces import ConnectionBackend, DatabaseBackend
 
-from apiv3.storage.contracts import Ring
+from apiv3.storage.contracts import SMALL, Ring
 from apiv3.storage.dialects import SQLITE, Row
 
 DIALECT = SQLITE
@@ -32,7 +32,9 @@ POOL_SIZE = 6
 BUDGET = 15_000
 """Virtual machine steps: a query on the event loop may take between one and two budgets, half a millisecond or so each."""
 CHUNK = 500
-"""Rows that a stream hands over at a time."""
+"""Rows that a stream hands over at a time,"""
+CHUNK_SIZE = 1_000_000
+"""and about how many bytes of documents."""
 BUSY_TIMEOUT = 10_000
 """Milliseconds that a statement in a thread waits for another process's lock."""
 POOL_TIMEOUT = 10.0
@@ -53,7 +55,7 @@ T = TypeVar("T")
 class SqliteConnection:
     """One connection, with the few methods of asyncpg's that storage uses."""
 
-    def __init__(self, path: str, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, path: str, threads: ThreadPoolExecutor, largest: int | None = None) -> None:
         self._threads = threads
         self._on_loop, self._budgets = False, 0
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
@@ -61,6 +63,8 @@ class SqliteConnection:
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA busy_timeout=0")
         self._connection.set_progress_handler(self._is_over, BUDGET)
+        if largest is not None:
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, largest)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of a query. Inside a transaction without a budget: what is done there is small, and must not be cut off."""
@@ -74,7 +78,7 @@ class SqliteConnection:
         try:
             self._on_loop, self._budgets = not self._connection.in_transaction, 0
             return self._connection.execute(sql, args).fetchall()
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, sqlite3.DataError) as error:
             if not _worth_waiting(error):
                 raise
             return None
@@ -166,13 +170,24 @@ def transaction(connection: SqliteConnection) -> AbstractAsyncContextManager[Non
 
 
 async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
-    """The rows of a query of any size, a chunk at a time."""
+    """The rows of a query of any size, a chunk at a time. The first column is a body."""
     cursor = await connection.in_thread(partial(connection.cursor, sql, *args))
     try:
-        while rows := await connection.in_thread(partial(cursor.fetchmany, CHUNK)):
+        while rows := await connection.in_thread(partial(_fetch, cursor)):
             yield rows
     finally:
         cursor.close()
+
+
+def _fetch(cursor: sqlite3.Cursor) -> list[Row]:
+    """The next rows, for use in a thread."""
+    rows, size = list[Row](), 0
+    for row in cursor:
+        rows.append(row)
+        size += len(row[0])
+        if len(rows) == CHUNK or size > CHUNK_SIZE:
+            break
+    return rows
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -195,9 +210,11 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _worth_waiting(error: sqlite3.OperationalError) -> bool:
-    """Whether the same statement can succeed in a thread: it ran out of its budget, or somebody holds a lock."""
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY)
+def _worth_waiting(error: sqlite3.DatabaseError) -> bool:
+    """Whether the same statement can succeed in a thread: it ran out of its budget, or found more than is taken at once, or
+    somebody holds a lock.
+    """
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_BUSY)
 
 
 class SqliteBackend(DatabaseBackend):
@@ -210,7 +227,7 @@ class SqliteBackend(DatabaseBackend):
         self._reader: SqliteConnection | None = None
 
     async def connect(self) -> None:
-        self._reader = await self._open()
+        self._reader = await self._open(SMALL)
         for _ in range(POOL_SIZE):
             self._idle.put_nowait(None)
 
@@ -226,9 +243,9 @@ class SqliteBackend(DatabaseBackend):
             self._reader.close()
         self._threads.shutdown(wait=False)
 
-    async def _open(self) -> SqliteConnection:
-        """In a thread, since it waits for locks."""
-        opening = asyncio.get_running_loop().run_in_executor(self._threads, SqliteConnection, self.path, self._threads)
+    async def _open(self, largest: int | None = None) -> SqliteConnection:
+        """In a thread, since it waits for locks. `largest`: the most bytes that one value may have."""
+        opening = asyncio.get_running_loop().run_in_executor(self._threads, SqliteConnection, self.path, self._threads, largest)
         try:
             return await _to_the_end(opening)
         except asyncio.CancelledError:
@@ -240,6 +257,10 @@ class SqliteBackend(DatabaseBackend):
         """At once if that will do, on a connection that is never lent, so that nothing else can come between."""
         rows = None if self._reader is None else self._reader.fetch_now(sql, args)
         return await self._fetch_on_loan(sql, args) if rows is None else rows
+
+    async def fetch_quick(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
+        """The same; None where it takes long, or is large, or has to wait for a lock."""
+        return None if self._reader is None else self._reader.fetch_now(sql, args)
 
     async def _fetch_on_loan(self, sql: str, args: Sequence[Any]) -> list[Row]:
         loan = self.connection()

@@ -72,8 +72,12 @@ class Api:
         if scope["type"] == "http":
             call = Call(scope, receive, next(self._ids))
             answer = await self._attempt(call, self._answer(call, send))
-            if answer is not _NOBODY_THERE and answer.stream is None:
-                await send_answer(send, answer, common_headers(call), bodiless=call.method == "HEAD")
+            try:
+                if answer is not _NOBODY_THERE and answer.stream is None:
+                    await send_answer(send, answer, common_headers(call), bodiless=call.method == "HEAD")
+            finally:
+                if answer.pieces is not None:
+                    answer.pieces.release()
         elif scope["type"] == "websocket":
             call = Call({**scope, "method": "GET"}, receive, next(self._ids))
             socket = WebSocket(receive, send)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from apiv3.formats.json import checked, load, parse_object
+from apiv3.formats.json import check_values, checked, load, parse_object
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType
+from apiv3.turns import apart
 from apiv3.web.calls import Call
+
+AT_ONCE = 64 * 1024
+"""Bytes of a body that are parsed on the event loop; what is larger is parsed beside it, in turn."""
 
 
 class Disconnected(Exception):
@@ -64,7 +69,10 @@ def _closing(kind: type[ApiError]) -> ApiError:
 
 async def read_object(call: Call, limits: Limits) -> Document:
     """The body as a JSON object that is not empty. Raises BadRequest and what `read_body` raises."""
-    return parse_object(await read_body(call, limits.size, limits.patience))
+    body = await read_body(call, limits.size, limits.patience)
+    if len(body) <= AT_ONCE:
+        return parse_object(body)
+    return await apart(call.principal.name or "", partial(_large_object, body))
 
 
 async def read_items(call: Call, limits: Limits) -> list[Document | ApiError]:
@@ -75,6 +83,18 @@ async def read_items(call: Call, limits: Limits) -> list[Document | ApiError]:
     body = (await read_body(call, limits.bulk_size, limits.patience)).strip()
     if not body:
         raise BadRequest("Bad or missing request body")
+    if len(body) <= AT_ONCE:
+        return _items(body, limits)
+    return await apart(call.principal.name or "", partial(_items, body, limits))
+
+
+def _large_object(body: bytes) -> Document:
+    check_values(body)
+    return parse_object(body)
+
+
+def _items(body: bytes, limits: Limits) -> list[Document | ApiError]:
+    check_values(body)
     is_array = body.startswith(b"[")
     items = load(body) if is_array else [line for line in body.splitlines() if line.strip()]
     if len(items) > limits.bulk_items:

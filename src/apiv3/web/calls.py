@@ -21,8 +21,10 @@ T = TypeVar("T")
 
 MOST_PARAMETERS = 100
 """Parameters in a query string; beyond: 400."""
-LONGEST_REMEMBERED, MOST_REMEMBERED = 300, 512
-"""Bytes of a query string whose parts are kept for the next request that has it, and how many are kept."""
+LONGEST_REMEMBERED, MOST_REMEMBERED = 300, 32_768
+"""Bytes of a query string whose parts are kept for the next request that has it, and of all of those; the parts take about a
+hundred times as much.
+"""
 _HOST = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 _SINGLE = (b"authorization", b"date", b"api-secret", b"content-length", b"host")
 
@@ -35,6 +37,10 @@ class Parameters:
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
         self._values = values
         self._derived: dict[Callable[[Parameters], Any], Any] = {}
+
+    @property
+    def names(self) -> Iterable[str]:
+        return self._values.keys()
 
     def items(self) -> Iterable[tuple[str, Sequence[str]]]:
         return self._values.items()
@@ -69,10 +75,8 @@ def parameters(query: bytes) -> Parameters:
     if known is not None:
         return known
     parsed = _parse(query)
-    if len(query) <= LONGEST_REMEMBERED and not any(parsed.all(name) for name in _UNIQUE):
-        if len(_remembered) >= MOST_REMEMBERED:
-            _remembered.clear()
-        _remembered[query] = parsed
+    if len(query) <= LONGEST_REMEMBERED and not any(map(_is_unique, parsed.names)):
+        _remembered.keep(query, parsed)
     return parsed
 
 
@@ -90,9 +94,25 @@ def _parse(query: bytes) -> Parameters:
     return Parameters(values)
 
 
-_UNIQUE = ("token", "now", "sid")
-"""What makes a query not worth remembering: a secret, or the time."""
-_remembered: dict[bytes, Parameters] = {}
+def _is_unique(name: str) -> bool:
+    """Whether a parameter makes a query not worth remembering: a secret, the time, or a compiled pattern, which is large."""
+    return name in ("token", "now", "sid") or name.endswith("$re")
+
+
+class _Memory(dict[bytes, Parameters]):
+    """Query strings of up to MOST_REMEMBERED bytes in all."""
+
+    size = 0
+
+    def keep(self, query: bytes, parsed: Parameters) -> None:
+        if self.size + len(query) > MOST_REMEMBERED:
+            self.clear()
+            self.size = 0
+        self[query] = parsed
+        self.size += len(query)
+
+
+_remembered = _Memory()
 
 
 def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

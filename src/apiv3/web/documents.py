@@ -6,23 +6,21 @@ import time
 from functools import partial
 from urllib.parse import quote
 
-import orjson
-
-from apiv3.formats.csv import csv_documents
-from apiv3.formats.xml import xml_document, xml_documents
 from apiv3.model import timestamps
 from apiv3.model.collections import Collection
 from apiv3.model.errors import ApiError, BadRequest, MissingPermission, NotAcceptable, NotFound
-from apiv3.model.queries import Fields
+from apiv3.model.queries import Query
 from apiv3.operations.bulk import Bulk, Outcome
 from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing, Written
-from apiv3.storage.contracts import Page
-from apiv3.web import requests, search_parameters
+from apiv3.storage.contracts import LargePage, Page
+from apiv3.turns import apart
+from apiv3.web import rendering, requests, search_parameters
 from apiv3.web.bodies import Limits, read_items, read_object
-from apiv3.web.calls import Call
+from apiv3.web.calls import LONGEST_REMEMBERED, Call
 from apiv3.web.negotiation import Format, negotiate
-from apiv3.web.responses import Answer, Headers, enveloped, failure_fields, result, results
+from apiv3.web.rendering import Style
+from apiv3.web.responses import Answer, Headers, enveloped, failure_fields
 
 
 class Documents:
@@ -41,10 +39,17 @@ class Documents:
     async def search(self, call: Call, extension: Format | None = None) -> Answer:
         """Documents that match the filters, deleted ones left out."""
         form = _format(call, extension)
-        fields = call.query.derive(search_parameters.fields)
-        query = call.query.derive(self._search_query)
+        query = await self._query(call)
+        style = self._style(call, form)
         page = await self.reading.search(call.principal, self.collection, query)
-        return _many(page, fields, form)
+        return await rendering.many(_caller(call), page, style)
+
+    async def _query(self, call: Call) -> Query:
+        """Long ones and those with patterns take a while to parse, so they wait for their turn. Raises BadRequest."""
+        text: bytes = call.scope["query_string"]
+        if len(text) <= LONGEST_REMEMBERED and b"re=" not in text:
+            return call.query.derive(self._search_query)
+        return await apart(_caller(call), lambda: self._search_query(call.query))
 
     async def create(self, call: Call) -> Answer:
         """A new document; or, where it is there already, a new version of it."""
@@ -74,7 +79,7 @@ class Documents:
         headers = _last_modified(stored.srv_modified)
         if since is not None and stored.srv_modified // 1000 <= since:
             return Answer(304, headers=headers)
-        return _one(stored.body, call.query.derive(search_parameters.fields), _format(call, extension), headers)
+        return await rendering.one(_caller(call), stored.body, self._style(call, _format(call, extension)), headers)
 
     async def update(self, call: Call) -> Answer:
         """A new version of a document, or a document at a chosen identifier."""
@@ -114,10 +119,14 @@ class Documents:
 
     async def _history(self, call: Call, since: int, extension: Format | None) -> Answer:
         form = _format(call, extension)
-        fields = call.query.derive(search_parameters.fields)
+        style = self._style(call, form)
         limit = call.query.derive(self._limit)
         page = await self.reading.history(call.principal, self.collection, since, limit)
-        return _many(page, fields, form, _page_headers(page))
+        return await rendering.many(_caller(call), page, style, _page_headers(page))
+
+    def _style(self, call: Call, form: Format) -> Style:
+        fields, exact = call.query.derive(search_parameters.fields), call.query.derive(search_parameters.exact)
+        return Style(form, fields, exact, self.collection.name)
 
     def _written(self, written: Written) -> Answer:
         location = f"/api/v3/{self.collection.name}/{_segment(written.identifier)}"
@@ -139,6 +148,10 @@ def _outcome(outcome: Outcome) -> dict[str, object]:
     if isinstance(outcome, ApiError):
         return failure_fields(outcome)
     return {"status": 201 if outcome.created else 200, **_written_fields(outcome)}
+
+
+def _caller(call: Call) -> str:
+    return call.principal.name or ""
 
 
 def _flag(call: Call, name: str) -> bool:
@@ -175,33 +188,13 @@ def _format(call: Call, extension: Format | None) -> Format:
     return form
 
 
-def _many(page: Page, fields: Fields, form: Format, headers: Headers = ()) -> Answer:
-    if form is Format.JSON and not fields.paths:
-        return results(page.text, headers)
-    documents = [fields.project(each) for each in page.documents] if fields else page.documents
-    if form is Format.JSON:
-        return enveloped({"result": documents}, headers=headers)
-    render = csv_documents if form is Format.CSV else xml_documents
-    return Answer(200, render(documents), form.media_type.encode(), headers)
-
-
-def _one(body: str, fields: Fields, form: Format, headers: Headers) -> Answer:
-    if form is Format.JSON and not fields.paths:
-        return result(body, headers)
-    document = fields.project(orjson.loads(body)) if fields else orjson.loads(body)
-    if form is Format.JSON:
-        return enveloped({"result": document}, headers=headers)
-    data = csv_documents([document]) if form is Format.CSV else xml_document(document)
-    return Answer(200, data, form.media_type.encode(), headers)
-
-
 def _last_modified(srv_modified: int) -> Headers:
     """The header, in whole seconds; never later than `Date`, though the clock may run ahead in a burst of writes."""
     seconds, now = srv_modified // 1000, int(time.time())
     return ((b"last-modified", timestamps.http_date(min(now, seconds))),)
 
 
-def _page_headers(page: Page) -> Headers:
-    if not page.text:
+def _page_headers(page: Page | LargePage) -> Headers:
+    if isinstance(page, Page) and not page.text:
         return ()
     return (*_last_modified(page.srv_modified), (b"etag", b'W/"%d"' % page.srv_modified))

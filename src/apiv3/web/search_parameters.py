@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import re2
 
 from apiv3.model import timestamps
-from apiv3.model.errors import BadRequest
+from apiv3.model.errors import BadRequest, TooMuchWork
 from apiv3.model.queries import OPERATORS, Fields, Filter, Path, Query, Scalar, Sort
 from apiv3.web.calls import Parameters
 
 LONGEST_PATTERN = 1000
+MOST_PATTERNS = 10
+LARGEST_PATTERNS = 2000
+"""Instructions to which all regular expressions of a search may compile; `(?i)pizza` has 9. What is larger is slow to match."""
 DEFAULT_LIMIT = 1000
-RESERVED = frozenset({"token", "now", "sort", "sort$desc", "limit", "skip", "fields"})
+RESERVED = frozenset({"token", "now", "sort", "sort$desc", "limit", "skip", "fields", "csv$exact"})
 TIMESTAMPS = frozenset({"date", "srvModified", "srvCreated"})
 
 _DIGITS = re.compile(r"\d{1,18}", re.ASCII)
@@ -23,9 +27,10 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def search_query(parameters: Parameters, most: int) -> Query:
-    """The filters, order and window of a SEARCH. Raises BadRequest."""
-    given = ((name, value) for name, values in parameters.items() if name not in RESERVED for value in values)
-    filters = tuple(_filter(name, value) for name, value in given)
+    """The filters, order and window of a SEARCH. Raises BadRequest, TooMuchWork."""
+    given = [(name, value) for name, values in parameters.items() if name not in RESERVED for value in values]
+    patterns = _patterns([(name, value) for name, value in given if name.endswith("$re")])
+    filters = tuple(_filter(name, value, patterns) for name, value in given)
     return Query(filters, _sort(parameters), limit(parameters, most), _skip(parameters))
 
 
@@ -71,21 +76,42 @@ def fields(parameters: Parameters) -> Fields:
 _ALL_FIELDS = Fields()
 
 
+def exact(parameters: Parameters) -> bool:
+    """The parameter `csv$exact`: whether a CSV holds texts as they are. Raises BadRequest."""
+    value = (parameters.one("csv$exact") or "false").lower()
+    if value not in ("true", "false"):
+        raise BadRequest("Parameter csv$exact must be true or false")
+    return value == "true"
+
+
 def _path(name: str) -> Path:
     return tuple(name.split("."))
 
 
-def _filter(parameter: str, text: str) -> Filter:
+def _filter(parameter: str, text: str, patterns: Mapping[tuple[str, str], Any]) -> Filter:
     match = _OPERATOR.fullmatch(parameter)
     name, operator = match.groups() if match else (parameter, "eq")
     if operator not in OPERATORS:
         raise BadRequest(f"Unsupported filter operator {operator}")
     if operator == "re":
-        return Filter(_path(name), operator, _pattern(parameter, text))
+        return Filter(_path(name), operator, patterns[parameter, text])
     if operator in ("in", "nin"):
         choices = tuple(value for part in text.split("|") for value in _choices(name, parameter, part))
         return Filter(_path(name), operator, choices)
     return Filter(_path(name), operator, _value(name, parameter, text))
+
+
+def _patterns(given: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """The regular expressions of a search. Raises BadRequest; TooMuchWork for more or larger ones than one search may have."""
+    if len(given) > MOST_PATTERNS:
+        raise TooMuchWork(f"A search takes at most {MOST_PATTERNS} regular expressions")
+    compiled, left = {}, LARGEST_PATTERNS
+    for parameter, text in given:
+        pattern = compiled[parameter, text] = _pattern(parameter, text)
+        left -= pattern.programsize
+        if left < 0:
+            raise TooMuchWork(f"Parameter {parameter} makes too much work: use simpler regular expressions")
+    return compiled
 
 
 def _pattern(parameter: str, text: str) -> Any:
@@ -95,13 +121,18 @@ def _pattern(parameter: str, text: str) -> Any:
     try:
         return re2.compile(text if (quoted := _unquoted(text)) is None else quoted, _PATTERN_OPTIONS)
     except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else error
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        if "too large" in reason:
+            raise TooMuchWork(f"Parameter {parameter} makes too much work: {reason}") from error
         raise BadRequest(f"Parameter {parameter} is no regular expression: {reason}") from error
+    finally:
+        re2.purge()  # it would keep the last 128 of them, whatever they take
 
 
 _PATTERN_OPTIONS = re2.Options()
 _PATTERN_OPTIONS.log_errors = False
-_PATTERN_OPTIONS.max_mem = 1 << 20
+_PATTERN_OPTIONS.never_capture = True  # whether something is found is all that is asked
+_PATTERN_OPTIONS.max_mem = 256 * 1024
 
 
 def _value(name: str, parameter: str, text: str) -> Scalar:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from apiv3.model.documents import IMMUTABLE
 from apiv3.model.errors import (
     AdministrationRefused,
+    AnswerTooLarge,
     ApiError,
     BadOperation,
     BadRequest,
@@ -16,7 +17,9 @@ from apiv3.model.errors import (
     NotFound,
     PreconditionFailed,
     ReadOnly,
+    ServerBusy,
     TooLarge,
+    TooMuchWork,
 )
 from apiv3.web.openapi import examples
 from apiv3.web.operation import JSON_TYPE, Body, Json, Operation, Reply, ref
@@ -92,14 +95,15 @@ _FIELDS = tuple(
 _IMMUTABLE = BadRequest("Field {name} cannot be modified by the client")
 _BODY = "Bad or missing request body"
 
+_HEAVY = (AnswerTooLarge(), ServerBusy())
 SEARCH = Operation(
     "search",
     DOCUMENTS,
     {200: _FOUND},
     "The format is that of `Accept`: JSON, CSV or XML.",
     COLLECTION,
-    ("filter", "sort", "sort$desc", "limit", "skip", "fields", "Accept"),
-    errors=(NotAcceptable(),),
+    ("filter", "sort", "sort$desc", "limit", "skip", "fields", "csv$exact", "Accept"),
+    errors=(NotAcceptable(), *_HEAVY, TooMuchWork()),
 )
 SEARCH_AS = replace(
     SEARCH,
@@ -107,7 +111,7 @@ SEARCH_AS = replace(
     description="",
     path=f"{COLLECTION}.{{format}}",
     parameters=SEARCH.parameters[:-1],
-    errors=(),
+    errors=(*_HEAVY, TooMuchWork()),
 )
 HISTORY = Operation(
     "history",
@@ -115,11 +119,11 @@ HISTORY = Operation(
     {200: _MANY},
     "Deleted documents too, oldest change first. For a sync without loss, use the exact form with a time in the path.",
     f"{COLLECTION}/history",
-    ("Last-Modified", "limit", "fields", "Accept"),
-    errors=(NotAcceptable(),),
+    ("Last-Modified", "limit", "fields", "csv$exact", "Accept"),
+    errors=(NotAcceptable(), *_HEAVY),
 )
 HISTORY_AS = replace(
-    HISTORY, id="historyAs", path=f"{COLLECTION}/history.{{format}}", parameters=HISTORY.parameters[:-1], errors=()
+    HISTORY, id="historyAs", path=f"{COLLECTION}/history.{{format}}", parameters=HISTORY.parameters[:-1], errors=_HEAVY
 )
 HISTORY_SINCE = replace(
     HISTORY,
@@ -169,7 +173,7 @@ READ = Operation(
         304: Reply("It did not change.", headers=("Last-Modified",)),
     },
     path=DOCUMENT,
-    parameters=("If-Modified-Since", "fields", "Accept"),
+    parameters=("If-Modified-Since", "fields", "csv$exact", "Accept"),
     errors=(NotFound(), Gone(), NotAcceptable()),
 )
 UPDATE = Operation(

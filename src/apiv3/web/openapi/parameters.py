@@ -90,6 +90,7 @@ def _listing(bounds: Bounds) -> Mapping[str, Parameter]:
         "limit": _query("limit", "The most documents to answer with.", limit, "Parameter limit out of tolerance", example=10),
         "skip": _query("skip", "How many documents to leave out first.", skip, "Parameter skip out of tolerance"),
         "fields": _query("fields", "A comma list of the fields to show, dotted names included; or `_all`.", {"type": "string"}),
+        "csv$exact": _flag("csv$exact", "`true`: CSV without an apostrophe before what a spreadsheet takes for a formula."),
         "filter": _filter(),
         "permanent": _flag("permanent", "`true` removes the document for good, without a trace in HISTORY."),
         "keep": _flag("keep", "`true`: a document that is there already stays as it is. This takes `create` only."),

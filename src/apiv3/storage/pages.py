@@ -1,0 +1,118 @@
+"""SEARCH and HISTORY: what is small and soon found comes as one text; all else comes row by row, in turn, within bounds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple
+
+import orjson
+
+from apiv3.model.errors import AnswerTooLarge
+from apiv3.model.queries import Filter, Query
+from apiv3.storage.contracts import SMALL, WHOLE, LargePage, Page, Window
+from apiv3.storage.database import Database
+from apiv3.storage.dialects import Row
+from apiv3.storage.selects import LISTED, Select, select
+from apiv3.turns import ANSWERS, Effort, paced
+
+_HISTORY = """SELECT body, id, srv_modified FROM documents WHERE collection = ? AND srv_modified > ?
+    ORDER BY srv_modified LIMIT ?"""
+
+
+class _Found(NamedTuple):
+    """A document as JSON text, and its `srvModified` where that is wanted."""
+
+    body: bytes
+    srv_modified: int = 0
+
+
+class Pages:
+    """The part of a DocumentStore that finds documents."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._dialect = database, database.dialect
+        sql = self._dialect.sql
+        self._listed = sql(LISTED)
+        self._history, self._long_history = (
+            sql(self._dialect.joined(_HISTORY, "srv_modified")),
+            sql(self._dialect.streamed(_HISTORY)),
+        )
+
+    async def history(self, collection: str, since: int, limit: int, caller: str = "") -> Page | LargePage:
+        args = (collection, since, limit)
+        rows = await self._database.fetch_quick(self._history, *args)
+        if rows is not None:
+            return Page(_text_of(rows), rows[-1][1] or 0 if rows else 0)
+        return await self._gather(self._stream(self._long_history, args, caller), caller, Window(whole=False))
+
+    async def search(self, collection: str, query: Query, caller: str = "", window: Window = WHOLE) -> Page | LargePage:
+        chosen = select(collection, query, self._dialect)
+        page = await self._find(chosen, query, caller, window)
+        if chosen.unless_listed and page == Page(b"") and await self._database.fetch(self._listed, collection):
+            page = await self._find(select(collection, query, self._dialect, into_lists=True), query, caller, window)
+        return page
+
+    async def _find(self, select: Select, query: Query, caller: str, window: Window) -> Page | LargePage:
+        if select.quick:
+            rows = await self._database.fetch_quick(select.quick, *select.args)
+            if rows is not None:
+                return Page(_text_of(rows))
+        found = self._scan(select, query, caller) if select.rest else self._stream(select.sql, select.args, caller)
+        return await self._gather(found, caller, window)
+
+    async def _gather(self, found: AsyncGenerator[_Found, None], caller: str, window: Window) -> Page | LargePage:
+        """What is found, as a page. Raises AnswerTooLarge, ServerBusy."""
+        bodies, size, last = deque[bytes](), 0, 0
+        async with aclosing(found), ANSWERS.take(caller, window.most) as hold:
+            async for body, srv_modified in found:
+                size += len(body) + 1
+                if size > window.most and (window.whole or bodies):
+                    if window.whole:
+                        raise AnswerTooLarge
+                    break
+                bodies.append(body)
+                last = srv_modified
+            if size <= SMALL:
+                return Page(b",".join(bodies), last)
+            return LargePage(bodies, last, hold.keep())
+
+    async def _stream(self, sql: str, args: Sequence[Any], caller: str) -> AsyncGenerator[_Found, None]:
+        async with aclosing(self._database.stream(sql, *args, caller=caller)) as chunks:
+            async for rows in chunks:
+                for body, _, *others in rows:
+                    yield _Found(body, *others)
+
+    async def _scan(self, select: Select, query: Query, caller: str) -> AsyncGenerator[_Found, None]:
+        """Look for documents by what has no column, one chunk of rows after the other until there are enough."""
+        effort, number = Effort(), 0
+        async with aclosing(self._database.stream(select.sql, *select.args, caller=caller)) as chunks:
+            async for rows in chunks:
+                async for some in paced(caller, _matching([row[0] for row in rows], select.rest), effort):
+                    for body in filter(None, some):
+                        number += 1
+                        if number > query.skip:
+                            yield _Found(body)
+                        if number == query.skip + query.limit:
+                            return
+
+
+def _matching(bodies: Sequence[bytes], filters: Sequence[Filter]) -> Iterator[bytes | None]:
+    """The documents that match; None after each step of the way there, so that it can be interrupted."""
+    for body in bodies:
+        document = orjson.loads(body)
+        for condition in filters:
+            if not condition.matches(document):
+                break
+            yield None
+        else:
+            yield body
+        yield None
+
+
+def _text_of(rows: Sequence[Row]) -> bytes:
+    """The bodies that stand first in the rows, with commas between them."""
+    if len(rows) == 1 and isinstance(rows[0][0], bytes):
+        return rows[0][0]
+    return ",".join([row[0] for row in rows if row[0]]).encode()

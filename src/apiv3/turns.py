@@ -1,0 +1,182 @@
+"""Work and memory that many callers want at once: who takes much waits in turn, so that nobody else has to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TypeVar
+
+from apiv3.model.errors import ServerBusy, TooMuchWork
+
+T = TypeVar("T")
+PATIENCE = 20.0
+"""Seconds that a caller waits for its turn before it is told to come back later."""
+SLICE = 0.004
+"""Seconds for which long work goes on before whatever else is waiting has its turn."""
+MOST_WORK = 30.0
+"""Seconds of a processor's time for one request."""
+LARGEST_ANSWER = 32 * 1024 * 1024
+"""Bytes of an answer."""
+
+
+class Turns:
+    """A number of places, be it of workers or bytes, which callers take in turn.
+
+    Each caller has a queue of its own, and the queues are served one after the other: who asks a hundred times waits for
+    itself. `share`: the most places that one caller may have at a time.
+    """
+
+    def __init__(self, places: int, share: int) -> None:
+        self._free, self._share = places, share
+        self._held: dict[str, int] = {}
+        self._waiting: dict[str, deque[Hold]] = {}
+
+    def take(self, caller: str, places: int = 1) -> Hold:
+        """`async with turns.take(caller)`. Raises ServerBusy when its turn does not come in time."""
+        return Hold(self, caller, min(places, self._share))
+
+    async def enter(self, hold: Hold) -> None:
+        self._waiting.setdefault(hold.caller, deque()).append(hold)
+        self._serve()
+        if hold.turn.done():
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await hold.turn
+        except BaseException as error:
+            self._leave_queue(hold)
+            if isinstance(error, TimeoutError):
+                raise ServerBusy from error
+            raise
+
+    def _leave_queue(self, hold: Hold) -> None:
+        queue = self._waiting.get(hold.caller, deque())
+        if hold in queue:
+            queue.remove(hold)
+            if not queue:
+                del self._waiting[hold.caller]
+            hold.places = 0
+        else:
+            hold.release()
+        self._serve()
+
+    def give_back(self, caller: str, places: int) -> None:
+        self._free += places
+        self._held[caller] -= places
+        if not self._held[caller]:
+            del self._held[caller]
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._serve_next():
+            pass
+
+    def _serve_next(self) -> bool:
+        """Give a place to the first caller in turn that has not its share yet; whether there was one."""
+        for caller, queue in self._waiting.items():
+            places = queue[0].places
+            if self._held.get(caller, 0) + places > self._share:
+                continue
+            if places > self._free:
+                return False
+            hold = queue.popleft()
+            del self._waiting[caller]
+            if queue:
+                self._waiting[caller] = queue  # the last in turn now
+            self._free -= places
+            self._held[caller] = self._held.get(caller, 0) + places
+            if not hold.turn.done():
+                hold.turn.set_result(None)
+            return True
+        return False
+
+
+class Hold:
+    """Places that a caller has, or waits for."""
+
+    def __init__(self, turns: Turns, caller: str, places: int) -> None:
+        self._turns, self.caller, self.places = turns, caller, places
+        self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> Hold:
+        if not self.turn.done():
+            await self._turns.enter(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def shrink(self, places: int) -> None:
+        """Keep only so many."""
+        surplus = self.places - places
+        if surplus > 0:
+            self.places = places
+            self._turns.give_back(self.caller, surplus)
+
+    def keep(self) -> Hold:
+        """The same, to be released by whoever takes it, later than at the end of the block."""
+        kept = Hold(self._turns, self.caller, self.places)
+        kept.turn.set_result(None)
+        self.places = 0
+        return kept
+
+    def release(self) -> None:
+        """Give all of them back; may be called again."""
+        self.shrink(0)
+
+
+ANSWERS = Turns(2 * LARGEST_ANSWER, LARGEST_ANSWER * 5 // 4)
+"""Bytes of the large answers that this process is making or sending."""
+_WORKER = Turns(1, 1)
+_THREADS = ThreadPoolExecutor(1, thread_name_prefix="slices")
+
+
+class Effort:
+    """The work that one request has done so far."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Raises TooMuchWork."""
+        self._seconds += seconds
+        if self._seconds > MOST_WORK:
+            raise TooMuchWork
+
+
+async def paced(caller: str, work: Iterator[T], effort: Effort) -> AsyncGenerator[list[T], None]:
+    """What an iterator gives, some at a time: it runs beside the event loop, in short slices, in turn with others' work.
+
+    A thread alone would not do: it would keep the loop from running for as long as it holds Python's lock, again and again.
+    Raises TooMuchWork, ServerBusy, and what the iterator raises.
+    """
+    loop, more = asyncio.get_running_loop(), True
+    while more:
+        async with _WORKER.take(caller):
+            some, more, seconds = await loop.run_in_executor(_THREADS, _slice, work)
+        effort.add(seconds)
+        if some:
+            yield some
+
+
+async def apart(caller: str, work: Callable[[], T]) -> T:
+    """The same for one thing of a few milliseconds."""
+    async with _WORKER.take(caller):
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+
+
+def _slice(work: Iterator[T]) -> tuple[list[T], bool, float]:
+    """What comes of a slice of the work, whether there is more to do, and the processor's seconds that it took."""
+    some: list[T] = []
+    started, until = time.thread_time(), time.perf_counter() + SLICE
+    for each in work:
+        some.append(each)
+        if time.perf_counter() > until:
+            return some, True, time.thread_time() - started
+    return some, False, time.thread_time() - started

@@ -1,0 +1,157 @@
+"""Documents as answers: in the format and with the fields that are asked for, within bounds on memory and time.
+
+What is small is rendered at once. What is large is rendered beside the event loop, in turn (see `apiv3.turns`), and its
+memory is held until it is sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from apiv3.formats import csv, xml
+from apiv3.model.documents import Document
+from apiv3.model.errors import AnswerTooLarge
+from apiv3.model.queries import Fields
+from apiv3.storage.contracts import LargePage, Page
+from apiv3.turns import ANSWERS, LARGEST_ANSWER, Effort, Hold, paced
+from apiv3.web.negotiation import Format
+from apiv3.web.responses import Answer, Headers, Pieces, result, results
+
+AT_ONCE = 32 * 1024
+"""Bytes of JSON that are rendered on the event loop: a millisecond or so."""
+MOST_COLUMNS = 10_000
+"""Columns of a CSV."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How documents are to be shown. `exact`: CSV with texts as they are, also those that a spreadsheet takes for formulas.
+
+    `name`: of the file that an answer in CSV or XML may be saved as, without its ending.
+    """
+
+    form: Format
+    fields: Fields
+    exact: bool
+    name: str
+
+    @property
+    def plain(self) -> bool:
+        """Whether documents are sent as they are stored."""
+        return self.form is Format.JSON and not self.fields.paths
+
+    @property
+    def headers(self) -> Headers:
+        if self.form is Format.JSON:
+            return ()
+        return ((b"content-disposition", f'attachment; filename="{self.name}.{self.form.extension}"'.encode()),)
+
+
+async def many(caller: str, page: Page | LargePage, style: Style, headers: Headers = ()) -> Answer:
+    """A page of documents. `caller`: whose turn it is. Raises AnswerTooLarge, TooMuchWork, ServerBusy."""
+    headers = (*headers, *style.headers)
+    if isinstance(page, Page):
+        if style.plain:
+            return results(page.text, headers)
+        return await _rendered(caller, _parts(_Parsed(page.text), style), style, headers, len(page.text), None)
+    if style.plain:
+        return _enveloped(page, headers)
+    try:
+        return await _rendered(caller, _parts(page.bodies, style), style, headers, LARGEST_ANSWER, page.hold)
+    finally:
+        page.release()
+
+
+async def one(caller: str, body: str, style: Style, headers: Headers) -> Answer:
+    """One document. `caller`: whose turn it is. Raises AnswerTooLarge, TooMuchWork, ServerBusy."""
+    headers = (*headers, *style.headers)
+    if style.plain:
+        return result(body, headers)
+    parts = _parts([body.encode()], style, alone=True)
+    return await _rendered(caller, parts, style, headers, len(body), None)
+
+
+def _enveloped(page: LargePage, headers: Headers) -> Answer:
+    """A large page as it is stored."""
+    parts = deque([b'{"status":200,"result":['])
+    for body in page.bodies:
+        parts += (body, b",")
+    parts.pop()
+    parts.append(b"]}")
+    pieces = Pieces(parts, page.hold.keep())
+    page.release()
+    return Answer(200, headers=headers, pieces=pieces)
+
+
+async def _rendered(
+    caller: str, parts: Iterator[bytes], style: Style, headers: Headers, size: int, hold: Hold | None
+) -> Answer:
+    """`size`: bytes of the documents. `hold`: the memory that they take already."""
+    media_type = style.form.media_type.encode()
+    if size <= AT_ONCE:
+        return Answer(200, b"".join(parts), media_type, headers)
+    async with hold.keep() if hold else ANSWERS.take(caller, LARGEST_ANSWER) as memory:
+        chunks, length = deque[bytes](), 0
+        async for some in paced(caller, parts, Effort()):
+            chunks.append(b"".join(some))
+            length += len(chunks[-1])
+            if length > LARGEST_ANSWER:
+                raise AnswerTooLarge
+        return Answer(200, b"", media_type, headers, pieces=Pieces(chunks, memory.keep()))
+
+
+def _parts(documents: Iterable[bytes | Document], style: Style, *, alone: bool = False) -> Iterator[bytes]:
+    """What is to be sent of documents, bit by bit."""
+    if style.form is Format.CSV:
+        yield from _csv(documents, style)
+        return
+    shown = (_shown(each, style) for each in _taken(documents))
+    if style.form is Format.XML:
+        xml_parts = xml.xml_document_parts(next(shown)) if alone else xml.xml_parts(shown)
+        yield from (part.encode() for part in xml_parts)
+        return
+    yield b'{"status":200,"result":' if alone else b'{"status":200,"result":['
+    for number, document in enumerate(shown):
+        yield (b"," if number else b"") + orjson.dumps(document)
+    yield b"}" if alone else b"]}"
+
+
+def _csv(documents: Iterable[bytes | Document], style: Style) -> Iterator[bytes]:
+    """The names stand first and are known last, so documents are parsed twice rather than kept. Raises AnswerTooLarge."""
+    names: dict[str, None] = {}
+    for number, document in enumerate(documents, 1):
+        names |= dict.fromkeys(_shown(document, style))
+        if len(names) > MOST_COLUMNS or len(names) * number > LARGEST_ANSWER:
+            raise AnswerTooLarge(f"The CSV would have too many columns (more than {MOST_COLUMNS:,}): ask for some fields")
+        yield b""
+    shown = (_shown(each, style) for each in _taken(documents))
+    lines = csv.csv_lines(list(names), shown, csv.csv_cell if style.exact else csv.safe_cell)
+    yield from (line.encode() for line in lines)
+
+
+def _taken(documents: Iterable[bytes | Document]) -> Iterator[bytes | Document]:
+    """Each of them for the last time: those of a large page are let go at once."""
+    if not isinstance(documents, deque):
+        yield from documents
+        return
+    while documents:
+        yield documents.popleft()
+
+
+def _shown(document: bytes | Document, style: Style) -> Document:
+    parsed: Document = orjson.loads(document) if isinstance(document, bytes) else document
+    return style.fields.project(parsed) if style.fields.paths else parsed
+
+
+class _Parsed:
+    """Documents with commas between them; parsed when they are needed."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def __iter__(self) -> Iterator[Document]:
+        yield from orjson.loads(b"[%b]" % self._text)

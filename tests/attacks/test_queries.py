@@ -1,0 +1,189 @@
+"""One holder of a token asks for as much work and memory as the protocol lets it; the others hardly notice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.bystanders import bystander, many
+from tests.support.documents import DATE, api_of
+from tests.support.factories import NewDatabase, running_server
+from tests.support.server import LiveServer
+
+MOST_EXTRA, MOST_LEFT = 128.0, 16.0
+"""MB."""
+LONGEST_WAIT = 0.5
+"""Seconds, at p99; on a machine that is busy with other things, twenty times as much more as somebody waits there anyway."""
+AT_ONCE = 20
+TOO_LARGE = "The answer would be too large: ask for fewer documents (limit) or fields"
+
+
+@pytest.fixture(scope="module")
+def server(database: str, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with ExitStack() as running:
+        yield running.enter_context(running_server(tmp_path_factory.mktemp, new_database, database))
+
+
+@pytest.fixture(scope="module")
+def attacker(server: LiveServer) -> httpx.Client:
+    client = api_of(server, "api:*:*")
+    client.timeout = httpx.Timeout(120)
+    many = [{"identifier": f"e{n}", "date": DATE + n, "app": "x", "type": "sgv", "sgv": n} for n in range(1000)]
+    assert client.post("/entries/bulk", json=many).status_code == 200
+    return client
+
+
+@pytest.fixture(scope="module")
+def innocent(server: LiveServer) -> httpx.Client:
+    client = api_of(server, "api:*:read")
+    client.timeout = httpx.Timeout(120)
+    return client
+
+
+def nested(depth: int) -> Any:
+    value: Any = 5
+    for _ in range(depth // 2):
+        value = [{"0": value}]
+    return value
+
+
+PATH = "0." * 80 + "0"
+PATTERN, LARGE_PATTERN = "(.?){0,300}", r"(?i)N.M\pL{0,50}"
+Parameters = list[tuple[str, str | int | float | bool | None]]
+FILTERS: Parameters = [(f"x.{PATH[:98]}${operator}", "6") for operator in ("eq", "gt", "in", "nin") for _ in range(20)]
+WORK: dict[str, tuple[tuple[str, Parameters], int]] = {
+    "a path through nested lists": (("food", [*FILTERS]), 200),
+    "patterns that are slow to match": (("entries", [("created_at$re", PATTERN)] * 95), 400),
+    "one of them": (("entries", [("created_at$re", PATTERN)]), 400),
+    "patterns that are slow to compile": (("profile", [("a$re", f"{LARGE_PATTERN}{n}") for n in range(95)]), 400),
+    "one such": (("profile", [("a$re", LARGE_PATTERN)]), 400),
+    "many patterns": (("entries", [("created_at$re", "a|b")] * 95), 400),
+    "many choices": (("entries", [("sgv$in", "|".join(map(str, range(-1400, 0))))]), 200),
+    "many choices of times": (("entries", [("date$nin", "|".join(map(str, range(-1400, 0))))]), 200),
+    "many filters": (("entries", [(f"a{n}$ne", "x") for n in range(97)]), 200),
+    "an order by anything": (("entries", [("sort", "a.b.c")]), 200),
+    "many fields": (("entries", [("fields", ",".join(f"a{n}.b" for n in range(1000)))]), 200),
+    "XML": (("entries.xml", []), 200),
+    "CSV": (("entries.csv", []), 200),
+}
+
+
+@pytest.mark.parametrize("kind", WORK)
+def test_work(server: LiveServer, attacker: httpx.Client, innocent: httpx.Client, kind: str) -> None:
+    (path, parameters), status = WORK[kind]
+    if path == "food":
+        for n in range(20):
+            deep = {"identifier": f"deep{n}", "date": DATE, "app": "x", "x": nested(96)}
+            assert attacker.put(f"/food/deep{n}", json=deep).is_success
+    ask = partial(attacker.get, f"/{path}", params=parameters)
+    with bystander(innocent, "/entries/e5", server) as witness:
+        answers = many(ask, 2 * AT_ONCE, AT_ONCE)
+    assert Counter(answer.status_code for answer in answers).keys() <= {status, 503}, answers[0].text
+    assert status in {answer.status_code for answer in answers}
+    if status == 400:
+        assert answers[0].json()["message"].count(" ") > 4
+    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
+    assert witness.extra < MOST_EXTRA
+    assert witness.left() < MOST_LEFT
+
+
+@pytest.fixture(scope="module")
+def large(attacker: httpx.Client) -> httpx.Client:
+    """The same attacker has stored 48 documents of a megabyte, half of them of characters that Python keeps in four bytes."""
+    for n in range(48):
+        text = "🍎" * 250_000 if n % 2 else "a" * 1_000_000
+        document = {"identifier": f"l{n:02}", "date": DATE + n, "app": "x", "notes": text}
+        assert attacker.post("/treatments", content=json.dumps(document, ensure_ascii=False).encode()).status_code == 201
+    return attacker
+
+
+@pytest.mark.parametrize("ending", ["", ".csv", ".xml"])
+@pytest.mark.parametrize(("query", "status"), [("", 413), ("limit=20", 200), ("limit=20&fields=notes", 200), ("app$ne=y", 413)])
+def test_large_answers(
+    server: LiveServer, large: httpx.Client, innocent: httpx.Client, ending: str, query: str, status: int
+) -> None:
+    """More than 32 MiB is refused; of less, two at a time are made and sent."""
+    with bystander(innocent, "/entries/e5", server) as witness:
+        answers = many(lambda: _size(large, f"/treatments{ending}?{query}"), 6, 6)
+    assert Counter(code for code, *_ in answers).keys() <= {status, 503}
+    assert status in {code for code, *_ in answers}
+    for code, size, message in answers:
+        assert code != 200 or size > 20_000_000
+        assert code != 413 or message == TOO_LARGE
+    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
+    assert witness.extra < MOST_EXTRA
+    assert witness.left() < MOST_LEFT
+
+
+def _size(client: httpx.Client, url: str) -> tuple[int, int, str]:
+    with client.stream("GET", url) as answer:
+        if answer.status_code != 200:
+            return answer.status_code, 0, json.loads(answer.read())["message"]
+        return answer.status_code, sum(map(len, answer.iter_bytes())), ""
+
+
+def test_history_ends_a_page_early_and_loses_nothing(large: httpx.Client) -> None:
+    found, cursor, pages = list[str](), 0, 0
+    while True:
+        answer = large.get(f"/treatments/history/{cursor or 1_000_000_000_000}")
+        assert answer.status_code == 200
+        page = answer.json()["result"]
+        if not page:
+            break
+        pages += 1
+        assert len(answer.content) < 34_000_000
+        found += [each["identifier"] for each in page]
+        cursor = page[-1]["srvModified"]
+        assert answer.headers["ETag"] == f'W/"{cursor}"'
+    assert found == [f"l{n:02}" for n in range(48)]
+    assert pages == 2
+
+
+BODIES = {
+    "lists": b"[%b]" % b",".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
+    "a list": b'[{"app":"x","x":[%b]}]' % b",".join([b"[]"] * 4_000_000),
+    "deep ones": b"[%b]" % b",".join([b"[" * 1000 + b"]" * 1000] * 7000),
+    "numbers": b'[{"app":"x","x":[%b]}]' % b",".join([b"1.5"] * 3_500_000),
+    "lines": b"\n".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_bodies_of_many_values(server: LiveServer, attacker: httpx.Client, innocent: httpx.Client, kind: str) -> None:
+    with bystander(innocent, "/entries/e5", server) as witness:
+        answers = many(lambda: attacker.post("/settings/bulk", content=BODIES[kind]), 4, 2)
+    assert {answer.status_code for answer in answers} == {413}
+    assert answers[0].json()["message"] == "The request body holds too many values"
+    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
+    assert witness.extra < MOST_EXTRA
+    assert witness.left() < MOST_LEFT
+
+
+def test_texts_hold_as_many_brackets_and_commas_as_they_like(attacker: httpx.Client) -> None:
+    document = {"identifier": "text", "date": DATE, "app": "x", "notes": '[{[{[{,"\\"' * 50_000}
+    assert attacker.put("/food/text", content=json.dumps(document).encode()).is_success
+    assert attacker.get("/food/text").json()["result"]["notes"] == document["notes"]
+
+
+def test_a_table_of_many_names(server: LiveServer, attacker: httpx.Client, innocent: httpx.Client) -> None:
+    documents = [
+        {"identifier": f"w{n}", "date": DATE + n, "app": "x", **{f"n{n}_{k}": 1 for k in range(300)}} for n in range(1000)
+    ]
+    assert attacker.post("/devicestatus/bulk", json=documents).status_code == 200
+    with bystander(innocent, "/entries/e5", server) as witness:
+        answers = many(lambda: attacker.get("/devicestatus.csv"), 8, 8)
+    assert {answer.status_code for answer in answers} == {413}
+    assert answers[0].json()["message"].startswith("The CSV would have too many columns")
+    some = attacker.get("/devicestatus.csv?fields=identifier,n7_1")
+    assert some.text.startswith("identifier,n7_1\r\n")
+    assert some.text.count("\r\n") == 1001
+    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
+    assert witness.extra < MOST_EXTRA
+    assert witness.left() < MOST_LEFT
