@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from apiv3.app import Server
 from apiv3.cli.commands import main
 from apiv3.installation import Installation
-from apiv3.model import collections, errors
+from apiv3.model import collections, errors, messages
 from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
 from apiv3.web.negotiation import Format
@@ -206,6 +206,8 @@ def _raised() -> Iterator[str]:
 def _text(node: ast.expr) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "messages":
+        yield getattr(messages, node.attr)
     elif isinstance(node, ast.JoinedStr):
         yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
 

@@ -13,7 +13,7 @@ import click
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.installation import run
-from apiv3.cli.options import moment, show
+from apiv3.cli.options import moment, show, unknown_collection
 from apiv3.files.writing import FORMATS, Span
 from apiv3.installation import Installation
 from apiv3.model import timestamps
@@ -51,8 +51,7 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
 
     async def work(installation: Installation) -> int:
         if collection not in installation.collections:
-            names = ", ".join(installation.collections)
-            raise click.UsageError(f"There is no collection {collection!r}; there are: {names}.")
+            raise unknown_collection(collection, installation.collections)
         with _target(output) as file:
             return await FORMATS[form](installation.documents, collection, Span(begin, end), file)
 

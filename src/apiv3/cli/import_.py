@@ -19,7 +19,7 @@ from click.core import ParameterSource
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show
+from apiv3.cli.options import as_json, show, unknown_collection
 from apiv3.client.errors import Refused, Unreachable
 from apiv3.client.uploads import Uploader
 from apiv3.files.destinations import InDatabase, OnServer
@@ -129,9 +129,7 @@ def _known(rows: Iterator[Record], collections: Collection[str]) -> Iterator[Rec
     """The same rows. Raises UsageError at the first one that belongs nowhere here."""
     for row in rows:
         if row.collection and row.collection not in collections:
-            raise click.UsageError(
-                f"There is no collection {row.collection!r}; there are: {', '.join(collections)}. Say --collection."
-            )
+            raise unknown_collection(row.collection, collections, "Say --collection.")
         yield row
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -33,3 +34,8 @@ def moment(option: str, text: str) -> int:
         raise click.UsageError(
             f"{option} is {text!r}, which is no time; it must be like 2026-01-31 or 2026-01-31T13:05:00Z."
         ) from error
+
+
+def unknown_collection(name: str, known: Iterable[str], advice: str = "") -> click.UsageError:
+    """The error for a collection that this installation does not have. `advice`: a sentence of what to do about it."""
+    return click.UsageError(f"There is no collection {name!r}; there are: {', '.join(known)}. {advice}".rstrip())

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from apiv3.model import messages
 from apiv3.model.documents import Document
 from apiv3.model.errors import BadRequest, TooLarge
 
@@ -58,7 +59,7 @@ def _has_many_values(text: bytes) -> bool:
 def checked(value: Any, may_hold_null: bool = True, may_be_deep: bool = True) -> Document:
     """A value of `load` as a document. Raises BadRequest."""
     if not isinstance(value, dict) or not value:
-        raise BadRequest("Bad or missing request body")
+        raise BadRequest(messages.BAD_BODY)
     if may_hold_null and any("\0" in text for text in _texts(value)):
         raise _bad("U+0000 is not allowed")
     if may_be_deep and _depth(value) > DEEPEST:
@@ -67,7 +68,7 @@ def checked(value: Any, may_hold_null: bool = True, may_be_deep: bool = True) ->
 
 
 def _bad(reason: str) -> BadRequest:
-    error = BadRequest("Bad or missing request body")
+    error = BadRequest(messages.BAD_BODY)
     error.description = reason
     return error
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
-from apiv3.model import timestamps
+from apiv3.model import messages, timestamps
 from apiv3.model.errors import (
     AdministrationRefused,
     Forbidden,
@@ -153,13 +153,13 @@ class Gate:
         if not sent:
             if self._timestamp_rule == "optional":
                 return
-            raise Unauthorized("Missing Date header")
+            raise Unauthorized(messages.MISSING_DATE)
         try:
             moment = _moment(sent) if len(sent) <= _LONGEST_REMEMBERED else _parsed(sent)
         except ValueError as error:
-            raise Unauthorized("Bad Date header") from error
+            raise Unauthorized(messages.BAD_DATE) from error
         if abs(timestamps.now() - moment) > self._tolerance:
-            raise Unauthorized("Date header out of tolerance")
+            raise Unauthorized(messages.DATE_OUT_OF_TOLERANCE)
 
     async def _identify(self, caller: Caller) -> Identity:
         """Whose the only credential is; a header that was good a moment ago is remembered until it expires."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from apiv3.model import timestamps
+from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
 from apiv3.security import secrets
@@ -146,7 +146,7 @@ def _check_unused(role: Role, policy: Policy) -> None:
 
 def _check_id(id: str | None) -> None:
     if not is_object_id(id):
-        raise BadRequest("Bad _id: it must be 24 lower-case hex digits")
+        raise BadRequest(messages.BAD_ID)
 
 
 def _check_name(name: str, notes: str) -> None:

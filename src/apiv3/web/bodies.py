@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from apiv3.formats.json import check_values, checked, load, parse_object
+from apiv3.model import messages
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, TooLarge, UnsupportedMediaType
 from apiv3.turns import apart
@@ -82,7 +83,7 @@ async def read_items(call: Call, limits: Limits) -> list[Document | ApiError]:
     """
     body = (await read_body(call, limits.bulk_size, limits.patience)).strip()
     if not body:
-        raise BadRequest("Bad or missing request body")
+        raise BadRequest(messages.BAD_BODY)
     if len(body) <= AT_ONCE:
         return _items(body, limits)
     return await apart(call.principal.name or "", partial(_items, body, limits))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
+from apiv3.model import messages
 from apiv3.model.errors import BadRequest
 from apiv3.security.addresses import is_loopback
 from apiv3.security.credentials import Credential, Identity, Source
@@ -85,9 +86,9 @@ def _parse(query: bytes) -> Parameters:
         text = query.decode("ascii")
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
     except ValueError as error:
-        raise BadRequest("Bad query parameters") from error
+        raise BadRequest(messages.BAD_QUERY) from error
     if "%00" in text:
-        raise BadRequest("Bad query parameters")
+        raise BadRequest(messages.BAD_QUERY)
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
@@ -241,7 +242,7 @@ class Call:
         if api_secret and (digest := self.header(b"api-secret")):
             found.append((digest, "api-secret"))
         if len(found) > 1:
-            raise BadRequest("More than one credential")
+            raise BadRequest(messages.TWO_CREDENTIALS)
         return Credential(*found[0], self.address) if found else None
 
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from apiv3.formats.changes import change_json
 from apiv3.live.feed import Feed, Overrun, Subscription
-from apiv3.model import timestamps
+from apiv3.model import messages, timestamps
 from apiv3.model.changes import Change, Cursor
 from apiv3.model.collections import Collection
 from apiv3.model.errors import BadRequest, MissingPermission
@@ -98,7 +98,7 @@ def _since(text: str | None) -> int | None:
     try:
         return None if text is None else timestamps.parse(text).ms
     except ValueError as error:
-        raise BadRequest("Bad parameter since") from error
+        raise BadRequest(messages.BAD_SINCE) from error
 
 
 def event(change: Change, cursors: Mapping[str, Cursor]) -> bytes:

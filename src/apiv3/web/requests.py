@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-from apiv3.model import timestamps
+from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest
 from apiv3.web.calls import Call
 
@@ -20,9 +20,9 @@ def identifier(segment: bytes) -> str:
         if "%" in text:
             text = unquote_to_bytes(segment).decode()
     except ValueError as error:
-        raise BadRequest("Bad or missing identifier field") from error
+        raise BadRequest(messages.BAD_IDENTIFIER) from error
     if "\0" in text:
-        raise BadRequest("Bad or missing identifier field")
+        raise BadRequest(messages.BAD_IDENTIFIER)
     return text
 
 
@@ -51,4 +51,4 @@ def since(text: str | None) -> int:
     try:
         return timestamps.parse(text).ms
     except ValueError as error:
-        raise BadRequest("Bad or missing Last-Modified header/parameter") from error
+        raise BadRequest(messages.BAD_LAST_MODIFIED) from error

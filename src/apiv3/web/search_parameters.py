@@ -8,7 +8,7 @@ from typing import Any
 
 import re2
 
-from apiv3.model import timestamps
+from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, TooMuchWork
 from apiv3.model.queries import OPERATORS, Fields, Filter, Path, Query, Scalar, Sort
 from apiv3.web.calls import Parameters
@@ -38,14 +38,14 @@ def limit(parameters: Parameters, most: int) -> int:
     """The parameter `limit`: 1 to `most`; 1000 where there is none. Raises BadRequest."""
     value = _whole(parameters.one("limit"), min(DEFAULT_LIMIT, most))
     if value is None or not 1 <= value <= most:
-        raise BadRequest("Parameter limit out of tolerance")
+        raise BadRequest(messages.BAD_LIMIT)
     return value
 
 
 def _skip(parameters: Parameters) -> int:
     value = _whole(parameters.one("skip"), 0)
     if value is None:
-        raise BadRequest("Parameter skip out of tolerance")
+        raise BadRequest(messages.BAD_SKIP)
     return value
 
 
@@ -59,7 +59,7 @@ def _whole(text: str | None, default: int) -> int | None:
 def _sort(parameters: Parameters) -> Sort | None:
     ascending, descending = parameters.one("sort"), parameters.one("sort$desc")
     if ascending is not None and descending is not None:
-        raise BadRequest("Parameters sort and sort_desc cannot be combined")
+        raise BadRequest(messages.TWO_SORTS)
     name = ascending or descending
     return Sort(_path(name), bool(descending)) if name else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from apiv3.model import messages
 from apiv3.model.documents import IMMUTABLE
 from apiv3.model.errors import (
     AdministrationRefused,
@@ -93,7 +94,7 @@ _FIELDS = tuple(
     BadRequest(f"Bad or missing {field} field") for field in ("identifier", "date", "utcOffset", "app", "created_at")
 )
 _IMMUTABLE = BadRequest("Field {name} cannot be modified by the client")
-_BODY = "Bad or missing request body"
+_BODY = messages.BAD_BODY
 
 _HEAVY = (AnswerTooLarge(), ServerBusy())
 SEARCH = Operation(
@@ -213,7 +214,7 @@ DELETE = Operation(
 _NAME = BadRequest("Bad or missing name: 1 to 200 printable characters, no blanks around them")
 _NOTES = BadRequest("Bad notes: at most 10000 characters")
 _KIND = BadRequest("Bad {field}: it must be a list of texts")
-_ID = BadRequest("Bad _id: it must be 24 lower-case hex digits")
+_ID = BadRequest(messages.BAD_ID)
 _UNKNOWN = NotFound("There is no {id}; list what there is to see the ids")
 _SUBJECT: tuple[ApiError, ...] = (
     *(_NAME, _NOTES, _KIND, _ID, BadRequest("Unknown role {name}; there are: ...")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from apiv3.model import messages
 from apiv3.model.documents import LONGEST_IDENTIFIER
 from apiv3.model.queries import OPERATORS
 from apiv3.web.calls import MOST_PARAMETERS
@@ -55,7 +56,7 @@ def _times(bounds: Bounds) -> Mapping[str, Parameter]:
                 "required": True,
                 "example": "Mon, 14 Sep 2020 12:36:40 GMT",
             },
-            ("Bad or missing Last-Modified header/parameter",),
+            (messages.BAD_LAST_MODIFIED,),
         ),
         "If-None-Match": _header("If-None-Match", "The `ETag` of what the client has.", text),
         "Accept": _header("Accept", "JSON, CSV or XML, where the path has no ending.", text),
@@ -73,7 +74,7 @@ def _following() -> Mapping[str, Parameter]:
             "Unknown collection in parameter collections; there are {names}",
             example="entries,treatments",
         ),
-        "since": _query("since", "Begin with what changed after this time; else from now on.", text, "Bad parameter since"),
+        "since": _query("since", "Begin with what changed after this time; else from now on.", text, messages.BAD_SINCE),
         "lastEventId": _query("lastEventId", f"{about} For clients that cannot set the header.", text, "Bad Last-Event-ID"),
         "Last-Event-ID": _header("Last-Event-ID", about, text),
     }
@@ -83,12 +84,12 @@ def _listing(bounds: Bounds) -> Mapping[str, Parameter]:
     default = min(DEFAULT_LIMIT, bounds.limit)
     limit = {"type": "integer", "minimum": 1, "maximum": bounds.limit, "default": default}
     skip = {"type": "integer", "minimum": 0, "maximum": LARGEST_SKIP, "default": 0}
-    both = "Parameters sort and sort_desc cannot be combined"
+    both = messages.TWO_SORTS
     return {
         "sort": _query("sort", "Order by this field, ascending. Without it: by `identifier`.", {"type": "string"}, both),
         "sort$desc": _query("sort$desc", "Order by this field, descending.", {"type": "string"}, both, example="date"),
-        "limit": _query("limit", "The most documents to answer with.", limit, "Parameter limit out of tolerance", example=10),
-        "skip": _query("skip", "How many documents to leave out first.", skip, "Parameter skip out of tolerance"),
+        "limit": _query("limit", "The most documents to answer with.", limit, messages.BAD_LIMIT, example=10),
+        "skip": _query("skip", "How many documents to leave out first.", skip, messages.BAD_SKIP),
         "fields": _query("fields", "A comma list of the fields to show, dotted names included; or `_all`.", {"type": "string"}),
         "csv$exact": _flag("csv$exact", "`true`: CSV without an apostrophe before what a spreadsheet takes for a formula."),
         "filter": _filter(),
@@ -134,7 +135,7 @@ def _filter() -> Parameter:
 def _path() -> Mapping[str, Parameter]:
     address = {"type": "string", "minLength": 1, "maxLength": LONGEST_IDENTIFIER, "pattern": r"\S"}
     object_id = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
-    bad_id = "Bad _id: it must be 24 lower-case hex digits"
+    bad_id = messages.BAD_ID
     return {
         "collection": _in_path("collection", "Which kind of document.", {"type": "string"}, "entries"),
         "format": _in_path("format", "The format of the answer.", {"enum": [form.extension for form in Format]}, "csv"),
@@ -143,14 +144,14 @@ def _path() -> Mapping[str, Parameter]:
             "The document's address, percent-encoded, slashes too.",
             address,
             "example-1",
-            "Bad or missing identifier field",
+            messages.BAD_IDENTIFIER,
         ),
         "lastModified": _in_path(
             "lastModified",
             "After when, exclusive: the greatest `srvModified` seen so far, which is what `ETag` says.",
             ref("TimeText"),
             str(DATE),
-            "Bad or missing Last-Modified header/parameter",
+            messages.BAD_LAST_MODIFIED,
         ),
         "accessToken": _in_path(
             "accessToken", "An access token, or a JWT that is still good.", address, "example-0123456789abcdef"

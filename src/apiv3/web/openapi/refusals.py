@@ -7,6 +7,7 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any
 
+from apiv3.model import messages
 from apiv3.model.errors import (
     AdministrationRefused,
     ApiError,
@@ -51,12 +52,12 @@ def _of_everything(operation: Operation) -> Iterator[ApiError]:
 def _of_access(access: Access, permission: str) -> Iterator[ApiError]:
     if access.public:
         return
-    yield BadRequest("More than one credential")
-    yield BadRequest("Bad query parameters")
+    yield BadRequest(messages.TWO_CREDENTIALS)
+    yield BadRequest(messages.BAD_QUERY)
     if access.administration:
         yield AdministrationRefused()
         return
-    yield from map(Unauthorized, ("Missing Date header", "Bad Date header", "Date header out of tolerance"))
+    yield from map(Unauthorized, (messages.MISSING_DATE, messages.BAD_DATE, messages.DATE_OUT_OF_TOLERANCE))
     yield MissingToken()
     yield BadToken()
     if access.demands:
@@ -72,8 +73,8 @@ def _of_input(operation: Operation, parameters: Iterable[Parameter]) -> Iterator
 
 
 def _response(status: int, errors: list[ApiError]) -> Json:
-    messages = list(dict.fromkeys(error.message for error in errors))
-    said = "\n".join(f"- `{message}`" for message in messages if message)
+    told = list(dict.fromkeys(error.message for error in errors))
+    said = "\n".join(f"- `{message}`" for message in told if message)
     schema = {"allOf": [ref("Error"), {"properties": {"status": {"const": status}}}]}
     content = {JSON_TYPE: {"schema": schema, "examples": dict(_examples(status, errors))}}
     response = {"description": said or HTTPStatus(status).phrase, "content": content}

@@ -1,0 +1,17 @@
+"""Messages of errors that stand in more than one place: where they are raised, and in the OpenAPI description."""
+
+from __future__ import annotations
+
+BAD_BODY = "Bad or missing request body"
+BAD_IDENTIFIER = "Bad or missing identifier field"
+BAD_ID = "Bad _id: it must be 24 lower-case hex digits"
+BAD_LAST_MODIFIED = "Bad or missing Last-Modified header/parameter"
+BAD_SINCE = "Bad parameter since"
+BAD_QUERY = "Bad query parameters"
+BAD_LIMIT = "Parameter limit out of tolerance"
+BAD_SKIP = "Parameter skip out of tolerance"
+TWO_SORTS = "Parameters sort and sort_desc cannot be combined"
+TWO_CREDENTIALS = "More than one credential"
+MISSING_DATE = "Missing Date header"
+BAD_DATE = "Bad Date header"
+DATE_OUT_OF_TOLERANCE = "Date header out of tolerance"
