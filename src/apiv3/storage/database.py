@@ -177,11 +177,14 @@ class Database:
 @asynccontextmanager
 async def _turn(place: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
     """Wait for one's turn, but not for ever. Raises StorageUnavailable."""
-    try:
-        async with asyncio.timeout(TURN_TIMEOUT):
-            await place.acquire()
-    except TimeoutError as error:
-        raise StorageUnavailable from error
+    if place.locked():
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT):
+                await place.acquire()
+        except TimeoutError as error:
+            raise StorageUnavailable from error
+    else:
+        await place.acquire()
     try:
         yield
     finally:

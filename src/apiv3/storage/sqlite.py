@@ -26,6 +26,7 @@ from databases.interfaces import ConnectionBackend, DatabaseBackend
 
 from apiv3.storage.contracts import SMALL, Ring
 from apiv3.storage.dialects import SQLITE, Row
+from apiv3.storage.threads import ThreadWork
 
 DIALECT = SQLITE
 POOL_SIZE = 6
@@ -139,7 +140,7 @@ class SqliteConnection:
 
     def in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
         """Run to the end in a thread however often the caller is cancelled: nobody may use the connection before that."""
-        return _to_the_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
+        return ThreadWork(work).run(self._threads)
 
     def _patiently(self, work: Callable[[], T]) -> T:
         """Wait for locks, as only a thread may."""
@@ -151,17 +152,6 @@ class SqliteConnection:
 
     def close(self) -> None:
         self._connection.close()
-
-
-async def _to_the_end(work: asyncio.Future[T]) -> T:
-    """What comes of work in a thread, which cannot be cancelled: a caller that is cancelled has to wait for it, too."""
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        while not work.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([work])
-        raise
 
 
 def transaction(connection: SqliteConnection) -> AbstractAsyncContextManager[None]:
@@ -245,12 +235,12 @@ class SqliteBackend(DatabaseBackend):
 
     async def _open(self, largest: int | None = None) -> SqliteConnection:
         """In a thread, since it waits for locks. `largest`: the most bytes that one value may have."""
-        opening = asyncio.get_running_loop().run_in_executor(self._threads, SqliteConnection, self.path, self._threads, largest)
+        opening = ThreadWork(partial(SqliteConnection, self.path, self._threads, largest))
         try:
-            return await _to_the_end(opening)
+            return await opening.run(self._threads)
         except asyncio.CancelledError:
-            if opening.exception() is None:
-                opening.result().close()
+            if opening.result is not None:
+                opening.result.close()
             raise
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
