@@ -203,6 +203,10 @@ class Server:
             except StorageUnavailable:
                 if pause == _SHORTEST_PAUSE:
                     _log.warning("the database is unavailable; requests that need it get 503 until it is there")
+            except Exception:
+                if not attempted.is_set():
+                    raise
+                _log.exception("the database cannot be used; trying again")
             else:
                 self._check_default_roles()
                 return
