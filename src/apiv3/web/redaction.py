@@ -8,40 +8,69 @@ from urllib.parse import unquote_to_bytes
 MASK = "***"
 _SECRETS = ("token", "secret", "passw", "code", "key", "jwt", "bearer", "authoriz", "pwd", "credential")
 """What is in the name of a parameter that holds a secret."""
-_EXCHANGE = re.compile(rb"authori[^/]*/+[^/]*req[^/]*/+", re.IGNORECASE)
-"""The route on which a secret is part of the path, and what it is mistaken for."""
+_AUTHORIZATION, _REQUEST = b"authori", b"req"
+"""What is in the parts of a path before a secret, on the route that takes one there, and on what is mistaken for it."""
 _SEPARATORS = re.compile(r"([/?&=;,])")
-_SHAPES = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{16,}|eyJ[\w.-]{10,}", re.ASCII)
-"""The end of an access token, the digest of API_SECRET; a JWT or a part of one. Whatever stands before the last 16 characters
-of an access token, it is good."""
+_JWT = re.compile(r"eyJ[\w.-]{10,}", re.ASCII)
+"""A JWT, or a part of one."""
+_HEX = re.compile(r"[0-9A-Fa-f]{16,}")
+"""The end of an access token, which is good whatever stands before its last 16 characters; the digest of API_SECRET."""
 _IDENTIFIERS = (24, 32)
 """Lengths of hex numbers that are no secrets: ids of MongoDB, and UUIDs."""
-_MOST_ROUNDS = 5
-"""Percent-encodings on top of each other that are looked through; what has more is masked."""
+_MOST_PARAMETERS, _MOST_ESCAPES, _MOST_ROUNDS = 200, 300, 5
+"""Parameters, percent-encoded characters, and percent-encodings on top of each other that are looked through; where there are
+more, no client means well, and all is masked."""
 
 
 def redacted(path: bytes, query: bytes) -> str:
     """Path and query as they were sent, without secrets: wherever they stand, and however they are spelled."""
     text = _redacted_path(path).decode("latin-1")
     if query:
-        text += "?" + "&".join(map(_redacted_parameter, query.decode("latin-1").split("&")))
+        text += "?" + _redacted_query(query.decode("latin-1"))
     if "%" in text:
-        text = "".join(map(_redacted_part, _SEPARATORS.split(text)))
-    return _SHAPES.sub(_masked, text)
+        look = _redacted_part if text.count("%") <= _MOST_ESCAPES else _hidden_part
+        text = "".join(map(look, _SEPARATORS.split(text)))
+    return _without_shapes(text)
+
+
+def _without_shapes(text: str) -> str:
+    if "eyJ" in text:
+        text = _JWT.sub(MASK, text)
+    return _HEX.sub(_masked, text) if _HEX.search(text) else text
+
+
+def _masked(found: re.Match[str]) -> str:
+    return found[0] if len(found[0]) in _IDENTIFIERS else MASK
 
 
 def _redacted_path(path: bytes) -> bytes:
-    if b"%" not in path:
-        found = _EXCHANGE.search(path)
-        return path if found is None else path[: found.end()] + MASK.encode()
-    plain = _decoded(path)
-    if plain is not None and not _EXCHANGE.search(plain):
-        return path
-    return b"/api/v2/authorization/request/" + MASK.encode()
+    plain: bytes | None = path
+    if b"%" in path:
+        plain = _decoded(path) if path.count(b"%") <= _MOST_ESCAPES else None
+    if plain is None:
+        return b"/" + MASK.encode()
+    end = _exchange(plain.lower())
+    return path if end is None else plain[:end] + MASK.encode()
+
+
+def _exchange(path: bytes) -> int | None:
+    """Where the secret begins in a path of the token exchange."""
+    at = path.find(_AUTHORIZATION)
+    if at < 0:
+        return None
+    at = path.find(_REQUEST, at + len(_AUTHORIZATION))
+    at = -1 if at < 0 else path.find(b"/", at)
+    return None if at < 0 else at + 1
+
+
+def _redacted_query(query: str) -> str:
+    """A semicolon, too, separates parameters for some clients."""
+    if query.count("&") + query.count(";") > _MOST_PARAMETERS:
+        return MASK
+    return "&".join(map(_redacted_parameter, query.split("&")))
 
 
 def _redacted_parameter(parameter: str) -> str:
-    """A semicolon, too, separates parameters for some clients."""
     return ";".join(map(_redacted_value, parameter.split(";"))) if ";" in parameter else _redacted_value(parameter)
 
 
@@ -49,7 +78,7 @@ def _redacted_value(parameter: str) -> str:
     name, _, _ = parameter.partition("=")
     plain = name.lower()
     if "%" in plain:
-        decoded = _decoded(plain.encode("latin-1"))
+        decoded = _decoded(plain.encode("latin-1")) if plain.count("%") <= _MOST_ESCAPES else None
         plain = "token" if decoded is None else decoded.decode("latin-1").lower()
     return f"{name}={MASK}" if plain == "sid" or any(secret in plain for secret in _SECRETS) else parameter
 
@@ -62,7 +91,11 @@ def _redacted_part(part: str) -> str:
     if plain is None:
         return MASK
     text = plain.decode("latin-1")
-    return MASK if _SHAPES.sub(_masked, text) != text else part
+    return part if _without_shapes(text) == text else MASK
+
+
+def _hidden_part(part: str) -> str:
+    return MASK if "%" in part else part
 
 
 def _decoded(text: bytes) -> bytes | None:
@@ -73,8 +106,3 @@ def _decoded(text: bytes) -> bytes | None:
             return plain
         text = plain
     return None
-
-
-def _masked(found: re.Match[str]) -> str:
-    text = found[0]
-    return text if len(text) in _IDENTIFIERS and "." not in text and not text.startswith("eyJ") else MASK
