@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from apiv3.client.errors import Refused, Unreachable
 from apiv3.client.http import Server
 
 API = os.environ.get("API", "http://127.0.0.1:8000")
+ZONE = ZoneInfo("UTC")  # in which the export's times are; for your own put in yours, such as Europe/Berlin
 BEGINNING = 946_684_800_000  # the year 2000: nothing is older
 
 
@@ -33,12 +35,12 @@ def call(server: Server, method: str, path: str, document: dict[str, Any] | None
 
 
 def readings(file: str) -> Iterator[dict[str, Any]]:
-    """The glucose values of a Clarity export in mg/dL. Its times are local; this machine's time zone is taken for theirs."""
+    """The glucose values of a Clarity export in mg/dL. Its times are local, those of ZONE."""
     with open(file, encoding="utf-8-sig", newline="") as lines:
         for row in csv.DictReader(lines):
             value = row["Glucose Value (mg/dL)"]
             if row["Event Type"] == "EGV" and value.isdigit():  # the others are words: Low, High
-                moment = datetime.fromisoformat(row["Timestamp (YYYY-MM-DDThh:mm:ss)"]).astimezone()
+                moment = datetime.fromisoformat(row["Timestamp (YYYY-MM-DDThh:mm:ss)"]).replace(tzinfo=ZONE)
                 device = row["Source Device ID"]
                 yield {"app": "first-app", "device": device, "type": "sgv", "sgv": int(value), "date": moment.isoformat()}
 

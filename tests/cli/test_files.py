@@ -74,15 +74,6 @@ def test_a_clarity_export(installation: Installation, kind: str) -> None:
     assert again == {name: counts(duplicate=each["new"]) for name, each in first.items()}
 
 
-@pytest.mark.parametrize("zone", ["Pacific/Chatham", ":Pacific/Chatham"])
-def test_the_zone_of_this_machine_is_that_of_tz(installation: Installation, zone: str) -> None:
-    path, readings = CLARITY["sample"]
-    installation.settings = {"TZ": zone}
-    assert summary(installation, str(path))["collections"]["entries"] == counts(new=readings)
-    again = summary(installation, str(path), "--timezone", "Pacific/Chatham")["collections"]
-    assert again["entries"] == counts(duplicate=readings)
-
-
 def test_what_went_in_comes_out(installation: Installation, tmp_path: Path) -> None:
     file = write(tmp_path / "entries.ndjson", entries(2500, device="x"))
     assert summary(installation, str(file))["collections"] == {"entries": counts(new=2500)}
@@ -100,6 +91,9 @@ def test_what_went_in_comes_out(installation: Installation, tmp_path: Path) -> N
     assert summary(installation, str(file))["collections"] == {"treatments": counts(new=1)}
     for form, shown in (("csv", ",'=1+1,"), ("csv-exact", ",=1+1,")):
         assert shown in here(installation, "export", "treatments", "--format", form).output
+    javascript = "Mon Sep 14 2020 14:36:40 GMT+0200 (Central European Summer Time)"
+    one = here(installation, "export", "entries", "--since", javascript, "--until", "2020-09-14T12:41:40Z")
+    assert (one.output, one.errors) == (printed.output.splitlines(keepends=True)[0], "entries: 1 document exported\n")
     told = here(installation, "export", "entries", "--output", str(target), "--json")
     assert json.loads(told.output) == {"collection": "entries", "documents": 2500, "file": str(target)}
     assert not list(tmp_path.glob("*.part"))
@@ -138,10 +132,10 @@ def test_refused_rows_of_a_clarity_export(fresh_server: FreshServer, installatio
     elsewhere = {"APIV3_TOKEN": server.subject("importer", "api:*:create,read")}
     for options in ([], ["--url", server.url]):
         installation.settings = elsewhere
-        found = summary(installation, str(file), *options, status=1)
+        found = summary(installation, str(file), *options, "--timezone", "UTC", status=1)
         assert found["collections"] == told
         assert [each["line"] for each in found["refused"]] == [2, 3, 4]
-    done = here(installation, "import", str(file))
+    done = here(installation, "import", str(file), "--timezone", "UTC")
     assert (done.status, sorted(done.output.splitlines())[1]) == (1, "no collection: 0 new, 0 there already, 1 refused")
     assert "line 3: Unknown event type 'Moonrise'" in done.errors
 
@@ -245,9 +239,17 @@ def test_a_file_that_breaks_off(installation: Installation, tmp_path: Path) -> N
         (["import", "readings.json", "--token", "phone-0123456789abcdef"], "--token is for a server: it needs --url."),
         (["import", "clarity.csv", "--collection", "entries"], "--collection is for JSON"),
         (["import", "-"], "--collection is needed"),
-        (["import", "cut.csv"], "cut.csv cannot be read: its first line has no column Timestamp."),
+        (["import", "cut.csv", "--timezone", "UTC"], "cut.csv cannot be read: its first line has no column Timestamp."),
         (["import", "picture"], "picture cannot be read: it is neither JSON, nor NDJSON, nor a Dexcom Clarity export in CSV"),
         (["export", "weather"], "There is no collection 'weather'"),
+        (
+            ["import", "german.csv"],
+            "german.csv cannot be read: it is a CSV with glucose in it, but its columns do not have the English",
+        ),
+        (["import", "cut.csv", "--timezone", "CET-1CEST"], "it does not say when summer time begins and ends"),
+        (["export", "entries", "--since", "2024-02-01", "--until", "2024-01-01"], "--since 2024-02-01 is not before --until"),
+        (["export", "entries", "--since", "2024-02-01", "--until", "2024-02-01"], "no document can lie between them"),
+        (["export", "entries", "--since", "Tue, 05 Mar 2024 10:00:00 CET"], "which is no time"),
         (["export", "entries", "--since", "yesterday"], "--since is 'yesterday', which is no time"),
         (["watch", "--since", "yesterday", "--token", "phone-0123456789abcdef"], "--since is 'yesterday', which is no time"),
         (["export", "entries", "--json", "--output", "-"], "--json tells what was written to a file: it needs --output."),
@@ -262,6 +264,7 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, arguments: list[str
     write(tmp_path / "readings.json", entries(1))
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "clarity.csv").write_bytes(CLARITY["sample"][0].read_bytes())
+    (tmp_path / "german.csv").write_text("Zeitstempel,Ereignistyp,Glukosewert (mg/dL)\n")
     (tmp_path / "cut.csv").write_text("My Timestamp,Event Type,Glucose Value\n")
     done = here(installation, *arguments)
     assert done.status in (1, 2)

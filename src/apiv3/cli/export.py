@@ -13,7 +13,7 @@ import click
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.installation import run
-from apiv3.cli.options import moment, show, unknown_collection
+from apiv3.cli.options import counted, moment, show, unknown_collection
 from apiv3.files.writing import FORMATS, Span
 from apiv3.installation import Installation
 from apiv3.model import timestamps
@@ -48,6 +48,8 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
         raise click.UsageError("--json tells what was written to a file: it needs --output.")
     begin = moment("--since", since) if since else 0
     end = moment("--until", until) if until else timestamps.LAST + 1
+    if begin >= end:
+        raise click.UsageError(f"--since {since} is not before --until {until}: no document can lie between them.")
 
     async def work(installation: Installation) -> int:
         if collection not in installation.collections:
@@ -59,7 +61,7 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
     if as_json:
         show({"collection": collection, "documents": number, "file": output}, as_json=True)
     else:
-        click.echo(f"{collection}: {number:,} documents exported", err=True)
+        click.echo(f"{collection}: {counted(number, 'document')} exported", err=True)
 
 
 @contextmanager

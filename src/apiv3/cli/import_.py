@@ -5,34 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
-import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from click.core import ParameterSource
 
+from apiv3.cli import zones
 from apiv3.cli.completion import collection_names
+from apiv3.cli.import_report import Origin, tell
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show, unknown_collection
+from apiv3.cli.options import as_json, unknown_collection
 from apiv3.client.errors import Refused, Unreachable
 from apiv3.client.uploads import Uploader
-from apiv3.files.destinations import InDatabase, OnServer
-from apiv3.files.reading import collection_of, is_clarity, read
+from apiv3.files.destinations import InDatabase, Nowhere, OnServer
+from apiv3.files.reading import collection_of, is_clarity, read, unit
 from apiv3.files.records import Malformed, Record
-from apiv3.files.transfer import Remark, Report, transfer
+from apiv3.files.transfer import Report, transfer
 from apiv3.installation import Installation
+from apiv3.model import collections
 from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.restoring import Restoring
+from apiv3.settings import load
 
 THE_REST = "What is counted here is in; the same command goes on with the rest."
-SHOWN = 20
-"""Refused documents that are told one by one."""
 _SELDOM = 100_000
 """New objects after which Python looks for cycles among them."""
 Progress = Callable[[int], None]
@@ -45,11 +44,17 @@ Progress = Callable[[int], None]
     shell_complete=collection_names,
     help="Where the documents of a JSON file belong. By default its name says so: entries.json.",
 )
-@click.option("--timezone", help="The zone of a Clarity export's times, such as Europe/Berlin. By default this machine's.")
+@click.option(
+    "--timezone",
+    help="The zone of a Clarity export's times, such as Europe/Berlin. By default this machine's, unless that is UTC.",
+)
+@click.option("--dry-run", is_flag=True, help="Store nothing, and tell what would be stored.")
 @click.option("--url", help="Send them to the server at this address, instead of into this installation's database.")
 @click.option("--token", envvar="APIV3_TOKEN", help="The access token for --url. Better in the environment: APIV3_TOKEN.")
 @as_json
-def import_(file: str, collection: str | None, timezone: str | None, url: str, token: str, as_json: bool) -> None:
+def import_(
+    file: str, collection: str | None, timezone: str | None, dry_run: bool, url: str, token: str, as_json: bool
+) -> None:
     """Import the documents of FILE: a JSON array, NDJSON (one document on each line), or a Dexcom Clarity export in CSV.
     `-` is the standard input.
 
@@ -59,28 +64,33 @@ def import_(file: str, collection: str | None, timezone: str | None, url: str, t
     \b
     apiv3 import entries.ndjson
     apiv3 import backup.json --collection treatments
+    apiv3 import clarity.csv --timezone Europe/Berlin --dry-run
     apiv3 import clarity.csv --timezone Europe/Berlin
     APIV3_TOKEN=phone-0123456789abcdef apiv3 import entries.json --url https://glucose.example
     """
     _check(url, token)
-    report, problem = Report(), ""
-    with _opened(file) as source, _progress(source) as progress:
-        zone, belongs = _zone(timezone), _collection(source, file, collection)
-        try:
-            with closing(read(source, zone, belongs)) as rows:
-                if url:
-                    asyncio.run(_upload(url, token, rows, report, progress))
-                else:
-                    run(lambda installation: _restore(installation, rows, report, progress), makes=True)
-        except Malformed as error:
-            problem = _broken_off(file, error, report)
-        except (Refused, Unreachable, StorageUnavailable) as error:
-            problem = f"{str(error).rstrip('.')}. {THE_REST}" if report.stored else str(error)
-        except KeyboardInterrupt:
-            problem = f"Interrupted. {THE_REST}"
+    report, problem, nowhere = Report(), "", Nowhere() if dry_run else None
+    with _opened(file) as source:
+        origin = _origin(source, file, collection, timezone)
+        with _progress(source) as progress:
+            try:
+                with closing(read(source, origin.rules, origin.collection)) as records:
+                    if nowhere:
+                        known = _known(records, collections.table(load().api3_extra_collections))
+                        asyncio.run(transfer(known, nowhere, report, progress))
+                    elif url:
+                        asyncio.run(_upload(url, token, records, report, progress))
+                    else:
+                        run(lambda installation: _restore(installation, records, report, progress), makes=True)
+            except Malformed as error:
+                problem = _broken_off(file, error, report)
+            except (Refused, Unreachable, StorageUnavailable) as error:
+                problem = f"{str(error).rstrip('.')}. {THE_REST}" if report.stored else str(error)
+            except KeyboardInterrupt:
+                problem = f"Interrupted. {THE_REST}"
     if report.refused and not problem:
-        problem = "Not everything is in."
-    _tell(report, problem, as_json)
+        problem = "Not everything could be stored." if dry_run else "Not everything is in."
+    tell(report, problem, origin, nowhere, as_json=as_json)
 
 
 def _check(url: str | None, token: str | None) -> None:
@@ -91,12 +101,22 @@ def _check(url: str | None, token: str | None) -> None:
         raise click.UsageError("--token is for a server: it needs --url.")
 
 
-def _collection(source: io.BufferedReader, file: str, name: str | None) -> str:
-    """Where the documents belong; empty for a file that says so itself. Raises UsageError."""
-    if is_clarity(source):
-        if name:
+def _origin(source: io.BufferedReader, file: str, collection: str | None, timezone: str | None) -> Origin:
+    """Where the documents belong, and what their times and values mean. Raises UsageError, ClickException."""
+    named = zones.named(timezone) if timezone else None
+    try:
+        if not is_clarity(source):
+            return Origin(_collection(file, collection), named, None)
+        if collection:
             raise click.UsageError("--collection is for JSON: the rows of a Clarity export say themselves where they belong.")
-        return ""
+        can_ask = file != "-" and sys.stdin.isatty() and sys.stderr.isatty()
+        return Origin("", named or zones.default(can_ask=can_ask), unit(source))
+    except Malformed as error:
+        raise click.ClickException(_broken_off(file, error, Report())) from error
+
+
+def _collection(file: str, name: str | None) -> str:
+    """Where the documents of a JSON file belong. Raises UsageError."""
     if file == "-" and not name:
         raise click.UsageError("The standard input has no name that says where its documents belong: --collection is needed.")
     return name or collection_of(file)
@@ -154,48 +174,3 @@ def _progress(source: io.BufferedReader) -> Iterator[Progress]:
     hidden = not length or not sys.stderr.isatty()
     with click.progressbar(length=length, label="Importing", file=sys.stderr, hidden=hidden) as bar:
         yield bar.update
-
-
-def _zone(name: str | None) -> tzinfo:
-    try:
-        return ZoneInfo(name) if name else _here()
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.UsageError(f"--timezone is {name!r}, which is no zone; it must be like Europe/Berlin or UTC.") from error
-
-
-def _here() -> tzinfo:
-    """The zone of this machine, with its changes to summer time where the system tells: by TZ, a name or a file."""
-    name = os.environ.get("TZ", "").removeprefix(":") or "/etc/localtime"
-    try:
-        if not name.startswith("/"):
-            return ZoneInfo(name)
-        with Path(name).open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except (ZoneInfoNotFoundError, OSError, ValueError):
-        return datetime.now().astimezone().tzinfo or ZoneInfo("UTC")
-
-
-def _tell(report: Report, problem: str, as_json: bool) -> None:
-    """What was done, for people or programs; with a problem it ends in one."""
-    if as_json:
-        counts = {name: dict(each) for name, each in report.counts.items()}
-        refused = [{each.counted: each.place, "reason": each.reason} for each in sorted(report.refused)]
-        notes = [{each.counted: each.place, "note": each.reason} for each in sorted(report.notes)]
-        show({"complete": not problem, "collections": counts, "refused": refused, "notes": notes}, as_json=True)
-    else:
-        for name, each in report.counts.items():
-            numbers = f"{each['new']:,} new, {each['duplicate']:,} there already, {each['refused']:,} refused"
-            click.echo(f"{name or 'no collection'}: {numbers}")
-        if not report.counts and not problem:
-            click.echo("0 documents")
-        for remarks in (report.notes, report.refused):
-            _tell_some(remarks)
-    if problem:
-        raise click.ClickException(problem)
-
-
-def _tell_some(remarks: Sequence[Remark]) -> None:
-    for place, counted, reason in sorted(remarks)[:SHOWN]:
-        click.echo(f"{counted} {place}: {reason}", err=True)
-    if len(remarks) > SHOWN:
-        click.echo(f"and {len(remarks) - SHOWN:,} more; --json lists them all", err=True)

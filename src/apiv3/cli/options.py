@@ -1,4 +1,4 @@
-"""What several commands have in common: how a time is read from an option, and how --json prints results."""
+"""What several commands have in common: how a time is read from an option, and how results are printed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def show(value: Any, as_json: bool) -> None:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 document`, `2,500 documents`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def moment(option: str, text: str) -> int:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from itertools import chain
+from typing import NamedTuple
 
-from apiv3.files.records import Malformed, Record, as_text
+from apiv3.files.local_times import Local, Moment, moments
+from apiv3.files.records import Malformed, Record
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
 from apiv3.model.glucose import MG_PER_MMOL
@@ -21,9 +23,11 @@ from apiv3.model.glucose import MG_PER_MMOL
 BEYOND = {"low": 39, "high": 401}
 """mg/dL for what the receiver writes as a word: below 40, above 400."""
 APP = "apiv3 import"
+LARGEST = 268_435_456
+"""Bytes of an export, which is read as a whole: the order of all its rows tells what their times mean."""
 
 _PERSONAL = frozenset({"FirstName", "LastName", "DateOfBirth", "Device"})
-"""Rows about the person and the receiver, which are no data of the API."""
+"""Rows about the person and the receiver, which are no data of the API. Others of the kind have no time."""
 _COLUMNS = {
     "time": "Timestamp",
     "event": "Event Type",
@@ -36,6 +40,9 @@ _COLUMNS = {
     "rate": "Glucose Rate of Change",
 }
 _REQUIRED = ("time", "event", "glucose")
+_POSSIBLE = {"mg/dL": (20, 1000), "mmol/L": (1, 50)}
+"""Glucose as it can be in a living person; the values of one unit lie beyond those of the other sooner or later."""
+_TIME = re.compile(r"(\d{4}-\d\d?-\d\d?)[T ](\d\d?:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE)
 _Fields = Mapping[str, str]
 
 
@@ -45,24 +52,64 @@ def is_clarity(start: bytes) -> bool:
     return all(_COLUMNS[name] in header for name in _REQUIRED)
 
 
+def unit(header: str) -> str | None:
+    """The unit of glucose that the first line of an export names; None where it names none. Raises Malformed for two."""
+    units = [name for name in _POSSIBLE if name.lower() in header.lower()]
+    if len(units) > 1:
+        raise Malformed(f"its first line names two units of glucose: {' and '.join(units)}")
+    return units[0] if units else None
+
+
 def read(file: io.BufferedReader, zone: tzinfo) -> Generator[Record]:
-    """The documents of an export whose times are those of `zone`. Raises Malformed."""
-    with as_text(file) as text:
-        line = 0
-        try:
-            header = text.readline()
-            lines = csv.reader(chain([header], text), delimiter=max(",;", key=header.count))
-            export = _Export(next(lines), zone)
-            for cells in lines:
-                line = lines.line_num
-                yield from export.rows(line, cells)
-            yield from export.alerts()
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise Malformed(f"after line {line} it is no CSV in UTF-8: {error}") from None
+    """The documents of an export whose times are those of `zone`. Raises Malformed before the first one."""
+    lines = _lines(file)
+    _, header = next(lines)
+    export = _Export(header, zone)
+    yield from export.rows([export.line(number, cells) for number, cells in lines])
+
+
+def _lines(file: io.BufferedReader) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, after the number of the line in which it ends. Raises Malformed."""
+    data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise Malformed(f"it is larger than {LARGEST >> 20} MiB: export a shorter time")
+    line = 0
+    try:
+        text = data.decode("utf-8-sig")
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;", key=text.partition("\n")[0].count))
+        for cells in lines:
+            line = lines.line_num
+            yield line, cells
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start)
+        raise Malformed(
+            f"after line {line} it is no CSV in UTF-8: {error.reason}. Probably a spreadsheet saved it in Windows-1252: "
+            'save it as "CSV UTF-8", or run iconv -f WINDOWS-1252 -t UTF-8'
+        ) from None
+    except csv.Error as error:
+        raise Malformed(f"after line {line} it is no CSV in UTF-8: {error}") from None
+
+
+class _Line(NamedTuple):
+    """A row of the file. `size`: about how many bytes it takes."""
+
+    number: int
+    fields: _Fields
+    size: int
+
+    @property
+    def is_setting(self) -> bool:
+        return self.fields["event"] == "Alert" and not self.fields["time"]
+
+    @property
+    def is_data(self) -> bool:
+        """Not so what tells of the person and the devices, which has no time."""
+        event = self.fields["event"]
+        return event not in _PERSONAL and bool(self.fields["time"] or event in _CONTENTS)
 
 
 class _Export:
-    """The rows of one file, from the first one on: the order tells a repeated hour from the one before it."""
+    """One file, whose rows are looked at together: their order and their values tell what each of them means."""
 
     def __init__(self, header: list[str], zone: tzinfo) -> None:
         """Raises Malformed where a column is missing that has to be there."""
@@ -71,45 +118,89 @@ class _Export:
         }
         if missing := [_COLUMNS[name] for name in _REQUIRED if name not in self._places]:
             raise Malformed(f"its first line has no column {', '.join(missing)}")
-        self._in_mmol = any(title.startswith("Glucose Value") and "mmol" in title for title in header)
+        self._unit = unit(",".join(header))
         self._zone = zone
-        self._last, self._again = datetime.min, False  # noqa: DTZ901 (local times are compared)
-        self._first_date: int | None = None
-        self._alerts: dict[str, tuple[int, list[Document]]] = {}
         self._named: Counter[str] = Counter()
+        self._readings: dict[tuple[str, int], tuple[int, int]] = {}
 
-    def rows(self, line: int, cells: list[str]) -> Iterator[Record]:
+    def line(self, number: int, cells: list[str]) -> _Line:
         filled = {name: cells[place].strip() for name, place in self._places.items() if place < len(cells)}
-        fields = dict.fromkeys(_COLUMNS, "") | filled
-        if not fields["event"] or fields["event"] in _PERSONAL:
-            return
-        is_setting = fields["event"] == "Alert" and not fields["time"]
-        collection = "settings" if is_setting else _COLLECTIONS.get(fields["event"], "")
+        return _Line(number, dict.fromkeys(_COLUMNS, "") | filled, sum(map(len, cells)) + len(cells))
+
+    def rows(self, lines: Sequence[_Line]) -> Iterator[Record]:
+        """Raises Malformed before the first one."""
+        lines = [line for line in lines if line.is_data]
+        self._check_unit(lines)
+        times = _times(lines, self._zone)
+        for line in lines:
+            if not line.is_setting:
+                yield self._row(line, times.get(line.number))
+        yield from self._alerts([line for line in lines if line.is_setting], times)
+
+    def _check_unit(self, lines: Sequence[_Line]) -> None:
+        """Whether the values can be of the unit that the file names. Raises Malformed."""
+        for line in lines:
+            value = _glucose(line.fields["glucose"])
+            if value is None:
+                continue
+            if self._unit is None:
+                raise Malformed("its first line names no unit of glucose: neither mg/dL nor mmol/L stands in it")
+            least, most = _POSSIBLE[self._unit]
+            if not least <= value <= most:
+                raise Malformed(f"its first line says {self._unit}, and line {line.number} says {value:g}, which cannot be")
+
+    def _row(self, line: _Line, moment: Moment | None) -> Record:
+        fields = line.fields
+        notes: tuple[str, ...] = ()
         try:
-            if is_setting:
-                alert = self._alert(fields)
-                self._alerts.setdefault(fields["device"], (line, []))[1].append(alert)
-                return
-            item: Document | ApiError = self._document(fields)
+            item: Document | ApiError = self._document(line, moment)
+            if moment and not moment.certain:
+                said = f"{moment.time:%Y-%m-%d %H:%M:%S} came twice, as the clocks went back; it is stored as the "
+                notes = (said + ("second" if moment.time.fold else "first"),)
         except ValueError as error:
             item = BadRequest(str(error))
-        yield Record(line, item, sum(map(len, cells)) + len(cells), collection)
+        return Record(line.number, item, line.size, _COLLECTIONS.get(fields["event"], ""), notes=notes)
 
-    def alerts(self) -> Iterator[Record]:
-        """The settings of each device's alerts, once everything else is known: they have no time of their own."""
-        for device, (line, alerts) in self._alerts.items():
-            if self._first_date is not None:
-                document: Document = {"identifier": f"clarity-alerts-{device}", "alerts": alerts, "app": APP}
-                document |= {"date": self._first_date} | ({"device": device} if device else {})
-                yield Record(line, document, 0, "settings")
+    def _alerts(self, lines: Sequence[_Line], times: Mapping[int, Moment]) -> Iterator[Record]:
+        """The settings of each device's alerts, dated as the first of all times: they have none of their own."""
+        if not times:
+            return
+        date = min(_milliseconds(each.time) for each in times.values())
+        found: dict[str, tuple[int, list[Document]]] = {}
+        for line in lines:
+            try:
+                alert = self._alert(line.fields)
+                found.setdefault(line.fields["device"], (line.number, []))[1].append(alert)
+            except ValueError as error:
+                yield Record(line.number, BadRequest(str(error)), line.size, "settings")
+        for device, (number, alerts) in found.items():
+            document: Document = {"identifier": f"clarity-alerts-{device}", "alerts": alerts, "app": APP}
+            document |= {"date": date} | ({"device": device} if device else {})
+            yield Record(number, document, 0, "settings")
 
-    def _document(self, fields: _Fields) -> Document:
+    def _document(self, line: _Line, moment: Moment | None) -> Document:
         """The document of a row. Raises ValueError."""
+        fields = line.fields
         content = _CONTENTS.get(fields["event"])
         if content is None:
             raise ValueError(f"Unknown event type {fields['event']!r}")
-        document = {"app": APP, **self._when(fields), **content(self, fields)}
+        if moment is None:
+            raise ValueError(f"Bad timestamp {fields['time']!r}: it must look like 2024-01-31T13:05:00")
+        device = {"device": fields["device"]} if fields["device"] else {}
+        offset = (moment.time.utcoffset() or timedelta()) // timedelta(minutes=1)
+        document = {"app": APP, "date": _milliseconds(moment.time), "utcOffset": offset, **device, **content(self, fields)}
+        if fields["event"] == "EGV":
+            self._check_collision(line, document)
         return document | self._name(fields["event"], document)
+
+    def _check_collision(self, line: _Line, document: Document) -> None:
+        """Raises ValueError for a reading of a device and a moment of which a line before says something else."""
+        key = (line.fields["device"], document["date"])
+        number, value = self._readings.setdefault(key, (line.number, document["sgv"]))
+        if value != document["sgv"]:
+            raise ValueError(
+                f"It is of the same time and device as line {number}, which says {value} mg/dL, not {document['sgv']}"
+            )
 
     def _name(self, event: str, document: Document) -> Document:
         """An identifier, where the one that is made of device, date and event type would be that of another row.
@@ -125,38 +216,24 @@ class _Export:
             return {}
         return {"identifier": key if number == 1 else f"{key}-{number}"}
 
-    def _when(self, fields: _Fields) -> Document:
-        try:
-            local = datetime.fromisoformat(fields["time"])
-        except ValueError:
-            raise ValueError(f"Bad timestamp {fields['time']!r}: it must look like 2024-01-31T13:05:00") from None
-        moment = self._localised(local) if local.tzinfo is None else local
-        date = round(moment.timestamp() * 1000)
-        self._first_date = date if self._first_date is None else self._first_date
-        offset = (moment.utcoffset() or timedelta()) // timedelta(minutes=1)
-        device = fields["device"]
-        return {"date": date, "utcOffset": offset} | ({"device": device} if device else {})
-
-    def _localised(self, local: datetime) -> datetime:
-        """The moment of a local time. When the clock is put back an hour comes twice: the second time it goes back here too."""
-        moment = local.replace(tzinfo=self._zone)
-        twice = moment.utcoffset() != moment.replace(fold=1).utcoffset()
-        self._again = twice and (self._again or local < self._last)
-        self._last = local
-        return moment.replace(fold=int(self._again))
-
-    def _glucose(self, text: str) -> int:
-        """A reading in mg/dL."""
+    def _mgdl(self, text: str) -> int:
+        """A reading in mg/dL. Raises ValueError."""
         beyond = BEYOND.get(text.lower())
         if beyond is not None:
             return beyond
-        return round(_number(text, "glucose value") * (MG_PER_MMOL if self._in_mmol else 1))
+        value = _number(text, "glucose value")
+        if not value:
+            raise ValueError(f"Bad glucose value {text!r}")
+        return round(self._in_mg(value))
+
+    def _in_mg(self, value: float) -> float:
+        return value * (MG_PER_MMOL if self._unit == "mmol/L" else 1)
 
     def _reading(self, fields: _Fields) -> Document:
-        return {"type": "sgv", "sgv": self._glucose(fields["glucose"]), "units": "mg/dl"}
+        return {"type": "sgv", "sgv": self._mgdl(fields["glucose"]), "units": "mg/dl"}
 
     def _calibration(self, fields: _Fields) -> Document:
-        return {"type": "mbg", "mbg": self._glucose(fields["glucose"]), "units": "mg/dl"}
+        return {"type": "mbg", "mbg": self._mgdl(fields["glucose"]), "units": "mg/dl"}
 
     def _insulin(self, fields: _Fields) -> Document:
         """Long-acting insulin is told in words: apps count the field `insulin` as a bolus that is still at work."""
@@ -180,11 +257,11 @@ class _Export:
         """One alert as it is set: at a glucose value in mg/dL, after some minutes, at mg/dL per minute."""
         alert: Document = {"name": fields["subtype"]}
         if fields["glucose"]:
-            alert["glucose"] = self._glucose(fields["glucose"])
+            alert["glucose"] = self._mgdl(fields["glucose"])
         if fields["duration"]:
             alert["minutes"] = _minutes(fields["duration"])
         if fields["rate"]:
-            alert["rate"] = _number(fields["rate"], "rate of change")
+            alert["rate"] = round(self._in_mg(_number(fields["rate"], "rate of change")), 2)
         return alert
 
 
@@ -202,8 +279,41 @@ _CONTENTS = {
 _COLLECTIONS = {event: "entries" if event in ("EGV", "Calibration") else "treatments" for event in _CONTENTS}
 
 
+def _times(lines: Sequence[_Line], zone: tzinfo) -> dict[int, Moment]:
+    """The moments of those lines that have a time, by their numbers."""
+    found = {line.number: time for line in lines if (time := _time(line.fields["time"])) is not None}
+    local = [line for line in lines if line.number in found and found[line.number].tzinfo is None]
+    known = [Local(found[line.number], line.fields["device"], line.fields["event"] == "EGV") for line in local]
+    placed = {line.number: moment for line, moment in zip(local, moments(known, zone), strict=True)}
+    return {number: placed.get(number, Moment(time, certain=True)) for number, time in found.items()}
+
+
+def _time(text: str) -> datetime | None:
+    """`2024-01-31T13:05:00`; a blank may stand for the T, the hour may have one digit, and seconds may be missing."""
+    if (match := _TIME.fullmatch(text)) is None:
+        return None
+    day, clock, offset = match.groups()
+    date = "-".join(part.zfill(2) for part in day.split("-"))
+    try:
+        return datetime.fromisoformat(f"{date}T{clock if clock[2] == ':' else '0' + clock}{offset or ''}".upper())
+    except ValueError:
+        return None
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _glucose(text: str) -> float | None:
+    """The number in a cell, in the unit of the file; None for a word, for nothing, and for what is no amount."""
+    try:
+        return _number(text, "glucose value") or None
+    except ValueError:
+        return None
+
+
 def _number(text: str, what: str) -> float:
-    """A number with a point or a comma. Raises ValueError."""
+    """A number with a point or a comma; an amount that is none. Raises ValueError."""
     try:
         value = float(text.replace(",", "."))
     except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from datetime import tzinfo
 from pathlib import PurePath
 
-from apiv3.files import clarity, json_documents
+from apiv3.files import clarity, foreign, json_documents
 from apiv3.files.records import Malformed, Record
 
 BEGINNING = 4096
@@ -15,8 +15,20 @@ BEGINNING = 4096
 
 
 def is_clarity(file: io.BufferedReader) -> bool:
-    """Whether it is a Clarity export, whose rows say themselves where they belong."""
-    return clarity.is_clarity(file.peek(BEGINNING)[:BEGINNING])
+    """Whether it is a Clarity export, whose rows say themselves where they belong.
+
+    Raises Malformed for a file that is neither that nor JSON, as far as its beginning tells.
+    """
+    start = file.peek(BEGINNING)[:BEGINNING]
+    if clarity.is_clarity(start):
+        return True
+    foreign.check(start)
+    return False
+
+
+def unit(file: io.BufferedReader) -> str | None:
+    """The unit of glucose in a Clarity export. Raises Malformed."""
+    return clarity.unit(file.peek(BEGINNING)[:BEGINNING].decode("utf-8-sig", "replace").partition("\n")[0])
 
 
 def read(file: io.BufferedReader, zone: tzinfo, collection: str) -> Generator[Record]:

@@ -1,0 +1,94 @@
+"""What `apiv3 import` says it did, for people or programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import Any, NamedTuple
+
+import click
+
+from apiv3.cli.options import counted, show
+from apiv3.cli.zones import Zone
+from apiv3.files.destinations import Nowhere
+from apiv3.files.transfer import Remark, Report
+
+SHOWN = 20
+"""Refused documents that are told one by one."""
+
+
+class Origin(NamedTuple):
+    """What is known of the documents of a file before they are read.
+
+    `collection`: where they belong; empty for a Clarity export, whose rows say it themselves. `zone` of its times, and `unit`
+    of its glucose.
+    """
+
+    collection: str
+    zone: Zone | None
+    unit: str | None
+
+    @property
+    def rules(self) -> tzinfo:
+        return self.zone.rules if self.zone else UTC
+
+
+def tell(report: Report, problem: str, origin: Origin, nowhere: Nowhere | None, *, as_json: bool) -> None:
+    """What was done; `nowhere`: or would have been. Raises ClickException for a problem."""
+    spans = {name: [_iso(ms, origin.rules) for ms in span] for name, span in (nowhere.spans if nowhere else {}).items()}
+    if as_json:
+        show(_record(report, problem, origin, spans, is_dry=nowhere is not None), as_json=True)
+    else:
+        _print(report, origin, spans, is_dry=nowhere is not None)
+        if not report.counts and not problem:
+            click.echo(counted(0, "document"))
+        for remarks in (report.notes, report.refused):
+            _tell_some(remarks)
+    if problem:
+        raise click.ClickException(problem)
+
+
+Spans = dict[str, list[str]]
+"""The first and the last time in each collection."""
+
+
+def _record(report: Report, problem: str, origin: Origin, spans: Spans, *, is_dry: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {name: dict(each) for name, each in report.counts.items()}
+    for name, (first, last) in spans.items():
+        found[name] |= {"first": first, "last": last}
+    return {
+        "complete": not problem,
+        "dryRun": is_dry,
+        "timezone": origin.zone.name if origin.zone else None,
+        "unit": origin.unit,
+        "collections": found,
+        "refused": [{each.counted: each.place, "reason": each.reason} for each in sorted(report.refused)],
+        "notes": [{each.counted: each.place, "note": each.reason} for each in sorted(report.notes)],
+    }
+
+
+def _print(report: Report, origin: Origin, spans: Spans, *, is_dry: bool) -> None:
+    for name, each in report.counts.items():
+        if is_dry:
+            times = f", from {' to '.join(spans[name])}" if name in spans else ""
+            numbers = f"{counted(each['new'], 'document')}{times}, {each['refused']:,} refused"
+        else:
+            numbers = f"{each['new']:,} new, {each['duplicate']:,} there already, {each['refused']:,} refused"
+        click.echo(f"{name or 'no collection'}: {numbers}")
+    if is_dry and origin.zone:
+        click.echo(f"time zone: {origin.zone.name}")
+    if is_dry and origin.unit:
+        click.echo(f"unit of glucose: {origin.unit}")
+    if is_dry:
+        click.echo("Nothing was stored.")
+
+
+def _iso(ms: int, zone: tzinfo) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone).isoformat(timespec="seconds")
+
+
+def _tell_some(remarks: Sequence[Remark]) -> None:
+    for place, unit, reason in sorted(remarks)[:SHOWN]:
+        click.echo(f"{unit} {place}: {reason}", err=True)
+    if len(remarks) > SHOWN:
+        click.echo(f"and {len(remarks) - SHOWN:,} more; --json lists them all", err=True)
