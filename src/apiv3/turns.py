@@ -112,6 +112,10 @@ class Hold:
     ) -> None:
         self.release()
 
+    def __del__(self) -> None:
+        """Nothing is held by what nobody has any more."""
+        self.release()
+
     def shrink(self, places: int) -> None:
         """Keep only so many."""
         surplus = self.places - places

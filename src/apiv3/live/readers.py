@@ -16,7 +16,9 @@ from apiv3.model.changes import Change, Clock, Cursor
 from apiv3.storage.contracts import DocumentStore
 
 PAGE = 200
-"""Changes that are read at a time."""
+"""Changes that are read for a follower at a time,"""
+FIRST, MOST = 8, 32
+"""and with one query: few at first, so that 200 documents of a megabyte are not in memory before anybody knows their size."""
 LARGEST_PAGE = 8_000_000
 """Characters of the documents that a follower is given at a time while it catches up; beyond, only with the last one."""
 GATHER = 0.01
@@ -76,7 +78,7 @@ class Reader:
     async def _give_page(self, follower: Recipient) -> bool:
         """Whether that is all for now. If not, it was the last page, but the reader went on meanwhile."""
         before = self._position
-        page, clock = await self._read(follower.position(self._collection))
+        page, complete, clock = await self._read(follower.position(self._collection))
         changes = page[: _not_too_large(page)]
         if follower.closed:
             return True
@@ -85,7 +87,7 @@ class Reader:
             return True
         if changes:
             follower.give(self._collection, changes)
-        if len(page) == PAGE or len(changes) < len(page):
+        if not complete or len(changes) < len(page):
             return True
         if self._position != before:
             return False
@@ -124,7 +126,7 @@ class Reader:
         """Hand over what is new; whether there was anything."""
         async with self._standstill:
             position = self._position or 0
-            changes, clock = await self._read(position)
+            changes, _, clock = await self._read(position)
             followers = tuple(self._followers)
             if Cursor(position).is_lost(clock):
                 for follower in followers:  # each by its own cursor, which may know better
@@ -136,10 +138,16 @@ class Reader:
                     follower.offer(self._collection, changes)
             return bool(changes)
 
-    async def _read(self, position: int) -> tuple[Sequence[Change], Clock]:
-        """In this order, so that nothing can be forgotten between the two unnoticed."""
-        changes = await self._store.changes(self._collection, position, PAGE)
-        return changes, await self._store.clock(self._collection)
+    async def _read(self, position: int) -> tuple[Sequence[Change], bool, Clock]:
+        """The next changes, whether these are all, and the clock; it is read last, so that nothing is forgotten unnoticed."""
+        changes, number, complete = list[Change](), FIRST, False
+        while not complete and len(changes) < PAGE and sum(change.size for change in changes) < LARGEST_PAGE:
+            wanted = min(number, PAGE - len(changes))
+            some = await self._store.changes(self._collection, position, wanted)
+            changes += some
+            complete = len(some) < wanted
+            position, number = changes[-1].srv_modified if changes else position, min(MOST, 2 * number)
+        return changes, complete, await self._store.clock(self._collection)
 
 
 def _not_too_large(page: Sequence[Change]) -> int:
