@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import multiprocessing
+import os
+import pwd
 import resource
 import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
@@ -19,9 +24,10 @@ import pytest
 from pydantic import SecretStr
 
 from apiv3.app import Server, build
+from apiv3.cli.place import check_file
 from apiv3.installation import Installation as Wiring
 from apiv3.model.errors import StorageUnavailable
-from apiv3.settings import Settings, provision
+from apiv3.settings import Settings, SettingsError, load, provision
 from apiv3.storage import database as databases
 from apiv3.storage import postgresql, schema, sqlite
 from apiv3.storage.database import Database
@@ -148,6 +154,9 @@ def test_a_server_outlives_its_database(outlived: LiveServer, own: OwnPostgres, 
         assert outlived.jwt(token)
         assert client.get("/api/v3/version").status_code == 200
     assert_recovers(lambda: client.get(f"{ENTRIES}/before"))
+    told = [line for line in outlived.output.splitlines() if "answered with 503" in line]
+    assert any("onnection" in line for line in told), told
+    assert len(told) < 20, "a flood, not a count"
     for path in READS:
         assert client.get(path).status_code == 200
     assert client.get(f"{ENTRIES}/{name}").status_code == 404, "a refused write was stored"
@@ -291,6 +300,42 @@ def test_which_errors_of_postgresql_are_for_another_time(error: Exception, blame
     assert postgresql.is_unavailable(error) is blamed
 
 
+@pytest.fixture
+def others_can_find() -> Iterator[Path]:
+    """A folder that every user may look into, as pytest's are not."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_database_of_somebody_else_is_one_sentence(others_can_find: Path, kind: str) -> None:
+    """Without DATABASE_URL, which nobody has set, the sentence names the file and its owner."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    data = others_can_find / "data"
+    data.mkdir(mode=0o755)
+    file = data / "apiv3.sqlite"
+    file.touch(0o644)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chown(data if kind == "file" else file, nobody, -1)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), os.setuid, (nobody,)) as process:
+        sentence = process.submit(_refusal, data).result()
+    path = file if kind == "file" else data
+    assert sentence == (
+        f"The database file {file} cannot be used: the {kind} {path} belongs to root, and this program, which runs as nobody, "
+        "may not read and write it."
+    )
+
+
+def _refusal(data: Path) -> str:
+    try:
+        check_file(load(apiv3_data=data, database_url=""))
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
 # --- SQLite is locked by somebody else
 
 
@@ -376,6 +421,7 @@ def test_a_full_disk(fresh_server: FreshServer) -> None:
         assert client.get(f"{ENTRIES}/history/{BEGINNING}").json() == before
     finally:
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert "a request was answered with 503: " in server.output
     assert client.get(f"{ENTRIES}/refused").status_code == 404
     assert client.get(f"{ENTRIES}/history/{BEGINNING}").json() == before
     assert [answer.status_code for answer in writes(client, "refused")] == [201, 200, 200, 200, 200, 200]

@@ -200,9 +200,10 @@ class Server:
             try:
                 await self.installation.open()
                 await self.installation.documents.prepare(tuple(self.installation.collections))
-            except StorageUnavailable:
+            except StorageUnavailable as error:
                 if pause == _SHORTEST_PAUSE:
-                    _log.warning("the database is unavailable; requests that need it get 503 until it is there")
+                    reason = error.reason or "it cannot be used"
+                    _log.warning("the database is unavailable: %s. Requests that need it get 503 until it is there", reason)
             except Exception:
                 if not attempted.is_set():
                     raise

@@ -115,6 +115,12 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
             assert parameter.help, f"{parameter.name} is not explained"
 
 
+@pytest.mark.parametrize("group", [(), ("subject",), ("role",), ("db",)])
+def test_a_list_of_commands_has_whole_sentences(group: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, [*group, "--help"], prog_name="apiv3")
+    assert "..." not in done.output.partition("Commands:")[2]
+
+
 def test_the_version_and_the_help_over_a_process(nothing: Installation) -> None:
     assert __version__ in _said(nothing, "--version", run=process)
     usage = _said(nothing, "-h", run=process)

@@ -336,6 +336,23 @@ def test_the_demand_can_be_lifted(shared_servers: Callable[[str], LiveServer]) -
         assert HSTS not in answer.headers
 
 
+def test_a_proxy_that_was_forgotten_is_told_once(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"API3_REQUIRE_HTTPS": None})
+    for _ in range(3):
+        assert ask(server, "GET", VERSION, ("X-Forwarded-Proto", "https")).status == 403
+    [told] = [line for line in server.output.splitlines() if "TRUSTED_PROXIES" in line]
+    assert "it came from 127.0.0.1" in told
+    assert "set TRUSTED_PROXIES=127.0.0.1" in told
+
+
+def test_a_proxy_that_does_not_speak_of_tls_is_told(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"API3_REQUIRE_HTTPS": None, "TRUSTED_PROXIES": "127.0.0.1"})
+    assert ask(server, "GET", VERSION, ("X-Forwarded-Proto", "http")).status == 403
+    assert "X-Forwarded-Proto" not in server.output
+    assert ask(server, "GET", VERSION, ("X-Forwarded-For", "203.0.113.9")).status == 403
+    assert "sends X-Forwarded-For, but no X-Forwarded-Proto" in server.output
+
+
 # --- whom a proxy speaks for ------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import click
 
 from apiv3 import __version__
 from apiv3.cli import INTERRUPTED
+from apiv3.cli.groups import Group
 from apiv3.cli.typos import typos
 from apiv3.client.errors import Refused, Unreachable
 from apiv3.logs import configure_logging
@@ -36,7 +37,7 @@ _MODULES = {
 """Command -> the module that has a function of its name. A command loads its own: a server takes half a second to load."""
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Loads the command that is asked for. Turns what can go wrong on the way into one sentence and the exit status 1, and
     Ctrl-C into a silent end.
     """

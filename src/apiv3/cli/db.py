@@ -9,13 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 import click
 
+from apiv3.cli.groups import Group
 from apiv3.cli.options import as_json, show
-from apiv3.cli.place import here, location
+from apiv3.cli.place import check_file, described, here, location
 from apiv3.cli.supervisor import end_with_parent
-from apiv3.settings import Settings, SettingsError, make_folder, without_password
+from apiv3.settings import Settings, SettingsError, make_folder
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """The database's tables."""
 
@@ -47,9 +48,10 @@ def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]
     In a process of its own: what Alembic loads would stay in the server's memory for as long as it runs. On Ctrl-C it is
     waited for.
     """
+    check_file(settings)
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(1, context, _begin) as process:
-        return process.submit(_migrate, settings.database, makes).result()
+        return process.submit(_migrate, settings, makes).result()
 
 
 def _begin() -> None:
@@ -58,11 +60,11 @@ def _begin() -> None:
     end_with_parent()
 
 
-def _migrate(url: str, makes: bool) -> tuple[str | None, str]:
+def _migrate(settings: Settings, makes: bool) -> tuple[str | None, str]:
     from apiv3.storage import schema
 
     try:
-        return schema.upgrade(url, makes=makes)
+        return schema.upgrade(settings.database, makes=makes)
     except Exception as error:
         reason = (str(error.__cause__ or error) or repr(error)).splitlines()[0]  # a timeout has no text
-        raise SettingsError(f"DATABASE_URL is {without_password(url)!r}, which cannot be used: {reason}") from None
+        raise SettingsError(f"{described(settings)} cannot be used: {reason}") from None

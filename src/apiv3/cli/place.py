@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import click
@@ -18,6 +20,7 @@ def here(*, makes: bool) -> Settings:
     Raises SettingsError where there is none, so that a command in the wrong folder leaves nothing behind.
     """
     settings = load()
+    check_file(settings)
     if not is_there(settings):
         if not makes:
             raise SettingsError(_absent(settings))
@@ -37,6 +40,33 @@ def location(settings: Settings) -> str:
     """The database, to show: a file by its whole path, an address without its password."""
     file = _file(settings)
     return without_password(settings.database) if file is None else f"sqlite:///{file.absolute()}"
+
+
+def described(settings: Settings) -> str:
+    """The database as the beginning of a sentence: by the setting, or by its file where nobody has set that."""
+    if settings.database_url.get_secret_value():
+        return f"DATABASE_URL is {without_password(settings.database)!r}, which"
+    return f"The database file {_file(settings)}"
+
+
+def check_file(settings: Settings) -> None:
+    """Raises SettingsError where SQLite's file, or the folder in which it keeps its log, may not be written to."""
+    file = _file(settings)
+    for path, kind in () if file is None else ((file.absolute().parent, "folder"), (file.absolute(), "file")):
+        needed = os.R_OK | os.W_OK | (os.X_OK if kind == "folder" else 0)
+        if os.path.exists(path) and not os.access(path, needed):  # noqa: PTH110 (which raises where it may not look)
+            raise SettingsError(
+                f"{described(settings)} cannot be used: the {kind} {path} belongs to {_name(path.stat().st_uid)}, and this "
+                f"program, which runs as {_name(os.geteuid())}, may not read and write it."
+            )
+
+
+def _name(uid: int) -> str:
+    """A user's name, or number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def local_url(settings: Settings, port: int) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from apiv3.cli.completion import own_role_names, role_names
+from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
 from apiv3.cli.options import as_json, show
 from apiv3.installation import Installation
 from apiv3.model.identity import Role
 
 
-@click.group()
+@click.group(cls=Group)
 def role() -> None:
     """Roles: named lists of permissions, such as api:entries:read or api:*:create,update."""
 

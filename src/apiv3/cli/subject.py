@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from apiv3.cli.completion import role_names, subject_names
+from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
 from apiv3.cli.options import as_json, show
 from apiv3.installation import Installation
@@ -18,7 +19,7 @@ from apiv3.security.policy import compile_role
 from apiv3.settings import SettingsError
 
 
-@click.group()
+@click.group(cls=Group)
 def subject() -> None:
     """Subjects: people, apps and scripts that may call."""
 

@@ -13,16 +13,23 @@ from apiv3.settings import ENV_FILE, Settings
 
 _OURS = "API3_"
 """What the names of our own settings begin with. Others may be settings of another program."""
+_OTHERS = ("APIV3_TOKEN",)
+"""What commands take from the environment beside the settings."""
+_NEAR_ENOUGH = 0.85
+"""How alike, from 0 to 1, a name in the environment is to one of ours that has a letter too many, too few or in another
+place. HOSTNAME, which every shell has, is less like HOST than that."""
 _NAMES = [name.upper() for name in Settings.model_fields]
 
 
 def typos() -> Iterator[str]:
-    """A sentence for each: lines of .env without a name, and names of no setting there and in the environment."""
+    """A sentence for each: lines of .env without a name, names of no setting there, and those in the environment that look
+    like one of ours: much there belongs to other programs.
+    """
     bindings = _bindings()
     yield from (_line(binding.original.line) for binding in bindings if binding.error)
-    for name in dict.fromkeys((*os.environ, *(binding.key for binding in bindings if binding.key))):
-        if name.upper().startswith(_OURS) and not _is_known(name.upper()):
-            yield _unknown(name)
+    here = dict.fromkeys(binding.key for binding in bindings if binding.key)
+    yield from (_unknown(name) for name in here if not _is_known(name.upper()))
+    yield from (_unknown(name) for name in os.environ if name not in here and _is_slip(name))
 
 
 def _bindings() -> list[Binding]:
@@ -42,6 +49,18 @@ def _is_known(name: str) -> bool:
     return name in _NAMES or name.startswith("API3_AUTOPRUNE_")
 
 
+def _is_slip(name: str) -> bool:
+    """Whether a variable of the environment, which is no setting, was meant as one."""
+    if _is_known(name.upper()) or name in _OTHERS:
+        return False
+    return name.upper().startswith(_OURS) or _nearest(name, _NEAR_ENOUGH) is not None
+
+
+def _nearest(name: str, cutoff: float) -> str | None:
+    found = get_close_matches(name.upper(), _NAMES, n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
 def _unknown(name: str) -> str:
-    near = get_close_matches(name.upper(), _NAMES, n=1)
-    return f"{name} is the name of no setting and does nothing" + (f"; is {near[0]} meant?" if near else "")
+    near = _nearest(name, 0.6)
+    return f"{name} is the name of no setting and does nothing" + (f"; is {near} meant?" if near else "")

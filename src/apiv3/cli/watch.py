@@ -38,7 +38,7 @@ def watch(collections: tuple[str, ...], url: str | None, token: str | None, sinc
     if since:
         moment("--since", since)
     address, trust = (url, True) if url else _here(load())
-    follower = Follower(address, token, collections, since, after, _tell, trust)
+    follower = Follower(address, token, collections, since, after, _tell, _nothing if as_json else _tell_waiting, trust)
     show = _as_json if as_json else _as_text
     for event in follower:
         click.echo(show(event))
@@ -61,6 +61,14 @@ def _only(certificate: Path) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # so that it need not be an authority
     return context
+
+
+def _nothing() -> None:
+    """A program knows that it waits."""
+
+
+def _tell_waiting() -> None:
+    click.echo("apiv3 watch: waiting for changes; Ctrl-C ends it", err=True)
 
 
 def _tell(what: str) -> None:

@@ -39,8 +39,8 @@ class Follower:
     """Iterate over it: it connects, and connects again. `after`: the id of the last event that is known already.
 
     `token`: an access token or a JWT, sent in a header. `since`: where to begin instead, in any form of time that the server
-    takes. `tell`: is told in a few words when the connection is lost. `trust`: which servers, over TLS; True: those with a
-    certificate of a known authority.
+    takes. `tell`: is told in a few words when the connection is lost. `on_connect`: is called at the first
+    connection. `trust`: which servers, over TLS; True: those with a certificate of a known authority.
     """
 
     url: str
@@ -49,6 +49,7 @@ class Follower:
     since: str = ""
     after: str = ""
     tell: Callable[[str], None] = lambda _: None
+    on_connect: Callable[[], None] = lambda: None
     trust: Trust = True
     _pause: float = field(default=0.0, init=False, repr=False)
 
@@ -77,6 +78,8 @@ class Follower:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _events(self, source: EventSource) -> Iterator[Event]:
+        if not self._pause:
+            self.on_connect()
         self._pause = SHORTEST_PAUSE
         for event in source.iter_sse():
             self.after = event.id or self.after  # the first one only says where we are

@@ -121,7 +121,7 @@ class Connection:
         try:
             answer = await self._namespaces[member.namespace].handle(member, name, arguments)
         except ApiError as error:
-            answer = {"success": False, "message": str(error)}
+            answer = {"success": False, "message": error.message}
         except Exception:
             _log.exception("an event in %s failed", member.namespace)
             answer = _INTERNAL

@@ -17,6 +17,8 @@ Operations raise them; one place in `web` renders them. The messages are those o
 
 from __future__ import annotations
 
+import os
+
 
 class ApiError(Exception):
     """A refusal that the caller is told about: HTTP `status`, `message`, `description`, extra `headers`."""
@@ -149,6 +151,22 @@ class StorageUnavailable(ApiError):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message, headers=(("Retry-After", "5"),))
+
+    @property
+    def reason(self) -> str | None:
+        """Why, for the log and the operator: callers are not told. None where it is not known."""
+        cause = self.__cause__
+        if cause is None:
+            return None
+        system = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else ""
+        said = str(cause).partition("\n")[0].removeprefix(f"[Errno {getattr(cause, 'errno', None)}] ")
+        if isinstance(cause, TimeoutError) and not said:
+            return "it did not answer in time"
+        return ": ".join(dict.fromkeys(filter(None, (system, said)))) or type(cause).__name__
+
+    def __str__(self) -> str:
+        reason = self.reason
+        return f"{self.message}: {reason}" if reason else str(self.message)
 
 
 class ServerBusy(ApiError):

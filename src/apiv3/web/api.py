@@ -27,6 +27,7 @@ from apiv3.security.gate import Gate
 from apiv3.web.access_log import AccessLog
 from apiv3.web.bodies import Disconnected
 from apiv3.web.calls import Call, Receive, Scope, Send
+from apiv3.web.complaints import Complaints
 from apiv3.web.headers import common_headers
 from apiv3.web.protocol import ENDING
 from apiv3.web.proxies import Proxies
@@ -65,7 +66,7 @@ class Api:
         others: ASGIApp,
     ) -> None:
         self._routes, self._gate, self._in_flight, self._access_log = RouteTable(routes), gate, in_flight, access_log
-        self._proxies, self._others = proxies, others
+        self._proxies, self._complaints, self._others = proxies, Complaints(proxies), others
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +96,7 @@ class Api:
         try:
             answer = await work
         except ApiError as error:
+            self._complaints.note(call, error)
             answer = failure(error)
         except Disconnected:
             answer = _NOBODY_THERE

@@ -1,0 +1,17 @@
+"""A group of commands, and what its help says of each."""
+
+from __future__ import annotations
+
+import click
+
+_LONGEST = 1000
+"""Characters: more than any sentence has."""
+
+
+class Group(click.Group):
+    """A group of commands whose help has a whole sentence for each."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(_LONGEST)) for name, each in commands.items() if each])
