@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.bystanders import bystander, many
-from tests.support.documents import DATE, api_of
+from tests.support.documents import DATE, api_of, import_documents
 from tests.support.factories import NewDatabase, running_server
 from tests.support.server import LiveServer
 
@@ -170,6 +170,22 @@ def test_texts_hold_as_many_brackets_and_commas_as_they_like(attacker: httpx.Cli
     document = {"identifier": "text", "date": DATE, "app": "x", "notes": '[{[{[{,"\\"' * 50_000}
     assert attacker.put("/food/text", content=json.dumps(document).encode()).is_success
     assert attacker.get("/food/text").json()["result"]["notes"] == document["notes"]
+
+
+def test_a_second_that_is_too_large_is_refused_by_the_second(server: LiveServer, attacker: httpx.Client) -> None:
+    """Who asks again for the same second would never come further."""
+    second = 1_700_000_000_000
+    documents = [{"identifier": f"s{n}", "app": "x", "srvModified": second + n, "x": "a" * 1_000_000} for n in range(40)]
+    import_documents(server, "profile", *documents, identified=True)
+    by_second = attacker.get("/profile/history", headers={"Last-Modified": str(second)})
+    assert (by_second.status_code, by_second.json()["message"]) == (
+        413,
+        "The changes of this second are too large: ask for history/{lastModified}",
+    )
+    first = attacker.get(f"/profile/history/{second - 1}")
+    rest = attacker.get(f"/profile/history/{first.headers['ETag'][3:-1]}")
+    found = [each["identifier"] for answer in (first, rest) for each in answer.json()["result"]]
+    assert found == [f"s{n}" for n in range(40)]
 
 
 def test_a_table_of_many_names(server: LiveServer, attacker: httpx.Client, innocent: httpx.Client) -> None:

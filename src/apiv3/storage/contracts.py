@@ -63,11 +63,14 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LargePage:
-    """The same of more than `SMALL` bytes: the JSON text of each document. `hold`: the memory, to be given back."""
+    """The same of more than `SMALL` bytes: the JSON text of each document. `hold`: the memory, to be given back. `cut`: whether
+    it ends early.
+    """
 
     bodies: deque[bytes]
     srv_modified: int
     hold: Hold
+    cut: bool = False
 
     @property
     def text(self) -> bytes:

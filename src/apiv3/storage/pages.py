@@ -64,19 +64,20 @@ class Pages:
 
     async def _gather(self, found: AsyncGenerator[_Found, None], caller: str, window: Window) -> Page | LargePage:
         """What is found, as a page. Raises AnswerTooLarge, ServerBusy."""
-        bodies, size, last = deque[bytes](), 0, 0
+        bodies, size, last, cut = deque[bytes](), 0, 0, False
         async with aclosing(found), ANSWERS.take(caller, window.most) as hold:
             async for body, srv_modified in found:
                 size += len(body) + 1
                 if size > window.most and (window.whole or bodies):
                     if window.whole:
                         raise AnswerTooLarge
+                    cut = True
                     break
                 bodies.append(body)
                 last = srv_modified
             if size <= SMALL:
                 return Page(b",".join(bodies), last)
-            return LargePage(bodies, last, hold.keep())
+            return LargePage(bodies, last, hold.keep(), cut)
 
     async def _stream(self, sql: str, args: Sequence[Any], caller: str) -> AsyncGenerator[_Found, None]:
         async with aclosing(self._database.stream(sql, *args, caller=caller)) as chunks:

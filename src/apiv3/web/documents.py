@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from apiv3.model import timestamps
 from apiv3.model.collections import Collection
-from apiv3.model.errors import ApiError, BadRequest, MissingPermission, NotAcceptable, NotFound
+from apiv3.model.errors import AnswerTooLarge, ApiError, BadRequest, MissingPermission, NotAcceptable, NotFound
 from apiv3.model.queries import Query
 from apiv3.operations.bulk import Bulk, Outcome
 from apiv3.operations.reading import Reading
@@ -109,7 +109,7 @@ class Documents:
     async def history(self, call: Call, extension: Format | None = None) -> Answer:
         """What changed since the `Last-Modified` request header: whole seconds, inclusive."""
         since = requests.since(call.header(b"last-modified"))
-        return await self._history(call, since // 1000 * 1000 - 1, extension)
+        return await self._history(call, since // 1000 * 1000 - 1, extension, second=since // 1000)
 
     async def history_since(self, call: Call) -> Answer:
         """What changed after a point in time, exclusive: the `lastModified` or ETag of the client's last look."""
@@ -117,11 +117,15 @@ class Documents:
         stem, extension = _split(text)
         return await self._history(call, requests.since(stem if extension else text), extension)
 
-    async def _history(self, call: Call, since: int, extension: Format | None) -> Answer:
+    async def _history(self, call: Call, since: int, extension: Format | None, second: int | None = None) -> Answer:
+        """`second`: with which a client would go on that knows whole seconds only. Raises AnswerTooLarge where it could not."""
         form = _format(call, extension)
         style = self._style(call, form)
         limit = call.query.derive(self._limit)
         page = await self.reading.history(call.principal, self.collection, since, limit)
+        if isinstance(page, LargePage) and page.cut and page.srv_modified // 1000 == second:
+            page.release()
+            raise AnswerTooLarge("The changes of this second are too large: ask for history/{lastModified}")
         return await rendering.many(_caller(call), page, style, _page_headers(page))
 
     def _style(self, call: Call, form: Format) -> Style:
