@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from apiv3.installation import Installation
-from apiv3.live.alarm_namespace import ACKNOWLEDGE, AlarmNamespace
 from apiv3.live.alarm_namespace import NAME as ALARM
+from apiv3.live.alarm_namespace import AlarmNamespace
 from apiv3.live.audience import Audience
 from apiv3.live.bells import Bells
 from apiv3.live.connections import Lobby, Namespace
@@ -53,7 +53,7 @@ from apiv3.web.operation import Bounds
 from apiv3.web.pages import Pages
 from apiv3.web.protocol import SHUTDOWN
 from apiv3.web.proxies import Proxies
-from apiv3.web.router import Route, demanded
+from apiv3.web.router import Route
 from apiv3.web.routes import routes
 from apiv3.web.service import Service
 from apiv3.web.socketio import PATH as SOCKET_IO
@@ -138,9 +138,9 @@ class Server:
             Service(reading, documents),
             {name: Documents(kind, reading, writing, bulk, limits, most) for name, kind in kinds.items()},
             Events(self.feed, kinds, self.rights),
-            Authorization(self.authenticator, installation.policies, self.tokens, lambda: demanded(table, ACKNOWLEDGE)),
+            Authorization(self.authenticator, installation.policies, self.tokens, installation.demands),
             Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
-            Roles(administration, installation.policies, limits),
+            Roles(administration, installation.policies, limits, installation.demands),
             self._live(),
             Pages(lambda: table),
             Explorer(lambda: describe([each for each in table if each.path != SOCKET_IO], kinds, self._bounds())),

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from apiv3.model import collections
 from apiv3.operations.writing import Rules, Writing
+from apiv3.security import demands
 from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
 from apiv3.settings import Settings, revealed
@@ -21,6 +22,7 @@ class Installation:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.collections = collections.table(settings.api3_extra_collections)
+        self.demands = demands.every(self.collections.values())
         self.database = Database(settings.database)
         self.documents = DocumentTable(self.database)
         rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)

@@ -4,8 +4,11 @@ Each process takes most of a second to start, so most commands run inside this o
 """
 
 import json
+import os
+import pty
 import re
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -141,7 +144,7 @@ def test_what_there_is_not_is_said(installation: Installation) -> None:
 
 def test_the_life_of_a_subject(installation: Installation) -> None:
     made = _json(installation, "subject", "add", "My Phone", "--role", "readable", "--role", "careportal", "--notes", "Ärger?")
-    assert made.keys() == {"_id", "name", "roles", "notes", "accessToken"}
+    assert made.keys() == {"_id", "name", "roles", "notes", "timestamp", "accessToken"}
     assert (made["name"], made["roles"], made["notes"]) == ("My Phone", ["readable", "careportal"], "Ärger?")
     assert re.fullmatch(r"myphone-[0-9a-f]{16}", made["accessToken"])
 
@@ -166,7 +169,9 @@ def test_a_subject_is_changed(installation: Installation) -> None:
     changed = _json(installation, "subject", "change", "phone", "--role", "careportal", "--role", "activity")
     assert changed == made | {"roles": ["careportal", "activity"]}
     assert _json(installation, "subject", "change", made["_id"], "--notes", "") == changed | {"notes": ""}
-    bare = _json(installation, "subject", "change", "phone", "--no-roles", "--notes", "new")
+    done = here(installation, "subject", "change", "phone", "--no-roles", "--notes", "new", "--json")
+    assert done.errors == "Warning: the subject 'phone' has no roles, so it may neither read nor write anything.\n"
+    bare = json.loads(done.output)
     assert bare == made | {"roles": [], "notes": "new"} == _json(installation, "subject", "show", "phone")
     for contradiction in ([], ["--no-roles", "--role", "readable"]):
         done = here(installation, "subject", "change", "phone", *contradiction)
@@ -205,7 +210,9 @@ def test_the_life_of_a_role(installation: Installation) -> None:
 
     changed = _json(installation, "role", "change", "uploader", "api:entries:create")
     assert changed == made | {"permissions": ["api:entries:create"]}
-    assert _json(installation, "role", "change", made["_id"], "--notes", "x") == made | {"permissions": [], "notes": "x"}
+    done = here(installation, "role", "change", made["_id"], "--notes", "x", "--json")
+    assert done.errors == "Warning: the role 'uploader' has no permissions, so it grants nothing.\n"
+    assert json.loads(done.output) == made | {"permissions": [], "notes": "x"}
 
     _said(installation, "subject", "add", "one", "--role", "uploader")
     in_use = _complained(here(installation, "role", "remove", "uploader"))
@@ -214,7 +221,7 @@ def test_the_life_of_a_role(installation: Installation) -> None:
     _said(installation, "subject", "remove", "one")
     assert _said(installation, "role", "remove", "uploader") == "Removed uploader.\n"
     assert "uploader" not in {role["name"] for role in _json(installation, "role", "list")}
-    again = _json(installation, "role", "add", "again")
+    again = _json(installation, "role", "add", "again", "*")
     assert _json(installation, "role", "remove", "again") == again
 
 
@@ -248,6 +255,66 @@ def test_a_mistake_is_one_sentence(server: LiveServer, arguments: list[str], nam
 
 
 # --- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_hardly_meant_is_said(installation: Installation) -> None:
+    done = here(installation, "role", "add", "typo", "api:entries:raed", "api:food")
+    assert (done.status, done.errors.splitlines()) == (
+        0,
+        [
+            "Warning: 'api:entries:raed' matches nothing that this server demands; the nearest is 'api:entries:read'.",
+            "Warning: 'api:food' includes api:food:create, api:food:delete, api:food:read, api:food:update.",
+        ],
+    )
+    installation.settings = {"AUTH_DEFAULT_ROLES": "readable"}
+    assert _json(installation, "subject", "add", "bare")["roles"] == []
+
+
+def test_a_subject_is_excused_from_its_time(installation: Installation) -> None:
+    made = _json(installation, "subject", "add", "display", "--role", "readable", "--no-timestamp")
+    assert made["timestamp"] == "optional"
+    assert [each["timestamp"] for each in _json(installation, "subject", "list")] == ["optional"]
+    assert re.search("^timestamp: +optional$", _said(installation, "subject", "show", "display"), re.MULTILINE)
+    assert _json(installation, "subject", "change", "display", "--notes", "x") == made | {"notes": "x"}
+    assert _json(installation, "subject", "change", "display", "--timestamp")["timestamp"] == "required"
+    assert _json(installation, "subject", "change", "display", "--no-timestamp") == made | {"notes": "x"}
+    assert _json(installation, "subject", "rotate", "display")["timestamp"] == "optional"
+    assert _json(installation, "subject", "add", "phone", "--role", "readable")["timestamp"] == "required"
+
+
+@pytest.mark.parametrize(
+    ("options", "typed", "asked", "timestamp"),
+    [
+        ([], b"\n", True, "required"),
+        ([], b"1\n", True, "required"),
+        ([], b"2\n", True, "optional"),
+        ([], b"aaps\n2\n", True, "optional"),
+        (["--no-timestamp"], b"", False, "optional"),
+        (["--timestamp"], b"", False, "required"),
+        (["--json"], b"", False, "required"),
+    ],
+)
+def test_a_terminal_is_asked_which_kind_of_app_it_is_for(
+    installation: Installation, options: list[str], typed: bytes, asked: bool, timestamp: str
+) -> None:
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, typed)
+    done = subprocess.run(
+        installation.command("subject", "add", "app", "--role", "readable", *options),
+        cwd=installation.folder,
+        env=installation.environment(),
+        stdin=terminal,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(keyboard)
+    os.close(terminal)
+    assert done.returncode == 0
+    assert ("Which kind of app is it for?" in done.stderr) is asked
+    assert "Which kind" not in done.stdout
+    assert _json(installation, "subject", "show", "app")["timestamp"] == timestamp
 
 
 def test_check_says_which_role_grants_it(server: LiveServer) -> None:
@@ -355,7 +422,9 @@ def test_nothing_is_made_in_a_database_either(nothing: Installation, database: s
         assert "holds no tables of apiv3 yet" in _complained(here(nothing, "subject", "list"))
 
 
-@pytest.mark.parametrize("command", ["subject add x", "role add x", "db upgrade", "import - --collection food"])
+@pytest.mark.parametrize(
+    "command", ["subject add x --role readable", "role add x *", "db upgrade", "import - --collection food"]
+)
 def test_a_command_that_makes_an_installation_says_so(nothing: Installation, command: str) -> None:
     nothing.settings = {"DATABASE_URL": None, "APIV3_DATA": None}
     first, again = (here(nothing, *command.split(), stdin=b'{"app":"x","date":1600000000000}') for _ in range(2))
@@ -384,8 +453,8 @@ def test_the_shell_completes_files_itself(nothing: Installation, words: str) -> 
 
 
 def test_the_shell_completes_names(installation: Installation) -> None:
-    _said(installation, "subject", "add", "phone")
-    _said(installation, "role", "add", "reporter")
+    _said(installation, "subject", "add", "phone", "--role", "denied")
+    _said(installation, "role", "add", "reporter", "*")
     installation.settings = {"API3_EXTRA_COLLECTIONS": "trends"}
     for words, names in [
         ("export t", ["treatments", "trends"]),

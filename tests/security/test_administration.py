@@ -21,7 +21,7 @@ REFUSED = {"status": 401, "message": "Unauthorized", "description": "Invalid/Mis
 WITHIN = 10.0
 """Seconds that a crowded machine gets for what takes a server one."""
 
-SUBJECT_FIELDS = {"_id", "name", "roles", "notes", "created_at", "accessToken"}
+SUBJECT_FIELDS = {"_id", "name", "roles", "notes", "created_at", "timestamp", "accessToken"}
 ROLE_FIELDS = {"_id", "name", "permissions", "notes", "created_at"}
 
 
@@ -110,6 +110,49 @@ def test_a_list_may_be_sent_as_one_text(administrator: httpx.Client, field: str)
         assert make(administrator, **{field: text})[field] == words
 
 
+def test_a_comma_inside_of_a_permission_divides_nothing(administrator: httpx.Client) -> None:
+    role = _role(administrator, permissions="api:entries:create,update")
+    assert role["permissions"] == ["api:entries:create,update"]
+    changed = administrator.put("/roles", json={**role, "permissions": "api:entries,food:read,update api:profile:read"})
+    assert _made(changed)["permissions"] == ["api:entries,food:read,update", "api:profile:read"]
+
+
+@pytest.mark.parametrize("field", ["roles", "permissions"])
+def test_a_list_that_is_null(administrator: httpx.Client, field: str) -> None:
+    """It is an empty one, where nothing is stored; what is stored stays."""
+    path, make, words = ("/subjects", _subject, ["readable"]) if field == "roles" else ("/roles", _role, ["api:food:read"])
+    made = make(administrator, **{field: None})
+    assert made[field] == []
+    assert _made(administrator.put(path, json={**made, field: None}))[field] == []
+    assert _made(administrator.put(path, json={**made, field: words}))[field] == words
+    assert _made(administrator.put(path, json={**made, field: None, "notes": "x"})) == {**made, field: words, "notes": "x"}
+
+
+def test_what_is_hardly_meant_is_in_the_log(server: LiveServer, administrator: httpx.Client) -> None:
+    """The answers are the stored objects alone."""
+    role = _role(administrator, unique("api:entry"))
+    assert f"{role['permissions'][0]!r} matches nothing that this server demands; the nearest is 'api:entries:" in server.output
+    administrator.put("/roles", json={**role, "permissions": ["api:food"]})
+    assert "'api:food' includes api:food:create, api:food:delete, api:food:read, api:food:update" in server.output
+    administrator.put("/roles", json={**role, "permissions": []})
+    assert f"the role {role['name']!r} has no permissions" in server.output
+    subject = _subject(administrator)
+    assert f"the subject {subject['name']!r} has no roles" in server.output
+
+
+def test_the_time_of_a_subject(administrator: httpx.Client) -> None:
+    """It has to send it, unless it is excused; who does not speak of that changes nothing."""
+    assert [_subject(administrator)["timestamp"], _subject(administrator, timestamp=None)["timestamp"]] == ["required"] * 2
+    made = _subject(administrator, timestamp="optional", roles=["readable"])
+    assert made in administrator.get("/subjects").json()
+    assert made["timestamp"] == "optional"
+    said = {name: made[name] for name in ("_id", "name", "roles", "notes")}
+    for sent in (said, {**said, "timestamp": None}):
+        assert _made(administrator.put("/subjects", json=sent)) == made
+    assert _made(administrator.post(f"/subjects/{made['_id']}/rotate"))["timestamp"] == "optional"
+    assert _made(administrator.put("/subjects", json={**said, "timestamp": "required"}))["timestamp"] == "required"
+
+
 def test_the_permissions_that_are_demanded(administrator: httpx.Client) -> None:
     """Also where no route demands them."""
     demanded = administrator.get("/permissions").json()
@@ -137,7 +180,11 @@ BAD_SUBJECTS: list[dict[str, Any]] = [
     {"name": "x", "roles": [7]},
     {"name": "x", "roles": [["readable"]]},
     {"name": "x", "roles": {"readable": True}},
-    {"name": "x", "roles": None},
+    {"name": "x", "timestamp": "off"},
+    {"name": "x", "timestamp": ""},
+    {"name": "x", "timestamp": "Optional"},
+    {"name": "x", "timestamp": False},
+    {"name": "x", "timestamp": ["optional"]},
     {"name": "x", "notes": 7},
     {"name": "x", "notes": "x" * 10_001},
     {"name": "x", "_id": "x"},
@@ -159,6 +206,10 @@ BAD_ROLES: list[dict[str, Any]] = [
     {"name": "x", "permissions": ["api:,:read"]},
     {"name": "x", "permissions": ["api:entries:read", ","]},
     {"name": "x", "permissions": ["x" * 1001]},
+    {"name": "x", "permissions": ["api:entries:read, api:treatments:*"]},
+    {"name": "x", "permissions": ["api:entries:read", "api:food:read;"]},
+    {"name": "x", "permissions": "api:entries:create, update"},
+    {"name": "x", "permissions": "api:entries:read *"},
     {"name": "x", "permissions": [7]},
     {"name": "x", "permissions": 7},
     {"name": "x", "notes": []},

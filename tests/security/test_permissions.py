@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiv3.security.permissions import LONGEST, Demand, Permission, PermissionSet
+from apiv3.security.permissions import LONGEST, Demand, Permission, PermissionSet, check_meant, split
 
 SHIRO = Path(__file__).parents[1] / "data/conformance/shiro.tsv"
 
@@ -72,6 +72,102 @@ def _verdict(grant: str, demand: str) -> str:
         return "1" if granted.implies(Permission.parse(demand)) else "0"
     except ValueError:
         return "bad-demand"
+
+
+# What somebody writes into a role that means something else than it does, if it means anything.
+NOT_MEANT = [
+    "api:entries:read, api:treatments:*",
+    "api:entries:read api:treatments:*",
+    "api: entries:read",
+    "api:entries: read",
+    "api:entries\t:read",
+    "api:entries\u00a0:read",
+    "api:entries:re\u200bad",
+    "api:entries:read;",
+    "api:entries:read;api:food:read",
+    '"api:entries:read"',
+    "'api:entries:read'",
+    "`api:entries:read`",
+    "“api:entries:read”",
+    "«api:entries:read»",
+    "api.entries.read",
+    "api:entries.read",
+    "api/entries/read",
+    "api:entries|food:read",
+    "api:entries:read:'abc'",
+    "api:entries:read:a b",
+    "api:entries:read:abc;",
+    "api:entries:read,api:food:read",
+    "api:entries:read:abc:def",
+]
+MEANT = [
+    *("*", "api", "api:entries", "api:*:read", "*:*:read", "api:entries:read", "API:Entries:READ", " api:entries:read\n"),
+    *("api:entries,food:read,update", "api:entries:read:", "api:entries:read:*:*", "api:entries:raed", "api:trend_line:read"),
+    *("api:entries:read:a.csv", "api:entries:read:95e1a6e3-1146-5d6a-a3f1-41567cae0895,Größe", "api:entries:read:a/b+c="),
+    *("admin:api:subjects:read", "notifications:*:ack", "api:devicestatus-upload:create"),
+]
+
+
+@pytest.mark.parametrize("text", ["", ":", "api:,:read", *NOT_MEANT])
+def test_what_cannot_be_meant_is_no_permission_of_a_role(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        check_meant(text)
+
+
+@pytest.mark.parametrize("text", MEANT)
+def test_what_can_be_meant(text: str) -> None:
+    check_meant(text)
+
+
+@given(st.text(max_size=30) | st.lists(st.sampled_from(["api", "*", ":", ",", " ", "a.b", ";", "read"])).map("".join))
+def test_what_can_be_meant_is_a_permission(text: str) -> None:
+    try:
+        check_meant(text)
+    except ValueError:
+        return
+    Permission.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        (" , ", []),
+        ("*", ["*"]),
+        ("api:entries:create,update", ["api:entries:create,update"]),
+        ("api:entries:create,update,api:food:read", ["api:entries:create,update", "api:food:read"]),
+        ("api:a:read,api:b:read", ["api:a:read", "api:b:read"]),
+        ("api:a:read api:b:read", ["api:a:read", "api:b:read"]),
+        (" api:a:read,  api:b:read, ", ["api:a:read", "api:b:read"]),
+        ("api:entries:read,*:*:read", ["api:entries:read", "*:*:read"]),
+        ("*,API:food:read", ["*", "API:food:read"]),
+        ("* x:y", ["*", "x:y"]),
+        ("a:b:c,d:e:f", ["a:b:c", "d:e:f"]),
+        # The pieces would grant all of `entries`.
+        ("api:entries,treatments:read", ["api:entries,treatments:read"]),
+        ("api:entries,*:read", ["api:entries,*:read"]),
+        # What is unclear stays together, and is refused.
+        ("api:entries:create, update", ["api:entries:create, update"]),
+        ("api:entries:read *", ["api:entries:read *"]),
+    ],
+)
+def test_several_permissions_in_one_text(text: str, found: list[str]) -> None:
+    assert split(text) == found
+
+
+permissions_of_roles = st.lists(
+    st.tuples(
+        st.sampled_from(["api", "admin", "notifications"]),
+        st.lists(st.sampled_from(["entries", "food", "*"]), min_size=1, max_size=3).map(",".join),
+        st.lists(st.sampled_from(["read", "create", "update"]), min_size=1, max_size=3).map(",".join),
+    ).map(":".join),
+    max_size=4,
+)
+
+
+@given(permissions_of_roles, st.sampled_from([" ", ",", ", ", "  ", "\n"]))
+def test_what_is_joined_comes_apart_again(permissions: list[str], divider: str) -> None:
+    assert split(divider.join(permissions)) == permissions
 
 
 # --- properties of implication ----------------------------------------------------------------------------------------

@@ -23,6 +23,12 @@ def show(value: Any, as_json: bool) -> None:
         click.echo()
 
 
+def warn(sentences: Iterable[str]) -> None:
+    """What was done, but is hardly meant: on standard error, beside what the command prints."""
+    for sentence in sentences:
+        click.echo(f"Warning: {sentence}.", err=True)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -9,9 +10,10 @@ import click
 from apiv3.cli.completion import own_role_names, role_names
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show
+from apiv3.cli.options import as_json, show, warn
 from apiv3.installation import Installation
 from apiv3.model.identity import Role
+from apiv3.security import advice
 
 
 @click.group(cls=Group)
@@ -22,6 +24,11 @@ def role() -> None:
 def _record(found: Role) -> dict[str, Any]:
     record = {"name": found.name, "permissions": list(found.permissions), "notes": found.notes}
     return record if found.id is None else {"_id": found.id, **record}
+
+
+def _stored(installation: Installation, role: Role) -> dict[str, Any]:
+    warn(advice.on_role(role, installation.demands))
+    return _record(role)
 
 
 def _find(installation: Installation, name: str) -> Role:
@@ -53,7 +60,7 @@ def add(name: str, permissions: tuple[str, ...], notes: str, as_json: bool) -> N
     """
 
     async def work(installation: Installation) -> dict[str, Any]:
-        return _record(await installation.administration.add_role(Role(name, permissions, notes, "")))
+        return _stored(installation, await installation.administration.add_role(Role(name, permissions, notes, "")))
 
     show(run(work, makes=True), as_json)
 
@@ -103,8 +110,10 @@ def change(name: str, permissions: tuple[str, ...], notes: str | None, as_json: 
 
     async def work(installation: Installation) -> dict[str, Any]:
         found = _find_own(installation, name)
-        changed = Role(found.name, permissions, found.notes if notes is None else notes, found.id)
-        return _record(await installation.administration.change_role(changed))
+        changed = await installation.administration.change_role(
+            found.id, lambda stored: replace(stored, permissions=permissions, notes=stored.notes if notes is None else notes)
+        )
+        return _stored(installation, changed)
 
     show(run(work), as_json)
 

@@ -156,6 +156,11 @@ curl -s{options} "{url}/api/v3/entries?sort\\$desc=date&limit=10&token={token}&n
 Trade the token for a JWT, and post a glucose entry with it:
 
 {post}
+
+Each call carries the time, so that nobody can send it again later. AndroidAPS does that. Other apps do not; give them
+a subject of their own that is excused from it. Which apps work: docs/how-to/which-apps-work.md
+
+{command} subject add NAME --role readable --no-timestamp
 """
 
 _POST = " ".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,11 @@ import click
 from apiv3.cli.completion import role_names, subject_names
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show
+from apiv3.cli.options import as_json, show, warn
 from apiv3.installation import Installation
 from apiv3.model.errors import ApiError
-from apiv3.model.identity import Subject
+from apiv3.model.identity import Subject, Timestamp
+from apiv3.security import advice
 from apiv3.security.permissions import Permission
 from apiv3.security.policy import compile_role
 from apiv3.settings import SettingsError
@@ -26,7 +28,13 @@ def subject() -> None:
 
 def _record(installation: Installation, found: Subject, *, token: bool) -> dict[str, Any]:
     record = {"_id": found.id, "name": found.name, "roles": list(found.roles), "notes": found.notes}
+    record |= {"timestamp": found.timestamp}
     return record | ({"accessToken": installation.policies.current.token(found)} if token else {})
+
+
+def _stored(installation: Installation, subject: Subject) -> dict[str, Any]:
+    warn(advice.on_subject(subject, installation.policies.default_roles))
+    return _record(installation, subject, token=True)
 
 
 def _find(installation: Installation, name: str) -> Subject:
@@ -35,6 +43,26 @@ def _find(installation: Installation, name: str) -> Subject:
         if name in (found.name, found.id):
             return found
     raise click.ClickException(f"There is no subject {name!r}; `apiv3 subject list` shows them all.")
+
+
+_required = click.option(
+    "--timestamp", "timestamp", flag_value="required", default=None, help="Its calls must carry the time; AndroidAPS sends it."
+)
+_optional = click.option(
+    "--no-timestamp", "timestamp", flag_value="optional", help="Its calls need not carry the time; most apps do not send it."
+)
+_KINDS = """Which kind of app is it for?
+  1  AndroidAPS, or a program of your own that sends the time with each call
+  2  another app, such as Home Assistant or nightscout-librelink-up: those send no time
+A call with its time cannot be recorded and sent again later. Which apps work: docs/how-to/which-apps-work.md"""
+
+
+def _asked() -> Timestamp:
+    """What somebody at a terminal answers; elsewhere the stricter rule."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return "required"
+    click.echo(_KINDS, err=True)
+    return "required" if click.prompt("Kind", type=click.Choice(["1", "2"]), default="1", err=True) == "1" else "optional"
 
 
 @subject.command()
@@ -47,17 +75,21 @@ def _find(installation: Installation, name: str) -> Subject:
     help="A role that it has; may be repeated. `apiv3 role list` shows them.",
 )
 @click.option("--notes", default="", help="Anything worth remembering about it.")
+@_required
+@_optional
 @as_json
-def add(name: str, roles: tuple[str, ...], notes: str, as_json: bool) -> None:
-    """Add a subject and print its access token.
+def add(name: str, roles: tuple[str, ...], notes: str, timestamp: Timestamp | None, as_json: bool) -> None:
+    """Add a subject and print its access token. On a terminal it asks which kind of app it is for, unless an option says it.
 
     \b
     apiv3 subject add phone --role readable --role careportal
+    apiv3 subject add display --role readable --no-timestamp
     """
+    rule = timestamp or ("required" if as_json else _asked())
 
     async def work(installation: Installation) -> dict[str, Any]:
-        added = await installation.administration.add_subject(Subject("", name, roles, notes))
-        return _record(installation, added, token=True)
+        added = await installation.administration.add_subject(Subject("", name, roles, notes, timestamp=rule))
+        return _stored(installation, added)
 
     show(run(work, makes=True, shows_tokens=True), as_json)
 
@@ -104,23 +136,35 @@ def show_(name: str, as_json: bool) -> None:
 )
 @click.option("--no-roles", is_flag=True, help="Take all roles away.")
 @click.option("--notes", default=None, help="New notes; without this option they stay.")
+@_required
+@_optional
 @as_json
-def change(name: str, roles: tuple[str, ...], no_roles: bool, notes: str | None, as_json: bool) -> None:
-    """Give a subject other roles or notes; they bite within a second. Its access token stays.
+def change(
+    name: str, roles: tuple[str, ...], no_roles: bool, notes: str | None, timestamp: Timestamp | None, as_json: bool
+) -> None:
+    """Give a subject other roles or notes, or excuse it from sending the time; it takes effect within a second. Its access
+    token stays.
 
     \b
     apiv3 subject change phone --role readable --role careportal
+    apiv3 subject change display --no-timestamp
     """
     if roles and no_roles:
         raise click.UsageError("--role and --no-roles exclude each other.")
-    if not roles and not no_roles and notes is None:
-        raise click.UsageError("There is nothing to change: say --role, --no-roles or --notes.")
+    said: dict[str, Any] = {}
+    if roles or no_roles:
+        said["roles"] = roles
+    if notes is not None:
+        said["notes"] = notes
+    if timestamp is not None:
+        said["timestamp"] = timestamp
+    if not said:
+        raise click.UsageError("There is nothing to change: say --role, --no-roles, --notes, --timestamp or --no-timestamp.")
 
     async def work(installation: Installation) -> dict[str, Any]:
         found = _find(installation, name)
-        kept_roles = found.roles if not roles and not no_roles else roles
-        changed = replace(found, roles=kept_roles, notes=found.notes if notes is None else notes)
-        return _record(installation, await installation.administration.change_subject(changed), token=True)
+        changed = await installation.administration.change_subject(found.id, lambda stored: replace(stored, **said))
+        return _stored(installation, changed)
 
     show(run(work), as_json)
 

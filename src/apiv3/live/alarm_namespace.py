@@ -18,6 +18,7 @@ from apiv3.live.lookout import Lookout
 from apiv3.model.alarms import INFO, URGENT, WARNING, Alarm, Notification
 from apiv3.model.errors import BadRequest, Forbidden
 from apiv3.operations.alarming import Alarming
+from apiv3.security.demands import ACKNOWLEDGE
 from apiv3.security.permissions import Demand
 
 NAME = "/alarm"
@@ -29,7 +30,6 @@ LONGEST_SILENCE = 24 * 60 * 60 * 1000
 """Milliseconds for which an alarm can be silenced at once."""
 
 _HEAR = Demand.of("api", "entries", "read")
-ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
 
 
 class AlarmNamespace:

@@ -5,12 +5,14 @@
     ├── Unauthorized 401          ├── RequestTimeout 408       ├── StorageUnavailable 503
     │   ├── MissingToken          ├── Conflict 409             └── HeadersTooLarge 431
     │   ├── BadToken              ├── Gone 410
-    │   └── AdministrationRefused ├── PreconditionFailed 412
-    ├── Forbidden 403             ├── TooLarge 413
-    │   ├── MissingPermission     ├── UnsupportedMediaType 415
-    │   └── NotSecure             │   └── AnswerTooLarge       ServerBusy 503
-    └── NotFound 404              └── ReadOnly 422             ShuttingDown 503
-        └── BadOperation          BadRequest: TooMuchWork
+    │   ├── MissingTimestamp      ├── PreconditionFailed 412
+    │   └── AdministrationRefused ├── TooLarge 413
+    ├── Forbidden 403             ├── UnsupportedMediaType 415
+    │   ├── MissingPermission     │   └── AnswerTooLarge       ServerBusy 503
+    │   └── NotSecure             └── ReadOnly 422             ShuttingDown 503
+    └── NotFound 404              BadRequest: TooMuchWork
+        ├── BadOperation
+        └── OlderProtocol
 
 Operations raise them; one place in `web` renders them. The messages are those of docs/reference/protocol.md, section 4.
 """
@@ -58,6 +60,12 @@ class BadToken(Unauthorized):
     message = "Bad access token or JWT"
 
 
+class MissingTimestamp(Unauthorized):
+    """A call without the client's time, from anybody but a subject that is excused from it."""
+
+    message = "Missing Date header"
+
+
 class AdministrationRefused(Unauthorized):
     """The one refusal of `/api/v2/authorization`, whatever the reason."""
 
@@ -85,6 +93,12 @@ class NotFound(ApiError):
 
 class BadOperation(NotFound):
     message = "Bad operation or collection"
+
+
+class OlderProtocol(NotFound):
+    """What apps of the field ask for that speak APIv1."""
+
+    message = "APIv1 is not spoken here, only APIv3; which apps work: docs/how-to/which-apps-work.md"
 
 
 class NotAcceptable(ApiError):

@@ -31,10 +31,14 @@ class Identity:
     expires: float | None = None
 
 
+class Unknown(ValueError):
+    """A credential that may be good, but not by the subjects that this process knows of."""
+
+
 class Verifier(Protocol):
     """Verifies one kind of credential."""
 
     def verify(self, credential: Credential) -> Identity | None:
         """Return None for a credential of another kind. Raises ValueError for one of this kind that is not good: then no other
-        verifier is asked.
+        verifier is asked. Raises Unknown where a newer revision of the subjects could make it good.
         """

@@ -2,6 +2,9 @@
 
     security switched off? -> HTTPS -> timestamp -> credential -> permission
 
+Some subjects are excused from the timestamp. So whether a missing one matters is decided once the credential is known; who
+is not excused cannot tell that from a refusal before it.
+
 Whatever it refuses, it refuses before the body is read or anything is looked up.
 """
 
@@ -16,8 +19,10 @@ from typing import Literal, Protocol
 from apiv3.model import messages, timestamps
 from apiv3.model.errors import (
     AdministrationRefused,
+    BadRequest,
     Forbidden,
     MissingPermission,
+    MissingTimestamp,
     MissingToken,
     NotSecure,
     Unauthorized,
@@ -126,9 +131,8 @@ class Gate:
         if access.administration:
             await self._admit_administrator(caller, access)
             return
-        if access.timestamp:
-            self._check_timestamp(caller)
-        caller.identity = await self._identify(caller)
+        dated = not access.timestamp or self._is_dated(caller)
+        caller.identity = await self._identify(caller, dated)
         caller.principal = caller.identity.principal
         access.check(caller)
 
@@ -146,38 +150,50 @@ class Gate:
         except (Unauthorized, MissingPermission) as error:
             raise AdministrationRefused from error
 
-    def _check_timestamp(self, caller: Caller) -> None:
+    def _is_dated(self, caller: Caller) -> bool:
+        """False where the client's time is demanded, but missing. Raises Unauthorized for one that is wrong."""
         if self._timestamp_rule == "off":
-            return
+            return True
         sent = caller.timestamp()
         if not sent:
-            if self._timestamp_rule == "optional":
-                return
-            raise Unauthorized(messages.MISSING_DATE)
+            return self._timestamp_rule == "optional"
         try:
             moment = _moment(sent) if len(sent) <= _LONGEST_REMEMBERED else _parsed(sent)
         except ValueError as error:
             raise Unauthorized(messages.BAD_DATE) from error
         if abs(timestamps.now() - moment) > self._tolerance:
             raise Unauthorized(messages.DATE_OUT_OF_TOLERANCE)
+        return True
 
-    async def _identify(self, caller: Caller) -> Identity:
+    async def _identify(self, caller: Caller, dated: bool) -> Identity:
         """Whose the only credential is; a header that was good a moment ago is remembered until it expires."""
         header = caller.authorization()
         if header is None:
-            return await self._authenticate(caller)
+            return await self._authenticate(caller, dated=dated)
         known = self._authenticator.recall(header)
-        if known is not None and (known.expires is None or time.time() < known.expires):
+        if known is not None and _holds(known, dated):
             return known
-        identity = await self._authenticate(caller)
+        identity = await self._authenticate(caller, dated=dated)
         self._authenticator.remember(header, identity)
         return identity
 
-    async def _authenticate(self, caller: Caller, *, api_secret: bool = False) -> Identity:
-        credential = caller.credential(api_secret=api_secret)
+    async def _authenticate(self, caller: Caller, *, dated: bool = True, api_secret: bool = False) -> Identity:
+        try:
+            credential = caller.credential(api_secret=api_secret)
+        except BadRequest:
+            if dated:
+                raise
+            credential = None  # the missing time comes first
         if credential is None:
-            raise MissingToken
-        return await self._authenticator.identify(credential)
+            raise MissingToken if dated else MissingTimestamp
+        return await self._authenticator.identify(credential, dated=dated)
+
+
+def _holds(known: Identity, dated: bool) -> bool:
+    """Whether a remembered identity is good for this call."""
+    if known.expires is not None and time.time() >= known.expires:
+        return False
+    return dated or known.principal.timestamp == "optional"
 
 
 def _parsed(sent: bytes | str) -> int:

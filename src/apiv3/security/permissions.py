@@ -9,6 +9,7 @@ in it is one literal part, and cannot be mistaken for anything else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,14 @@ from apiv3.model.collections import Collection
 _BLANKS = "".join(map(chr, range(0x21)))
 LONGEST = 1000
 """Letters of a permission."""
+MOST_PARTS = 4
+"""Parts of a demand, the one for a document included."""
+_ROOTS = frozenset({"api", "admin", "notifications"})
+"""First parts of what is demanded."""
+_NO_WORD = re.compile(r"[^\w*-]")
+"""What cannot stand in a name of a collection, an action, or anything else that is demanded."""
+_NO_DOCUMENT = re.compile(r"[\s;\"'`´‘’‚‛“”„‟«»‹›]|[^\x20-\U0010ffff]")
+"""What is not taken in the identifier of a document, since it hardly ever stands in one, and in mistakes often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,45 @@ def _alternatives(part: str, text: str) -> frozenset[str]:
     if not words:
         raise ValueError(f"the permission {text!r} has a part of only dividers")
     return frozenset(words)
+
+
+def check_meant(text: str) -> None:
+    """Raise ValueError for what is no permission, and for one that grants nothing because it was written in another syntax."""
+    Permission.parse(text)
+    parts = text.strip(_BLANKS).split(":")
+    for place, part in enumerate(parts):
+        wrong = (_NO_DOCUMENT if place == MOST_PARTS - 1 else _NO_WORD).search(part.replace(",", ""))
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} cannot stand in a permission; write its parts with colons between them, like api:entries:read, "
+                "and give several permissions one by one"
+            )
+    if any(part not in ("*", "") for part in parts[MOST_PARTS:]):
+        raise ValueError(f"a permission has at most {MOST_PARTS} parts; give several permissions one by one")
+
+
+def split(text: str) -> list[str]:
+    """The permissions in one text, with blanks or commas between them. A comma may stand inside of a permission as well.
+
+    So it divides two of them only where a permission begins behind it. What is unclear stays in one piece, which is refused
+    or grants less than its pieces.
+    """
+    first, *rest = re.split(r"([\s,]+)", text.strip(f",{_BLANKS}"))
+    found = [first]
+    for divider, piece in zip(rest[::2], rest[1::2], strict=True):
+        if _begins(found[-1], divider, piece):
+            found.append(piece)
+        else:
+            found[-1] += divider + piece
+    return [each for each in found if each]
+
+
+def _begins(before: str, divider: str, piece: str) -> bool:
+    """Whether a piece is a permission of its own, not the rest of the one before it."""
+    if ":" not in piece or "," not in divider:
+        return ":" in piece
+    root = piece.partition(":")[0].lower()
+    return root in _ROOTS or before == "*" or before.count(":") + piece.count(":") >= MOST_PARTS
 
 
 class PermissionSet:

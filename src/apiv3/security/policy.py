@@ -1,13 +1,14 @@
 """Subjects, roles and compiled permissions in memory: one snapshot, swapped whole when something changes.
 
-Every process looks for a new revision twice a second, so a change bites everywhere within a second; in the process that made
-it, at once.
+Every process looks for a new revision twice a second, so a change takes effect everywhere within a second; in the process
+that made it, at once. A process that would refuse a token looks once more before it does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 
 from apiv3.model.errors import StorageUnavailable
@@ -19,7 +20,12 @@ from apiv3.storage.contracts import Policy, PolicyStore
 
 INTERVAL = 0.5
 """Seconds between two looks for a new revision."""
+SHORTEST_INTERVAL = 0.1
+"""Seconds between two looks before a refusal, however many tokens are refused."""
+PATIENCE = 1.0
+"""Seconds that a refusal waits for a database that does not answer."""
 
+_FAILED = "cannot take over a change of subjects and roles"
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +47,7 @@ class Snapshot:
     def principal(self, subject: Subject) -> Principal:
         roles = tuple(dict.fromkeys((*subject.roles, *self._default_roles)))
         granted = (permission for role in roles for permission in self._compiled.get(role, ()))
-        return Principal(subject.name, PermissionSet(granted), roles)
+        return Principal(subject.name, PermissionSet(granted), roles, timestamp=subject.timestamp)
 
     def find(self, token: str) -> Principal | None:
         """Whose access token this is. Its last 16 characters decide, looked up by a keyed digest: nothing to time."""
@@ -64,10 +70,14 @@ class Policies:
 
     def __init__(self, store: PolicyStore, api_secret: str, default_roles: Iterable[str] = ()) -> None:
         self._store = store
-        self._compile: Callable[[Policy], Snapshot] = lambda policy: Snapshot(policy, api_secret, default_roles)
+        self.default_roles = tuple(default_roles)
+        self._compile: Callable[[Policy], Snapshot] = lambda policy: Snapshot(policy, api_secret, self.default_roles)
         self._current: Snapshot | None = None
         self.on_change: list[Callable[[], None]] = []
         self._refreshing = asyncio.Lock()
+        self._next_look: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
+        self._looked = -SHORTEST_INTERVAL
 
     @property
     def current(self) -> Snapshot:
@@ -90,18 +100,43 @@ class Policies:
                     tell()
             return self._current
 
+    async def look(self) -> None:
+        """Take over what was stored before this was called, if the database answers in time.
+
+        Everybody who asks before a look begins shares that look, and at most one begins in SHORTEST_INTERVAL: so guessing
+        tokens costs the database next to nothing, and still no new token is refused.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look())
+        await asyncio.wait({self._next_look}, timeout=PATIENCE)
+
+    async def _look(self) -> None:
+        async with self._looking:
+            await asyncio.sleep(self._looked + SHORTEST_INTERVAL - time.monotonic())
+            self._next_look = None  # who asks from now on needs a later look
+            self._looked = time.monotonic()
+            try:
+                await self._catch_up()
+            except StorageUnavailable:
+                pass  # `follow` reports that
+            except Exception:
+                _log.exception(_FAILED)
+
+    async def _catch_up(self) -> None:
+        if self._current is None or await self._store.revision() != self._current.revision:
+            await self.refresh()
+
     async def follow(self) -> None:
         """Keep up until cancelled; while the database is away, the last snapshot stays in force."""
         away = False
         while True:
             await asyncio.sleep(INTERVAL)
             try:
-                if await self._store.revision() != self.current.revision:
-                    await self.refresh()
+                await self._catch_up()
                 away = False
             except StorageUnavailable:
                 if not away:
                     _log.warning("the database is unavailable; subjects and roles stay as they are until it is back")
                 away = True
             except Exception:
-                _log.exception("cannot take over a change of subjects and roles")
+                _log.exception(_FAILED)

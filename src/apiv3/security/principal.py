@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from apiv3.model.errors import MissingPermission
+from apiv3.model.identity import Timestamp
 from apiv3.security.permissions import Demand, Permission, PermissionSet
 
 
@@ -14,6 +15,7 @@ class Principal:
     """A caller whose credential was good. `name`: the subject's, None where security is switched off.
 
     `granted`: what the subject's roles allow. `ceilings`: what the credential narrows that to, each one on its own.
+    `timestamp`: whether its calls must carry the client's time.
     `admitted`: the gate's memory of where the principal may come in; it ends with the principal, when the policy changes.
     """
 
@@ -21,6 +23,7 @@ class Principal:
     granted: PermissionSet
     roles: tuple[str, ...] = ()
     ceilings: tuple[PermissionSet, ...] = ()
+    timestamp: Timestamp = "required"
     admitted: set[Hashable] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def allows(self, demand: Demand) -> bool:

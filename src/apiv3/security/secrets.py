@@ -11,6 +11,7 @@ from pathlib import Path
 
 SHORTEST_SECRET = 12
 _TOKEN_DIGITS = 16
+_HEX = re.compile(rf"[0-9a-f]{{{_TOKEN_DIGITS}}}", re.ASCII)
 _NOT_A_WORD = re.compile(r"\W", re.ASCII)
 
 
@@ -31,6 +32,11 @@ def access_token(api_secret: str, name: str, id: str, nonce: str = "") -> str:
 def token_digits(token: str) -> str:
     """The part of an access token that counts: its last 16 characters."""
     return token[-_TOKEN_DIGITS:]
+
+
+def is_access_token(text: str) -> bool:
+    """Whether a text could be somebody's access token: it ends in 16 hex digits."""
+    return _HEX.fullmatch(token_digits(text)) is not None
 
 
 def digest(secret: str | bytes) -> bytes:

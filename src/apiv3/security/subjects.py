@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -10,7 +11,7 @@ from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
 from apiv3.security import secrets
-from apiv3.security.permissions import Permission
+from apiv3.security.permissions import check_meant
 from apiv3.security.policy import Policies
 from apiv3.storage.contracts import Policy, PolicyStore
 
@@ -36,11 +37,10 @@ class Administration:
         await self._take_effect()
         return added
 
-    async def change_subject(self, subject: Subject) -> Subject:
-        """Name, roles and notes; the rest stays. Raises BadRequest, Conflict, NotFound."""
+    async def change_subject(self, id: str, change: Callable[[Subject], Subject]) -> Subject:
+        """Store what `change` makes of the stored subject. Raises BadRequest, Conflict, NotFound."""
         async with self._store.changing() as writer:
-            stored = _find(writer.policy.subjects, subject.id)
-            changed = replace(stored, name=subject.name, roles=subject.roles, notes=subject.notes)
+            changed = change(_find(writer.policy.subjects, id))
             _check_subject(changed, writer.policy)
             await writer.put_subject(changed)
         await self._take_effect()
@@ -74,11 +74,11 @@ class Administration:
         await self._take_effect()
         return added
 
-    async def change_role(self, role: Role) -> Role:
-        """Raises BadRequest, Conflict, NotFound."""
+    async def change_role(self, id: str | None, change: Callable[[Role], Role]) -> Role:
+        """Store what `change` makes of the stored role. Raises BadRequest, Conflict, NotFound."""
         async with self._store.changing() as writer:
-            stored = _find(writer.policy.roles, role.id)
-            changed = replace(stored, name=role.name, permissions=role.permissions, notes=role.notes)
+            stored = _find(writer.policy.roles, id)
+            changed = change(stored)
             _check_role(changed, writer.policy)
             if changed.name != stored.name:
                 _check_unused(stored, writer.policy)
@@ -128,7 +128,7 @@ def _check_role(role: Role, policy: Policy) -> None:
     _check_name(role.name, role.notes)
     for text in role.permissions:
         try:
-            Permission.parse(text)
+            check_meant(text)
         except ValueError as error:
             raise BadRequest(f"Malformed permission {text!r}: {error}") from error
     if any(other.name == role.name and other.id != role.id for other in policy.roles):

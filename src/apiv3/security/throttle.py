@@ -37,12 +37,12 @@ class Throttle:
         self._good: OrderedDict[bytes, None] = OrderedDict()
         self._waiting = 0
 
-    def check(self, address: str, secret: str) -> None:
-        """Raises TooManyRequests when the address has failed too often for this credential to be verified."""
+    def check(self, address: str, secret: str | None = None) -> None:
+        """Raises TooManyRequests when the address has failed too often for this credential (None: any) to be verified."""
         if not self._delay or not self._failures:
             return
         place = network(address)
-        if self._count(place) >= MOST_FAILURES and secrets.digest(secret) not in self._good:
+        if self._count(place) >= MOST_FAILURES and (secret is None or secrets.digest(secret) not in self._good):
             left = self._failures[place][1] + MEMORY - time.monotonic()
             raise TooManyRequests(retry_after=int(left) + 1)
 

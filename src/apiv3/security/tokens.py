@@ -14,10 +14,6 @@ LONGEST = 4096
 _REQUIRED = {"require_exp": True, "require_iat": True, "verify_aud": False, "verify_at_hash": False}
 
 
-class Expired(ValueError):
-    """The token was good once."""
-
-
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a token of ours says: `issued` and `expires` are seconds since the epoch."""
@@ -25,6 +21,14 @@ class Claims:
     access_token: str
     issued: int
     expires: int
+
+
+class Expired(ValueError):
+    """The token was good once; `access_token` is the one in it."""
+
+    def __init__(self, access_token: str) -> None:
+        super().__init__("expired")
+        self.access_token = access_token
 
 
 class Tokens:
@@ -48,7 +52,7 @@ class Tokens:
         try:
             body = jwt.decode(token, self._key, algorithms=[ALGORITHM], options=_REQUIRED)
         except ExpiredSignatureError as error:  # raised only after the signature proved right
-            raise Expired from error
+            raise Expired(_claims(jwt.get_unverified_claims(token)).access_token) from error
         except Exception as error:  # the library lets more through than its own errors, RecursionError among them
             raise ValueError("malformed or forged") from error
         return _claims(body)

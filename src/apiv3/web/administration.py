@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from apiv3.model.documents import Document
 from apiv3.model.errors import AdministrationRefused, BadRequest, Unauthorized
-from apiv3.model.identity import Role, Subject
+from apiv3.model.identity import Role, Subject, Timestamp
+from apiv3.security import advice
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.credentials import Credential
-from apiv3.security.permissions import Permission
+from apiv3.security.permissions import Demand, Permission, split
 from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
 from apiv3.security.tokens import Tokens
@@ -20,15 +23,15 @@ from apiv3.web.bodies import Limits, read_object
 from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, json_answer
 
+_log = logging.getLogger(__name__)
+
 
 class Authorization:
     """Trades access tokens for JWTs, and answers questions about permissions."""
 
-    def __init__(
-        self, authenticator: Authenticator, policies: Policies, tokens: Tokens, demanded: Callable[[], Sequence[str]]
-    ) -> None:
+    def __init__(self, authenticator: Authenticator, policies: Policies, tokens: Tokens, demands: Sequence[Demand]) -> None:
         self._authenticator, self._policies, self._tokens = authenticator, policies, tokens
-        self._demanded = demanded
+        self._demanded = [demand.name for demand in demands]
 
     async def exchange(self, call: Call) -> Answer:
         """A JWT for an access token, or for a JWT that is still good."""
@@ -46,12 +49,12 @@ class Authorization:
 
     async def permissions(self, _call: Call) -> Answer:
         """Every permission that the server demands anywhere."""
-        return json_answer(list(self._demanded()))
+        return json_answer(self._demanded)
 
     async def trie(self, _call: Call) -> Answer:
         """The same as a tree of their parts."""
         tree: dict[str, Any] = {}
-        for permission in self._demanded():
+        for permission in self._demanded:
             node = tree
             for part in permission.split(":"):
                 node = node.setdefault(part, {})
@@ -80,13 +83,23 @@ class Subjects:
 
     async def add(self, call: Call) -> Answer:
         """A new subject; its `_id`, where one is sent, is kept."""
-        subject = _subject(await read_object(call, self._limits))
-        return json_answer(self._shown(await self._administration.add_subject(subject)))
+        subject = await self._administration.add_subject(_subject(await read_object(call, self._limits)))
+        return json_answer(self._stored(subject))
 
     async def change(self, call: Call) -> Answer:
-        """The subject with this `_id` gets this name, these roles and notes."""
-        subject = _subject(await read_object(call, self._limits))
-        return json_answer(self._shown(await self._administration.change_subject(subject)))
+        """The subject with this `_id` gets this name, these roles and notes.
+
+        Roles that are `null`, and a `timestamp` that is `null` or left out, stay as they are.
+        """
+        body = await read_object(call, self._limits)
+        sent = _subject(body)
+
+        def change(stored: Subject) -> Subject:
+            roles = stored.roles if body.get("roles", ()) is None else sent.roles
+            timestamp = stored.timestamp if body.get("timestamp") is None else sent.timestamp
+            return replace(stored, name=sent.name, roles=roles, notes=sent.notes, timestamp=timestamp)
+
+        return json_answer(self._stored(await self._administration.change_subject(sent.id, change)))
 
     async def rotate(self, call: Call) -> Answer:
         """A new access token at once; the old one and its JWTs are dead."""
@@ -97,6 +110,10 @@ class Subjects:
         await self._administration.remove_subject(requests.identifier(call.params[-1]))
         return json_answer({})
 
+    def _stored(self, subject: Subject) -> Document:
+        _warn(advice.on_subject(subject, self._policies.default_roles))
+        return self._shown(subject)
+
     def _shown(self, subject: Subject) -> Document:
         token = {"accessToken": self._policies.current.token(subject)} if self._shows_tokens else {}
         return {
@@ -105,6 +122,7 @@ class Subjects:
             "roles": subject.roles,
             "notes": subject.notes,
             "created_at": subject.created_at,
+            "timestamp": subject.timestamp,
             **token,
         }
 
@@ -112,8 +130,9 @@ class Subjects:
 class Roles:
     """Roles: the built-in ones and those of this installation."""
 
-    def __init__(self, administration: Administration, policies: Policies, limits: Limits) -> None:
+    def __init__(self, administration: Administration, policies: Policies, limits: Limits, demands: Sequence[Demand]) -> None:
         self._administration, self._policies, self._limits = administration, policies, limits
+        self._demands = demands
 
     async def all(self, _call: Call) -> Answer:
         """All roles. The built-in ones have no `_id`."""
@@ -122,18 +141,37 @@ class Roles:
 
     async def add(self, call: Call) -> Answer:
         """A new role; with the name of a built-in one it takes that one's place."""
-        role = _role(await read_object(call, self._limits))
-        return json_answer(_shown_role(await self._administration.add_role(role)))
+        role = await self._administration.add_role(_role(await read_object(call, self._limits)))
+        return json_answer(self._stored(role))
 
     async def change(self, call: Call) -> Answer:
-        """The role with this `_id` gets this name, these permissions and notes."""
-        role = _role(await read_object(call, self._limits))
-        return json_answer(_shown_role(await self._administration.change_role(role)))
+        """The role with this `_id` gets this name, these permissions and notes.
+
+        Permissions that are `null` stay as they are.
+        """
+        body = await read_object(call, self._limits)
+        sent = _role(body)
+
+        def change(stored: Role) -> Role:
+            permissions = stored.permissions if body.get("permissions", ()) is None else sent.permissions
+            return replace(stored, name=sent.name, permissions=permissions, notes=sent.notes)
+
+        return json_answer(self._stored(await self._administration.change_role(sent.id, change)))
 
     async def remove(self, call: Call) -> Answer:
         """The role is gone; refused while subjects have it."""
         await self._administration.remove_role(requests.identifier(call.params[-1]))
         return json_answer({})
+
+    def _stored(self, role: Role) -> Document:
+        _warn(advice.on_role(role, self._demands))
+        return _shown_role(role)
+
+
+def _warn(sentences: Iterable[str]) -> None:
+    """The answer is the stored object alone, as the protocol has it; so what is odd about it goes into the log."""
+    for sentence in sentences:
+        _log.warning("%s", sentence)
 
 
 def _shown_role(role: Role) -> Document:
@@ -143,12 +181,14 @@ def _shown_role(role: Role) -> Document:
 
 def _subject(body: Document) -> Subject:
     texts = {field: _text(body, field) for field in ("_id", "name", "notes", "created_at")}
-    return Subject(texts["_id"], texts["name"], _texts(body, "roles"), texts["notes"], texts["created_at"])
+    roles = _texts(body, "roles", lambda text: text.replace(",", " ").split())
+    subject = Subject(texts["_id"], texts["name"], roles, texts["notes"], texts["created_at"])
+    return replace(subject, timestamp=_timestamp(body))
 
 
 def _role(body: Document) -> Role:
     texts = {field: _text(body, field) for field in ("_id", "name", "notes", "created_at")}
-    return Role(texts["name"], _texts(body, "permissions"), texts["notes"], texts["_id"], texts["created_at"])
+    return Role(texts["name"], _texts(body, "permissions", split), texts["notes"], texts["_id"], texts["created_at"])
 
 
 def _text(body: Document, field: str) -> str:
@@ -160,10 +200,21 @@ def _text(body: Document, field: str) -> str:
     return value
 
 
-def _texts(body: Document, field: str) -> tuple[str, ...]:
-    value = body.get(field, [])
+def _timestamp(body: Document) -> Timestamp:
+    match body.get("timestamp"):
+        case None | "required":
+            return "required"
+        case "optional":
+            return "optional"
+    raise BadRequest("Bad timestamp: it must be required or optional")
+
+
+def _texts(body: Document, field: str, split: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
+    value = body.get(field)
+    if value is None:
+        return ()
     if isinstance(value, str):  # the admin tools of the field send one text with blanks or commas in it
-        return tuple(value.replace(",", " ").split())
+        return tuple(split(value))
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise BadRequest(f"Bad {field}: it must be a list of texts")
     return tuple(value)

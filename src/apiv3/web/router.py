@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 from apiv3.security.gate import Access
-from apiv3.security.permissions import Demand
 from apiv3.web.calls import Call
 from apiv3.web.operation import Operation
 from apiv3.web.responses import Answer
@@ -44,11 +42,6 @@ class Route:
         if self.access.public:
             return "none"
         return " or ".join(demand.name for demand in self.access.demands) or "any subject"
-
-
-def demanded(table: Sequence[Route], *others: Demand) -> list[str]:
-    """Every permission that a route demands, and those demanded elsewhere, sorted."""
-    return sorted({demand.name for demand in chain(*(route.access.demands for route in table), others)})
 
 
 Found = tuple[Mapping[str, Route], tuple[bytes, ...]]

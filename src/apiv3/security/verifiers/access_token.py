@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from apiv3.security.credentials import Credential, Identity
+from apiv3.security import secrets
+from apiv3.security.credentials import Credential, Identity, Unknown
 from apiv3.security.policy import Policies
 
 
@@ -15,7 +16,7 @@ class AccessTokenVerifier:
     def verify(self, credential: Credential) -> Identity | None:
         principal = self._policies.current.find(credential.secret)
         if principal is None or _is_several(credential):
-            raise ValueError("unknown")
+            raise Unknown if secrets.is_access_token(credential.secret) else ValueError
         return Identity(principal, credential.secret)
 
 

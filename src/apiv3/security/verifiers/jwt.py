@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiv3.security.credentials import Credential, Identity
+from apiv3.security.credentials import Credential, Identity, Unknown
 from apiv3.security.policy import Policies
 from apiv3.security.tokens import Tokens
 
@@ -19,5 +19,5 @@ class JwtVerifier:
         claims = self._tokens.verify(credential.secret)
         principal = self._policies.current.find(claims.access_token)
         if principal is None:
-            raise ValueError("the subject is gone, or has a new token")
+            raise Unknown("the subject is gone, or has a new token")
         return Identity(principal, claims.access_token, claims.expires)

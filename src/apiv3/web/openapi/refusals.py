@@ -16,6 +16,7 @@ from apiv3.model.errors import (
     BadToken,
     HeadersTooLarge,
     MissingPermission,
+    MissingTimestamp,
     MissingToken,
     NotSecure,
     RequestTimeout,
@@ -57,7 +58,8 @@ def _of_access(access: Access, permission: str) -> Iterator[ApiError]:
     if access.administration:
         yield AdministrationRefused()
         return
-    yield from map(Unauthorized, (messages.MISSING_DATE, messages.BAD_DATE, messages.DATE_OUT_OF_TOLERANCE))
+    yield MissingTimestamp()
+    yield from map(Unauthorized, (messages.BAD_DATE, messages.DATE_OUT_OF_TOLERANCE))
     yield MissingToken()
     yield BadToken()
     if access.demands:

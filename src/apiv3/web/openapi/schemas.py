@@ -204,7 +204,10 @@ def _administration() -> dict[str, Json]:
     permissions = _words("permission", "Permissions in the form of Apache Shiro.")
     id_ = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
     chosen = {"type": ["string", "null"], "pattern": "^([0-9a-f]{24})?$"}
-    subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text, "accessToken": text}
+    timestamp = {"enum": ["required", "optional"], "description": "Whether its calls must carry the client's time."}
+    left_out = {**timestamp, "enum": [*timestamp["enum"], None]}
+    subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text}
+    subject |= {"timestamp": timestamp, "accessToken": text}
     role: dict[str, Json] = {"name": text, "permissions": texts, "notes": text}
     named = {"_id": id_, "created_at": text}
     return {
@@ -225,8 +228,8 @@ def _administration() -> dict[str, Json]:
         "Subjects": {"type": "array", "items": ref("Subject")},
         "Role": _object(role, named),
         "Roles": {"type": "array", "items": ref("Role")},
-        "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes}),
-        "SubjectChange": _open({"_id": id_, "name": name}, {"roles": roles, "notes": notes}),
+        "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "timestamp": left_out}),
+        "SubjectChange": _open({"_id": id_, "name": name}, {"roles": roles, "notes": notes, "timestamp": left_out}),
         "NewRole": _open({"name": name}, {"_id": chosen, "permissions": permissions, "notes": notes}),
         "RoleChange": _open({"_id": id_, "name": name}, {"permissions": permissions, "notes": notes}),
     }
@@ -235,7 +238,8 @@ def _administration() -> dict[str, Json]:
 def _words(kind: str, about: str) -> Json:
     """A list of texts; or one text with blanks or commas between them, as the admin tools of the field send it."""
     word = {"type": "string", "format": kind}
-    return {"anyOf": [{"type": "array", "items": word}, {"type": "string", "format": f"{kind}s"}], "description": about}
+    lists = [{"type": "array", "items": word}, {"type": "string", "format": f"{kind}s"}, {"type": "null"}]
+    return {"anyOf": lists, "description": about}
 
 
 def _open(required: Json, optional: Json) -> Json:

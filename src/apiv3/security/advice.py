@@ -1,0 +1,70 @@
+"""Advice on roles and subjects: what may be stored, but is hardly meant, or means more than it seems to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from difflib import SequenceMatcher, get_close_matches
+from itertools import islice
+
+from apiv3.model.identity import Role, Subject
+from apiv3.security.permissions import Demand, Permission
+
+MOST, MOST_EXAMINED = 10, 100
+"""Sentences about one role, and permissions of it that are looked at."""
+_MOST_NAMES = 8
+"""Permissions that are listed in a sentence."""
+
+
+def on_subject(subject: Subject, default_roles: Collection[str]) -> list[str]:
+    """Sentences for whoever stored the subject; `default_roles` are those that everybody has."""
+    if subject.roles or default_roles:
+        return []
+    return [f"the subject {subject.name!r} has no roles, so it may neither read nor write anything"]
+
+
+def on_role(role: Role, demands: Sequence[Demand]) -> list[str]:
+    """Sentences for whoever stored the role; `demands` are all that the server has."""
+    if not role.permissions:
+        return [f"the role {role.name!r} has no permissions, so it grants nothing"]
+    examined = islice(dict.fromkeys(role.permissions), MOST_EXAMINED)
+    return list(islice((each for text in examined for each in _on_permission(text, demands)), MOST))
+
+
+def _on_permission(text: str, demands: Sequence[Demand]) -> Iterator[str]:
+    parts = Permission.parse(text).parts
+    met = [demand for demand in demands if _meets(parts, demand)]
+    if not met:
+        yield f"{text!r} matches nothing that this server demands; the nearest is {_nearest(text, parts, demands)!r}"
+        return
+    for place, words in enumerate(parts[:3] if _is_of_documents(met[0]) else parts):
+        known = {demand.parts[place] for demand in demands if len(demand.parts) > place and _meets(parts, demand, place)}
+        for word in sorted(words - known - {""}) if "*" not in words else ():
+            nearest = get_close_matches(word, sorted(known), 1, cutoff=0)[0]
+            yield f"{word!r} in {text!r} matches nothing that this server demands; the nearest is {nearest!r}"
+    if text != "*" and any(len(demand.parts) > len(parts) for demand in met):
+        names = [demand.name for demand in met]
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        yield f"{text!r} includes {', '.join(names[:_MOST_NAMES])}{more}"
+
+
+def _meets(parts: Sequence[Collection[str]], demand: Demand, free: int = -1) -> bool:
+    """Whether a permission of these parts has to do with a demand, or would with another word in the place `free`."""
+    for place, (words, wanted) in enumerate(zip(parts, demand.parts, strict=False)):
+        if place != free and "*" not in words and wanted not in words:
+            return False
+    further = parts[len(demand.parts) + _is_of_documents(demand) :]
+    return all("*" in words for words in further)
+
+
+def _is_of_documents(demand: Demand) -> bool:
+    """Whether a grant may be limited to one document by a further part."""
+    return demand.parts[0] == "api" and demand.parts[2] != "admin"
+
+
+def _nearest(text: str, parts: Sequence[Collection[str]], demands: Sequence[Demand]) -> str:
+    """The demand that is written most like the text, with the stars of the text."""
+    names = []
+    for demand in demands:
+        starred = ["*" if "*" in words else word for words, word in zip(parts, demand.parts, strict=False)]
+        names.append(":".join([*starred, *demand.parts[len(starred) :]]))
+    return max(names, key=lambda name: SequenceMatcher(None, name, text.lower()[:100]).ratio())
