@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.factories import FreshServer
 from tests.support.processes import clean_environment, free_port
 from tests.support.server import LiveServer
-from tests.support.wire import unique
+from tests.support.wire import now_ms, unique
 
 DOCS = Path(__file__).parents[1] / "docs"
 MOVE, FIRST_APP = DOCS / "how-to/move.py", DOCS / "tutorials/first_app.py"
@@ -80,6 +81,31 @@ def test_move_stops_at_a_token_that_is_not_good(server: LiveServer) -> None:
     both = {"OLD": server.url, "NEW": server.url}
     assert refused(MOVE, "documents", NEW_TOKEN=WRONG, OLD_TOKEN=good, **both) == f"NEW_TOKEN is not good at {server.url}."
     assert refused(MOVE, "documents", NEW_TOKEN=good, OLD_TOKEN=WRONG, **both) == f"OLD_TOKEN is not good at {server.url}."
+
+
+def test_move_copies_documents_and_sends_no_token_in_an_address(fresh_server: FreshServer) -> None:
+    old, new = fresh_server(), fresh_server()
+    names = {unique("moved") for _ in range(3)}
+    for name in names:
+        entry = {"identifier": name, "app": "tests", "date": now_ms(), "type": "sgv", "sgv": 100}
+        assert old.client(old.subject(unique("writer"), "*")).post("/api/v3/entries", json=entry).status_code == 201
+    tokens = {"OLD_TOKEN": old.subject(unique("mover"), "*"), "NEW_TOKEN": new.subject(unique("mover"), "*")}
+    done = subprocess.run(
+        [sys.executable, MOVE, "documents"],
+        env=clean_environment() | {"OLD": old.url, "NEW": new.url, **tokens},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "entries: 3 new, 0 there already, 0 refused\n" in done.stdout
+    found = new.client(tokens["NEW_TOKEN"]).get("/api/v3/entries").json()["result"]
+    assert {each["identifier"] for each in found} == names
+    old.stop()  # so that its log is complete
+    asked = [line for line in old.output.splitlines() if "/api/v3/entries?sort=date" in line]
+    assert asked
+    assert not any("token=" in line for line in asked)
 
 
 def test_the_first_app_says_what_it_needs() -> None:

@@ -160,7 +160,7 @@ def test_the_life_of_a_subject(installation: Installation) -> None:
 
     assert _said(installation, "subject", "remove", "My Phone") == "Removed My Phone.\n"
     assert _json(installation, "subject", "list") == []
-    again = _json(installation, "subject", "add", "again")
+    again = _json(installation, "subject", "add", "again", "--role", "denied")
     assert _json(installation, "subject", "remove", "again") | {"accessToken": again["accessToken"]} == again
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from apiv3.model import messages
 from apiv3.model.documents import Document
 from apiv3.model.errors import AdministrationRefused, BadRequest, Unauthorized
 from apiv3.model.identity import Role, Subject, Timestamp
@@ -206,7 +207,7 @@ def _timestamp(body: Document) -> Timestamp:
             return "required"
         case "optional":
             return "optional"
-    raise BadRequest("Bad timestamp: it must be required or optional")
+    raise BadRequest(messages.BAD_SUBJECT_TIMESTAMP)
 
 
 def _texts(body: Document, field: str, split: Callable[[str], Sequence[str]]) -> tuple[str, ...]:

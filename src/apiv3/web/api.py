@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -21,7 +22,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
-from apiv3.model.errors import ApiError, BadOperation, ShuttingDown
+from apiv3.model.errors import ApiError, BadOperation, OlderProtocol, ShuttingDown
 from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
 from apiv3.web.access_log import AccessLog
@@ -39,6 +40,8 @@ from apiv3.web.websockets import WebSocket
 __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 
 _log = logging.getLogger(__name__)
+_APIV1 = re.compile(rb"/+api/+v1(/|\.json|$)", re.IGNORECASE)
+"""Paths of the older protocol, as apps send them that were given an address with a slash at its end, too."""
 _NOBODY_THERE = Answer(499)
 """For the log alone: the client went away."""
 _ALLOWED_HEADERS = (
@@ -160,7 +163,7 @@ async def _run(call: Call, route: Route, send: Send) -> Answer:
 def _options(methods: Any, call: Call) -> Answer:
     """OPTIONS says what a path takes; any other method or path that is not there is told so, without any check."""
     if call.method != "OPTIONS" or not methods:
-        raise BadOperation
+        raise OlderProtocol if _APIV1.match(call.path) else BadOperation
     allowed = ", ".join([*methods, "OPTIONS"])
     return Answer(204, headers=((b"allow", allowed.encode()),))
 

@@ -216,7 +216,7 @@ _NOTES = BadRequest("Bad notes: at most 10000 characters")
 _KIND = BadRequest("Bad {field}: it must be a list of texts")
 _ID = BadRequest(messages.BAD_ID)
 _UNKNOWN = NotFound("There is no {id}; list what there is to see the ids")
-_TIMESTAMP = BadRequest("Bad timestamp: it must be required or optional")
+_TIMESTAMP = BadRequest(messages.BAD_SUBJECT_TIMESTAMP)
 _SUBJECT: tuple[ApiError, ...] = (
     *(_NAME, _NOTES, _KIND, _TIMESTAMP, _ID, BadRequest("Unknown role {name}; there are: ...")),
     Conflict("There is a subject named {name} already"),
