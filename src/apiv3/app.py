@@ -44,7 +44,7 @@ from apiv3.storage.alarms import AlarmTable
 from apiv3.web.access_log import AccessLog
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
-from apiv3.web.bodies import Limits
+from apiv3.web.bodies import BodyMemory, Limits
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
@@ -64,6 +64,8 @@ _PATIENCE = 10.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 """Seconds between two attempts to reach the database."""
 _log = logging.getLogger(__name__)
+_BODIES = 33_554_432
+"""Bytes of all request bodies under way in a process."""
 
 
 class Server:
@@ -72,9 +74,9 @@ class Server:
     def __init__(self, installation: Installation) -> None:
         self.installation, self.settings = installation, installation.settings
         settings, policies, documents = installation.settings, installation.policies, installation.documents
-        self.limits = Limits(
-            settings.api3_max_body, settings.api3_request_timeout, settings.api3_max_bulk_body, settings.api3_max_bulk
-        )
+        size, bulk_size, patience = settings.api3_max_body, settings.api3_max_bulk_body, settings.api3_request_timeout
+        memory = BodyMemory(max(_BODIES, size, bulk_size), patience)
+        self.limits = Limits(size, patience, bulk_size, settings.api3_max_bulk, memory)
         self.tokens = Tokens(revealed(settings.jwt_key), settings.api3_jwt_lifetime)
         verifiers = (
             ApiSecretVerifier(revealed(settings.api_secret)),
@@ -161,7 +163,7 @@ class Server:
     def _live(self) -> SocketIo:
         settings = self.settings
         most, patience = settings.api3_live_connections, settings.api3_request_timeout
-        return SocketIo(self.engine, self.workers, settings.cors_origins, most, patience)
+        return SocketIo(self.engine, self.workers, settings.cors_origins, most, patience, self.limits.memory)
 
     def _end_live(self) -> None:
         self.feed.close()

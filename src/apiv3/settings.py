@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     api3_jwt_lifetime: int = Field(3600, ge=1, le=31_536_000, description="seconds that a JWT is good for, 1 to 31536000")
     api3_max_limit: int = Field(1000, ge=1, le=100_000, description="most documents in one answer, 1 to 100000")
     api3_max_body: int = Field(
-        1_048_576, ge=1024, le=1_073_741_824, description="most bytes in a request body, 1024 to 1073741824"
+        8_388_608, ge=1024, le=1_073_741_824, description="most bytes in a request body, 1024 to 1073741824"
     )
     api3_max_bulk: int = Field(1000, ge=1, le=100_000, description="most documents in one bulk request, 1 to 100000")
     api3_max_bulk_body: int = Field(

@@ -146,6 +146,7 @@ class Call:
     the call is located; `principal`: once it is admitted.
 
     `params`: what the route took from the path, still percent-encoded. `identity`: whose credential it was, if it had one.
+    `on_end`: what to do once the endpoint is through with the call, whatever became of it.
     """
 
     __slots__ = (
@@ -155,6 +156,7 @@ class Call:
         "id",
         "identity",
         "method",
+        "on_end",
         "origin",
         "params",
         "path",
@@ -171,6 +173,7 @@ class Call:
         self.params: tuple[bytes, ...] = ()
         self.principal: Principal = STRANGER
         self.identity: Identity | None = None
+        self.on_end: Callable[[], None] | None = None
         self.address: str = scope["client"][0] if scope.get("client") else ""
         self.origin = NOWHERE
         self._query: Parameters | None = None

@@ -11,7 +11,7 @@ from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidde
 from apiv3.live.packets import LARGEST, VERSIONS
 from apiv3.live.workers import Workers
 from apiv3.security.floods import InFlight
-from apiv3.web.bodies import Disconnected, read_body
+from apiv3.web.bodies import BodyMemory, Disconnected, read_body
 from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, json_answer
 from apiv3.web.streams import departure
@@ -28,10 +28,12 @@ class SocketIo:
     `patience`: seconds that a client may take to send a payload.
     """
 
-    def __init__(self, engine: Engine, workers: Workers, origins: Sequence[str], most: int, patience: float) -> None:
+    def __init__(
+        self, engine: Engine, workers: Workers, origins: Sequence[str], most: int, patience: float, memory: BodyMemory
+    ) -> None:
         self._engine, self._workers, self._origins = engine, workers, frozenset(origins)
         self._open = InFlight(most)
-        self._patience = patience
+        self._patience, self._memory = patience, memory
 
     async def poll(self, call: Call) -> Answer:
         """Socket.IO by polling: opens a session, or waits for what there is for one."""
@@ -53,7 +55,7 @@ class SocketIo:
             sid = self._check(call, "polling")
             if sid is None:
                 raise bad_method()
-            body = await read_body(call, LARGEST, self._patience)
+            body = await read_body(call, LARGEST, self._patience, self._memory)
             await self._workers.of(sid).post(sid, _decoded(body))
         except Refused as error:
             return _refusal(error)

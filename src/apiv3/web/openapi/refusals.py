@@ -20,6 +20,7 @@ from apiv3.model.errors import (
     MissingToken,
     NotSecure,
     RequestTimeout,
+    ServerBusy,
     StorageUnavailable,
     TooLarge,
     TooManyRequests,
@@ -71,7 +72,7 @@ def _of_input(operation: Operation, parameters: Iterable[Parameter]) -> Iterator
         yield from map(BadRequest, parameter.refusals)
     if operation.body:
         yield from map(BadRequest, operation.body.refusals)
-        yield from (RequestTimeout(), TooLarge(), UnsupportedMediaType())
+        yield from (RequestTimeout(), TooLarge(), UnsupportedMediaType(), ServerBusy())
 
 
 def _response(status: int, errors: list[ApiError]) -> Json:
