@@ -29,6 +29,7 @@ from apiv3.web.access_log import AccessLog
 from apiv3.web.bodies import Disconnected
 from apiv3.web.calls import Call, Receive, Scope, Send
 from apiv3.web.complaints import Complaints
+from apiv3.web.compression import Compression
 from apiv3.web.headers import common_headers
 from apiv3.web.protocol import ENDING
 from apiv3.web.proxies import Proxies
@@ -70,6 +71,7 @@ class Api:
     ) -> None:
         self._routes, self._gate, self._in_flight, self._access_log = RouteTable(routes), gate, in_flight, access_log
         self._proxies, self._complaints, self._others = proxies, Complaints(proxies), others
+        self._compression = Compression()
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +99,7 @@ class Api:
         """What comes of it, whatever that is; and a line in the log."""
         started = time.perf_counter()
         try:
-            answer = await work
+            answer = await self._compression.compress(call, await work)
         except ApiError as error:
             self._complaints.note(call, error)
             answer = failure(error)
@@ -110,6 +112,9 @@ class Api:
         except Exception:
             _log.exception("request %s failed", call.id)
             answer = json_answer({"status": 500, "message": f"Internal error, request {call.id}"}, 500)
+        finally:
+            if call.on_end is not None:
+                call.on_end()
         self._access_log.write(call, answer.status, time.perf_counter() - started)
         return answer
 

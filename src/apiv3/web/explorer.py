@@ -13,7 +13,7 @@ from apiv3.model.errors import BadOperation
 from apiv3.web.assets import Asset
 from apiv3.web.calls import Call
 from apiv3.web.operation import Json
-from apiv3.web.responses import Answer
+from apiv3.web.responses import JSON, Answer
 
 _OURS = Path(__file__).with_name("explorer_files")
 _SWAGGER = "flask_swagger_ui"
@@ -25,15 +25,15 @@ class Explorer:
 
     def __init__(self, describe: Callable[[], Json]) -> None:
         self._describe = describe
-        self._description = b""
+        self._description: Asset | None = None
         self._files = _files()
         self._read: dict[str, Asset] = {}
 
-    async def description(self, _call: Call) -> Answer:
+    async def description(self, call: Call) -> Answer:
         """This description of the server, as OpenAPI 3.1."""
-        if not self._description:
-            self._description = orjson.dumps(self._describe())
-        return Answer(200, self._description)
+        if self._description is None:
+            self._description = Asset.of(orjson.dumps(self._describe()), JSON)
+        return self._description.whole(call)
 
     async def page(self, call: Call) -> Answer:
         """An interactive page about all of this: enter a token, send requests."""

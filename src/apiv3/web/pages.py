@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 
 from apiv3 import __version__
+from apiv3.web.assets import Asset
 from apiv3.web.calls import Call
 from apiv3.web.negotiation import Format
 from apiv3.web.openapi.operations import DOCUMENTS
@@ -99,13 +100,13 @@ class Pages:
 
     def __init__(self, table: Callable[[], Sequence[Route]]) -> None:
         self._table = table
-        self._page = b""
+        self._page: Asset | None = None
 
-    async def welcome(self, _call: Call) -> Answer:
+    async def welcome(self, call: Call) -> Answer:
         """This page: what runs here, and every route with the permission that it demands."""
-        if not self._page:
-            self._page = _page(self._table())
-        return Answer(200, self._page, HTML)
+        if self._page is None:
+            self._page = Asset.of(_page(self._table()), HTML)
+        return self._page.whole(call)
 
 
 def _page(table: Sequence[Route]) -> bytes:
