@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from apiv3.formats.csv import csv_documents
 from apiv3.formats.xml import xml_document, xml_documents, xml_name
 
-DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
+DECLARATION = "<?xml version='1.0' encoding='utf-8'?>"
 
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(max_size=8) | st.sampled_from(["", "tags", "entries", "s", "ies", "xml", "XMLs", "a b", "1st", "_x0041_"])

@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.documents import CREATED_AT, DATE, SIX, TESTER, Corner, NewApi
 from tests.support.server import LiveServer
+from tests.support.wire import unique
 
 ALL = (*SIX, "notes", "pump_log")
 
@@ -83,7 +84,6 @@ def test_collections_do_not_share_documents(api: httpx.Client) -> None:
         "/notes/one",
         "/Entries",
         "/entriesx",
-        "/entries.pdf",
         "/entries/one/two",
         "/entries/history/1/2",
         "/",
@@ -148,3 +148,11 @@ def test_head_is_get_without_the_body(corner: Corner, path: str) -> None:
     for name in ("Content-Type", "Content-Length", "Last-Modified", "ETag", "Cache-Control"):
         assert head.headers.get(name) == got.headers.get(name)
     assert corner.api.head("/treatments/nobody").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/API/v3/entries", "/api/V3/entries", "/api/v3/Entries", "/api/v3/ENTRIES.csv", "/api/v3/STATUS"]
+)
+def test_paths_tell_upper_from_lower_case(server: LiveServer, path: str) -> None:
+    answer = server.client(server.subject(unique("anybody"), "*")).get(path)
+    assert (answer.status_code, answer.json()["message"]) == (404, "Bad operation or collection")

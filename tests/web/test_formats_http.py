@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.documents import CREATED_AT, DATE, TESTER, Corner, Json
+from tests.support.server import LiveServer
 
 ORDER = ["identifier", "date", "app", "device", "zebra", "apple", "text", "tags", "nested", "empty", "flag", "big", "gap"]
 
@@ -45,7 +46,7 @@ def rows(answer: httpx.Response) -> list[dict[str, str]]:
 def items(answer: httpx.Response) -> ET.Element:
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"] == "application/xml; charset=utf-8"
-    assert answer.content.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
+    assert answer.content.startswith(b"<?xml version='1.0' encoding='utf-8'?>")
     return ET.fromstring(answer.content)
 
 
@@ -136,7 +137,7 @@ def test_nothing_found(corner: Corner) -> None:
         assert (empty.status_code, empty.content) == (200, b"")
         assert empty.headers["content-type"] == "text/csv; charset=utf-8"
     answer = corner.api.get("/treatments.xml", params={**nobody, "identifier": "nobody"})
-    assert answer.text == '<?xml version="1.0" encoding="UTF-8"?><items />'
+    assert answer.text == "<?xml version='1.0' encoding='utf-8'?><items />"
     assert corner.api.get("/treatments.csv", params={**nobody, "fields": "nothing"}).content == b""
 
 
@@ -146,6 +147,48 @@ def test_a_format_that_there_is_not(corner: Corner, path: str, accept: str) -> N
     answer = corner.api.get(path.format(corner.add()), headers={"Accept": accept})
     assert answer.status_code == 406
     assert answer.json() == {"status": 406, "message": "Unsupported output format requested"}
+
+
+@pytest.mark.parametrize("ending", ["ttf", "pdf", "CSV", "Json", "xmlx", "mp3"])
+def test_an_ending_that_nobody_serves(corner: Corner, ending: str) -> None:
+    """406, where no document has that very identifier; and 404 where there is nothing of that name at all."""
+    identifier = corner.add()
+    moments = ("1600087000000", "2020-09-14T12:36:40Z", "2020-09-14T12:36:40.123%2B01:00")
+    histories = [f"/treatments/history/{moment}" for moment in moments]
+    for path in (corner.url(identifier), "/treatments", "/treatments/history", "/version", "/status", *histories):
+        for method in ("GET", "HEAD"):
+            answer = corner.api.request(method, f"{path}.{ending}")
+            assert answer.status_code == 406, path
+        assert corner.api.get(f"{path}.{ending}").json() == {
+            "status": 406,
+            "message": "Unsupported output format requested",
+        }
+    assert corner.api.get(f"/treatments/nothing.{ending}").status_code == 404
+    assert corner.api.get(f"/treatments/history/yesterday.{ending}").status_code == 400
+    assert corner.api.post(f"/treatments.{ending}", json={}).status_code == 404
+    assert corner.api.get(f"/nothing.{ending}").status_code == 404
+
+    named = corner.add(identifier=f"{identifier}.{ending}")
+    assert corner.read(named)["identifier"] == named
+    corner.api.delete(corner.url(identifier))
+    corner.api.delete(f"{corner.url(named)}?permanent=true")
+    assert corner.api.get(corner.url(named)).status_code == 410
+
+
+def test_a_stranger_does_not_learn_which_endings_there_are(server: LiveServer, corner: Corner) -> None:
+    nobody = server.client()
+    for path in (corner.url(corner.add()), "/treatments", "/treatments/history/1600087000000", "/status"):
+        assert nobody.get(f"/api/v3{path}.ttf").status_code == 401
+
+
+@pytest.mark.parametrize("name", ["version", "status", "lastModified"])
+def test_json_of_the_server(api: httpx.Client, name: str) -> None:
+    plain, ending = api.get(f"/{name}"), api.get(f"/{name}.json")
+    assert (ending.status_code, ending.json().keys()) == (200, plain.json().keys())
+    assert ending.json()["result"].keys() == plain.json()["result"].keys()
+    for form in ("csv", "xml", "ttf"):
+        assert api.get(f"/{name}.{form}").status_code == 406
+    assert api.get(f"/{name}.").status_code == 404
 
 
 @pytest.mark.parametrize(

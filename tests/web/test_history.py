@@ -46,6 +46,47 @@ def test_nothing_new(corner: Corner) -> None:
     assert "Last-Modified" not in answer.headers
 
 
+def test_a_page_that_the_client_has(corner: Corner) -> None:
+    """304 by its ETag, else by its time; whatever has changed since then is told."""
+    began = corner.cursor()
+    identifier = corner.add()
+    path = f"/treatments/history/{began}"
+    first = corner.api.get(path)
+    etag, modified = first.headers["ETag"], first.headers["Last-Modified"]
+    later = formatdate(parsedate_to_datetime(modified).timestamp() + 1, usegmt=True)
+    earlier = formatdate(parsedate_to_datetime(modified).timestamp() - 1, usegmt=True)
+    known: list[dict[str, str]] = [
+        *({"If-None-Match": tag} for tag in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*")),
+        *({"If-Modified-Since": time} for time in (modified, later)),
+        {"If-None-Match": etag, "If-Modified-Since": earlier},
+    ]
+    for headers in known:
+        for ending in ("", ".csv", ".xml", "?fields=date"):
+            answer = corner.api.get(f"{path}{ending}", headers=headers)
+            assert (answer.status_code, answer.content) == (304, b""), headers
+            assert (answer.headers["ETag"], answer.headers["Last-Modified"]) == (etag, modified)
+    unknown = [
+        *({"If-None-Match": tag} for tag in ('W/"1"', "", etag.replace('"', ""))),
+        *({"If-Modified-Since": time} for time in (earlier, "yesterday", "")),
+        {"If-None-Match": 'W/"1"', "If-Modified-Since": later},
+    ]
+    for headers in unknown:
+        assert names(corner.api.get(path, headers=headers)) == [identifier], headers
+
+    corner.api.patch(corner.url(identifier), json={"notes": "changed"})
+    assert names(corner.api.get(path, headers={"If-None-Match": etag})) == [identifier]
+    since = {"Last-Modified": formatdate(began // 1000, usegmt=True)}
+    page = corner.api.get("/treatments/history", headers=since)
+    assert corner.api.get("/treatments/history", headers={**since, "If-None-Match": page.headers["ETag"]}).status_code == 304
+
+
+def test_nothing_new_is_an_empty_page_whatever_the_client_has(corner: Corner) -> None:
+    """Clients ask until a page is empty."""
+    cursor = corner.cursor()
+    for headers in ({"If-None-Match": f'W/"{cursor}"'}, {"If-None-Match": "*"}, {"If-Modified-Since": formatdate(usegmt=True)}):
+        assert names(corner.api.get(f"/treatments/history/{cursor}", headers=headers)) == []
+
+
 def test_paging_to_the_end(corner: Corner) -> None:
     cursor = corner.cursor()
     added = [corner.add() for _ in range(7)]

@@ -268,3 +268,14 @@ def test_a_document_from_elsewhere_gets_what_it_never_had(server: LiveServer, co
     import_documents(server, "treatments", old | {"identifier": identifier[::-1], "device": corner.name("patched")})
     assert corner.api.patch(corner.url(identifier[::-1]), json={"app": "tests", "notes": "new"}).status_code == 200
     assert corner.read(identifier[::-1])["app"] == "tests"
+
+
+def test_a_replacement_has_no_modifier(corner: Corner) -> None:
+    document = corner.document(date=DATE)
+    identifier = corner.add(**document)
+    for method, path in (("PUT", corner.url(identifier)), ("POST", "/treatments")):
+        assert corner.api.patch(corner.url(identifier), json={"notes": "x"}).status_code == 200
+        assert corner.read(identifier)["modifiedBy"] == TESTER
+        assert corner.api.request(method, path, json={**document, "identifier": identifier}).status_code == 200
+        stored = corner.read(identifier)
+        assert (stored["subject"], "modifiedBy" in stored) == (TESTER, False)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from apiv3.formats.csv import csv_cell
 
-_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
+_DECLARATION: Final = "<?xml version='1.0' encoding='utf-8'?>"
 _LONGEST_ITEM_NAME: Final = 64
 
 # Anything outside the production Char (https://www.w3.org/TR/xml/#charsets), and markup. A bare \r would be read

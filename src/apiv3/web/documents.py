@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
 from urllib.parse import quote
@@ -21,6 +22,9 @@ from apiv3.web.calls import LONGEST_REMEMBERED, Call
 from apiv3.web.negotiation import Format, negotiate
 from apiv3.web.rendering import Style
 from apiv3.web.responses import Answer, Headers, enveloped, failure_fields
+
+_ENDING = re.compile("[A-Za-z][A-Za-z0-9]*")
+"""What may name a format. The fraction of a second is none: `2026-03-01T00:00:00.000Z`."""
 
 
 class Documents:
@@ -72,9 +76,12 @@ class Documents:
             stored = await self.reading.read(call.principal, self.collection, identifier)
         except (NotFound, MissingPermission):
             stem, extension = _split(identifier)
-            if extension is None:
+            if stem == identifier:
                 raise
-            stored = await self.reading.read(call.principal, self.collection, stem)
+            if stem != "history" or extension is not None:
+                stored = await self.reading.read(call.principal, self.collection, stem)
+            if extension is None:
+                raise NotAcceptable from None
         since = requests.seconds_header(call, b"if-modified-since")
         headers = _last_modified(stored.srv_modified)
         if since is not None and stored.srv_modified // 1000 <= since:
@@ -115,7 +122,10 @@ class Documents:
         """What changed after a point in time, exclusive: the `lastModified` or ETag of the client's last look."""
         text = requests.identifier(call.params[-1])
         stem, extension = _split(text)
-        return await self._history(call, requests.since(stem if extension else text), extension)
+        since = requests.since(stem)
+        if stem != text and extension is None:
+            raise NotAcceptable
+        return await self._history(call, since, extension)
 
     async def _history(self, call: Call, since: int, extension: Format | None, second: int | None = None) -> Answer:
         """`second`: with which a client would go on that knows whole seconds only. Raises AnswerTooLarge where it could not."""
@@ -126,7 +136,10 @@ class Documents:
         if isinstance(page, LargePage) and page.cut and page.srv_modified // 1000 == second:
             page.release()
             raise AnswerTooLarge("The changes of this second are too large: ask for history/{lastModified}")
-        return await rendering.many(_caller(call), page, style, _page_headers(page))
+        headers = _page_headers(page)
+        if headers and _is_known(call, page):
+            return Answer(304, headers=headers)
+        return await rendering.many(_caller(call), page, style, headers)
 
     def _style(self, call: Call, form: Format) -> Style:
         fields, exact = call.query.derive(search_parameters.fields), call.query.derive(search_parameters.exact)
@@ -174,11 +187,11 @@ def _segment(identifier: str) -> str:
 
 
 def _split(text: str) -> tuple[str, Format | None]:
-    """`abc.csv` -> `abc` and the format; no format where the ending is none."""
-    stem, dot, ending = text.rpartition(".")
-    if dot and stem and ending in ("csv", "xml", "json"):
-        return stem, Format(ending)
-    return text, None
+    """`abc.csv` -> `abc` and the format; `abc.ttf` -> `abc` and None; the whole text where there is no ending."""
+    stem, _, ending = text.rpartition(".")
+    if not stem or not _ENDING.fullmatch(ending):
+        return text, None
+    return stem, Format(ending) if ending in ("csv", "xml", "json") else None
 
 
 def _format(call: Call, extension: Format | None) -> Format:
@@ -201,4 +214,16 @@ def _last_modified(srv_modified: int) -> Headers:
 def _page_headers(page: Page | LargePage) -> Headers:
     if isinstance(page, Page) and not page.text:
         return ()
-    return (*_last_modified(page.srv_modified), (b"etag", b'W/"%d"' % page.srv_modified))
+    return (*_last_modified(page.srv_modified), (b"etag", _etag(page)))
+
+
+def _etag(page: Page | LargePage) -> bytes:
+    return b'W/"%d"' % page.srv_modified
+
+
+def _is_known(call: Call, page: Page | LargePage) -> bool:
+    """Whether the client has this page: by its ETag, else by its time (RFC 9110, section 13.2.2)."""
+    if b"if-none-match" in call.headers:
+        return requests.is_current(call, _etag(page))
+    since = requests.seconds_header(call, b"if-modified-since")
+    return since is not None and page.srv_modified // 1000 <= since

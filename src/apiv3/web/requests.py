@@ -46,6 +46,12 @@ def unmodified_since(call: Call) -> int | None:
     return timestamps.EPOCH_2000 // 1000 if seconds is None and text and _TIME.search(text) else seconds
 
 
+def is_current(call: Call, etag: bytes) -> bool:
+    """Whether `If-None-Match` names an ETag, compared weakly (RFC 9110, section 13.1.2)."""
+    known = {tag.strip().removeprefix("W/") for tag in (call.header(b"if-none-match") or "").split(",")}
+    return etag.decode().removeprefix("W/") in known or "*" in known
+
+
 def since(text: str | None) -> int:
     """The point in time of a HISTORY, in ms. Raises BadRequest when it is missing or malformed."""
     try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from apiv3.model.errors import NotAcceptable
 from apiv3.security.gate import Access
 from apiv3.web.calls import Call
 from apiv3.web.operation import Operation
@@ -68,6 +69,8 @@ class RouteTable:
             if route.method == "GET":
                 methods["HEAD"] = route
         self._whole = {path: self._complete(path, methods) for path, methods in whole.items()}
+        self._unserved = {path: _unserved(methods["GET"]) for path, methods in whole.items() if path + b".json" in whole}
+        """What comes in formats: `/entries.ttf` is asked for in one that there is not."""
 
     def _complete(self, path: bytes, methods: dict[str, Route]) -> Found:
         """A path that only takes something in leaves the rest to a document of that name: `GET /entries/bulk` reads one."""
@@ -87,7 +90,11 @@ class RouteTable:
         return found or ({}, ())
 
     def _find(self, path: bytes) -> Found | None:
-        return self._whole.get(path) or self._with_parameter(path)
+        return self._whole.get(path) or self._with_parameter(path) or self._with_an_ending(path)
+
+    def _with_an_ending(self, path: bytes) -> Found | None:
+        stem, _, ending = path.partition(b".")
+        return self._unserved.get(stem) if ending else None
 
     def _with_parameter(self, path: bytes) -> Found | None:
         cut = path.rfind(b"/") + 1
@@ -104,3 +111,13 @@ class RouteTable:
             if methods is not None and cut < end:
                 return methods, (path[cut:end],)
         return None
+
+
+def _unserved(route: Route) -> Found:
+    """In a format that nobody serves: refused to whoever could have had it in another one."""
+    refusing = replace(route, handler=_refuse, operation=None)
+    return {"GET": refusing, "HEAD": refusing}, ()
+
+
+async def _refuse(_call: Call) -> Answer:
+    raise NotAcceptable

@@ -45,8 +45,11 @@ def routes(
 ) -> Iterator[Route]:
     """All of them."""
     yield Route("GET", f"{V3}/version", service.version, PUBLIC, operations.VERSION)
+    yield Route("GET", f"{V3}/version.json", service.version, PUBLIC, operations.VERSION_JSON)
     yield Route("GET", f"{V3}/status", service.status, KNOWN, operations.STATUS)
+    yield Route("GET", f"{V3}/status.json", service.status, KNOWN, operations.STATUS_JSON)
     yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
+    yield Route("GET", f"{V3}/lastModified.json", service.last_modified, KNOWN, operations.LAST_MODIFIED_JSON)
     yield Route("GET", f"{V3}/events", events.stream, STREAM, operations.EVENTS)
     for endpoints in documents.values():
         yield from _collection(endpoints)

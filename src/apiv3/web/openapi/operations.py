@@ -59,8 +59,11 @@ EXPLORER_FILE = Operation(
     stored=False,
 )
 VERSION = Operation("version", SERVER, {200: Reply.of("The versions.", "Version")})
+VERSION_JSON = replace(VERSION, id="versionJson")
 STATUS = Operation("status", SERVER, {200: Reply.of("The versions and the rights.", "Status")})
+STATUS_JSON = replace(STATUS, id="statusJson")
 LAST_MODIFIED = Operation("lastModified", SERVER, {200: Reply.of("Collection -> ms.", "LastModified")})
+LAST_MODIFIED_JSON = replace(LAST_MODIFIED, id="lastModifiedJson")
 EVENTS = Operation(
     "events",
     SERVER,
@@ -117,10 +120,10 @@ SEARCH_AS = replace(
 HISTORY = Operation(
     "history",
     DOCUMENTS,
-    {200: _MANY},
+    {200: _MANY, 304: Reply("What the client has is good.", headers=("Last-Modified", "ETag"))},
     "Deleted documents too, oldest change first. For a sync without loss, use the exact form with a time in the path.",
     f"{COLLECTION}/history",
-    ("Last-Modified", "limit", "fields", "csv$exact", "Accept"),
+    ("Last-Modified", "If-None-Match", "If-Modified-Since", "limit", "fields", "csv$exact", "Accept"),
     errors=(NotAcceptable(), *_HEAVY),
 )
 HISTORY_AS = replace(

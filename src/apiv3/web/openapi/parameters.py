@@ -41,7 +41,7 @@ def _times(bounds: Bounds) -> Mapping[str, Parameter]:
         "Date": _header("Date", "The client's time; see `now`. Browsers do not let a page set it.", text),
         "If-Modified-Since": _header(
             "If-Modified-Since",
-            "Answer 304 unless the document changed after this time (whole seconds). A malformed one is ignored.",
+            "Answer 304 unless there was a change after this time (whole seconds). A malformed one is ignored.",
             text,
         ),
         "If-Unmodified-Since": _header(
