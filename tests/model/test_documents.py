@@ -97,6 +97,28 @@ def test_dates_are_filled_in(sent: Document, date: int, offset: int, created_at:
     assert (document["date"], document["utcOffset"], document["created_at"]) == (date, offset, created_at)
 
 
+@pytest.mark.parametrize(
+    ("date", "created_at"),
+    [
+        (253402300800000, "+010000-01-01T00:00:00.000Z"),
+        (8640000000000000, "+275760-09-13T00:00:00.000Z"),
+        (8.64e15, "+275760-09-13T00:00:00.000Z"),
+        ("+012000-02-29T00:00:00.001Z", "+012000-02-29T00:00:00.001Z"),
+    ],
+)
+def test_a_date_after_9999(date: Any, created_at: str) -> None:
+    """Up to the last instant of JavaScript's Date; what is written back is understood."""
+    document = documents.normalise({"date": date, "app": "tests"})
+    documents.validate(document)
+    assert document["created_at"] == created_at
+    assert type(document["date"]) is int
+    assert documents.normalise(document) == document
+    assert documents.normalise({"created_at": created_at, "app": "tests"})["date"] == document["date"]
+    patch = documents.normalise({"created_at": created_at}, partial=True)
+    documents.validate(patch, partial=True)
+    assert patch == {"created_at": created_at}
+
+
 def test_without_the_fallback_there_is_no_created_at() -> None:
     document = documents.normalise({"date": DATE, "created_at": CREATED_AT}, created_at_fallback=False)
     assert "created_at" not in document
@@ -196,7 +218,7 @@ def test_a_good_document() -> None:
 
 BAD: dict[str, list[Any]] = {
     "identifier": [None, "", " ", "\t\n", 5, True, [], {}, "x" * 1025],
-    "date": [None, "", "yesterday", str(DATE), 0, -1, 946684800000, 253402300800000, DATE + 0.5, True, []],
+    "date": [None, "", "yesterday", str(DATE), 0, -1, 946684800000, 8640000000000001, DATE + 0.5, True, []],
     "utcOffset": [None, "0", True, [], 1441, -1441, 1440.5],
     "app": [None, "", " ", 5, False, [], {}],
 }

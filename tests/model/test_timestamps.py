@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apiv3.model import timestamps
-from apiv3.model.timestamps import EPOCH_2000, LAST, Moment
+from apiv3.model.timestamps import EPOCH_2000, LAST, LAST_DATE, Moment
 
 SEPTEMBER = 1_600_087_000_000  # 2020-09-14T12:36:40Z
 
@@ -151,6 +151,30 @@ def test_seconds_mean_the_same_as_milliseconds(second: int) -> None:
 @given(milliseconds, milliseconds)
 def test_iso_texts_sort_as_the_moments_do(one: int, other: int) -> None:
     assert (timestamps.iso(one) < timestamps.iso(other)) == (one < other)
+
+
+@given(st.integers(EPOCH_2000, LAST_DATE))
+def test_every_date_of_a_document_is_understood_as_it_is_written(ms: int) -> None:
+    text = timestamps.iso(ms)
+    assert timestamps.parse(text).ms == ms
+    assert (len(text) == len("2020-09-14T12:56:40.000Z")) == (ms <= LAST)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+275760-09-13T00:00:00.001Z",
+        "+002024-01-01",
+        "+2024-01-01",
+        "-010000-01-01",
+        "+012345",
+        "+010001-02-29",
+        "+999999-01-01",
+    ],
+)
+def test_what_is_no_date_after_9999(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (the reason does not matter)
+        timestamps.parse(text)
 
 
 @given(st.integers(EPOCH_2000, LAST - DAY), offsets)

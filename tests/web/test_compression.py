@@ -107,6 +107,21 @@ def test_a_large_answer(api: httpx.Client, server: LiveServer) -> None:
         assert json.loads(UNPACKED[accept](reply.body))["result"] == mine.read(identifier)
 
 
+def test_a_very_large_answer(api: httpx.Client, server: LiveServer) -> None:
+    """One that is sent piece by piece, in every format."""
+    mine = Corner(api, "food")
+    mine.fill(*({"text": "x" * 30_000, "number": number} for number in range(60)))
+    for ending in ("", ".csv", ".xml"):
+        path = f"/food{ending}?device={mine.device}&sort=number"
+        plain = ask(mine, server, path, None)
+        for accept in ("gzip", "zstd"):
+            reply = ask(mine, server, path, accept)
+            assert (reply.status, reply.headers["content-encoding"]) == (200, accept)
+            assert len(reply.body) < len(plain.body) / 10
+            assert UNPACKED[accept](reply.body) == plain.body
+            assert ask(mine, server, path, accept, "HEAD").headers["content-length"] == str(len(reply.body))
+
+
 def test_a_small_answer_is_sent_as_it_is(corner: Corner, server: LiveServer) -> None:
     path = corner.url(corner.add())
     for accept in ("gzip", "zstd", "*"):

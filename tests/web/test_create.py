@@ -157,3 +157,17 @@ def test_a_stranger_is_refused_before_the_body_is_read(server: LiveServer, new_a
     for body in (b"{", b"[]", b"{}"):
         refused = reader.post("/treatments", content=body)
         assert (refused.status_code, refused.json()["message"]) == (403, "Missing permission api:treatments:create")
+
+
+def test_a_date_after_9999(corner: Corner) -> None:
+    """The last one of JavaScript: it is stored, found, changed, and does not break what lists times."""
+    last = 8_640_000_000_000_000
+    identifier = corner.add(date=last)
+    found = corner.read(identifier)
+    assert (found["date"], found["created_at"]) == (last, "+275760-09-13T00:00:00.000Z")
+    assert [each["identifier"] for each in corner.search({"date": str(last)})] == [identifier]
+    assert corner.api.patch(corner.url(identifier), json={**found, "duration": 5}).status_code == 200
+    assert corner.read(identifier)["endmills"] == last + 300_000
+    assert corner.api.get("/lastModified").status_code == 200
+    assert corner.api.post("/treatments", json=corner.document(date=last + 1)).status_code == 400
+    corner.api.delete(f"{corner.url(identifier)}?permanent=true")

@@ -47,7 +47,7 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
     if as_json and not output:
         raise click.UsageError("--json tells what was written to a file: it needs --output.")
     begin = moment("--since", since) if since else 0
-    end = moment("--until", until) if until else timestamps.LAST + 1
+    end = moment("--until", until) if until else timestamps.LAST_DATE + 1
     if begin >= end:
         raise click.UsageError(f"--since {since} is not before --until {until}: no document can lie between them.")
 

@@ -86,7 +86,7 @@ def _resolve_date(document: Document, created_at_fallback: bool) -> None:
     if source is None:
         return
     try:
-        moment = timestamps.parse(source)
+        moment = _instant(source)
     except ValueError:
         return
     document["date"] = moment.ms
@@ -156,7 +156,7 @@ def _is_identifier(value: object) -> bool:
 
 
 def _is_date(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and timestamps.EPOCH_2000 < value <= timestamps.LAST
+    return isinstance(value, int) and not isinstance(value, bool) and timestamps.EPOCH_2000 < value <= timestamps.LAST_DATE
 
 
 def _is_offset(value: object) -> bool:
@@ -246,9 +246,16 @@ def _end(base: float, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> flo
 
 def _moment(value: object) -> int | None:
     try:
-        return timestamps.parse(value).ms
+        return _instant(value).ms
     except ValueError:
         return None
+
+
+def _instant(value: object) -> timestamps.Moment:
+    """A time in a document; as a number up to LAST_DATE. Raises ValueError."""
+    if isinstance(value, int | float) and timestamps.LAST < value <= timestamps.LAST_DATE:
+        return timestamps.Moment(int(value), None)
+    return timestamps.parse(value)
 
 
 def _number(value: object) -> float | None:

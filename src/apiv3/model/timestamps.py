@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from email.utils import formatdate
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,10 +19,17 @@ EPOCH_2000 = 946_684_800_000
 """2000-01-01T00:00:00Z in ms. A number from here on is milliseconds; below it, from EPOCH_2000 / 1000 on, seconds."""
 LAST = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z in ms, the last instant that ISO 8601 writes with four digits of year."""
+LAST_DATE = 8_640_000_000_000_000
+"""+275760-09-13T00:00:00.000Z in ms, the last instant of JavaScript's `Date`: the greatest `date` of a document. As a number it
+is taken there only; elsewhere a number of that size is more likely to be in microseconds."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 128
 """Characters. JavaScript writes the name of the zone in the user's language."""
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+"""After so many years the calendar repeats itself. Python's ends with the year 9999."""
+_EXPANDED = re.compile(r"\+0(\d{5})|\+(\d{6})", re.ASCII)
+"""How ISO 8601 and JavaScript begin a date after the year 9999."""
 _NUMBER = re.compile(r"(\d{9,15})(?:\.(\d{1,9}))?", re.ASCII)
 
 
@@ -49,7 +56,8 @@ def now() -> int:
 def parse(value: object) -> Moment:
     """A client's timestamp in any form.
 
-    Raises ValueError when it is no timestamp or lies after 9999, TooEarly when a text names a time before 2000.
+    Raises ValueError when it is no timestamp, is a number after 9999 or a text after LAST_DATE; TooEarly when a text names a
+    time before 2000.
     """
     if isinstance(value, str):
         return _parse_text(value)
@@ -59,7 +67,7 @@ def parse(value: object) -> Moment:
 
 
 def iso(ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds: `2020-09-14T12:56:40.000Z`."""
+    """ISO 8601 in UTC with milliseconds: `2020-09-14T12:56:40.000Z`; after 9999 `+010000-01-01T00:00:00.000Z`."""
     day, ms = divmod(ms, 86_400_000)
     minutes, ms = divmod(ms, 60_000)
     return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}Z"
@@ -68,7 +76,10 @@ def iso(ms: int) -> str:
 @lru_cache(maxsize=1024)
 def _day(number: int) -> str:
     """The date of a day, counted from 1970-01-01; readings of many a minute share theirs."""
-    return (_EPOCH + timedelta(days=number)).date().isoformat()
+    cycles, days = divmod(number, _CYCLE_DAYS)
+    date = (_EPOCH + timedelta(days=days)).date()
+    year = date.year + cycles * _CYCLE_YEARS
+    return f"{year:04}{date:-%m-%d}" if year <= MAXYEAR else f"+{year:06}{date:-%m-%d}"
 
 
 @lru_cache(maxsize=1024)
@@ -93,14 +104,25 @@ def _parse_text(text: str) -> Moment:
     if number := _NUMBER.fullmatch(text):
         whole, fraction = int(number[1]), int((number[2] or "").ljust(3, "0")[:3])
         return Moment(_from_number(whole) + (fraction if whole < EPOCH_2000 else 0), None)
+    later, text = _later(text)
     try:
         moment = time_texts.parse(text)
     except OverflowError as error:  # past the year 9999
         raise ValueError("out of range") from error
     offset = moment.utcoffset()
-    ms = (moment.replace(tzinfo=UTC) - _EPOCH - (offset or timedelta())) // timedelta(milliseconds=1)
+    ms = (moment.replace(tzinfo=UTC) - _EPOCH - (offset or timedelta())) // timedelta(milliseconds=1) + later
     if ms < EPOCH_2000:
         raise TooEarly(ms)
-    if ms > LAST:
+    if ms > (LAST_DATE if later else LAST):
         raise ValueError("out of range")
     return Moment(ms, None if offset is None else offset // timedelta(minutes=1))
+
+
+def _later(text: str) -> tuple[int, str]:
+    """A date after 9999 as one that is a number of ms earlier, in the same place of the calendar."""
+    found = _EXPANDED.match(text)
+    year = int(found[1] or found[2]) if found else 0
+    if not found or year <= MAXYEAR:
+        return 0, text
+    cycles = (year - MAXYEAR - 1) // _CYCLE_YEARS + 20
+    return cycles * _CYCLE_DAYS * 86_400_000, f"{year - cycles * _CYCLE_YEARS:04}{text[found.end() :]}"

@@ -308,6 +308,8 @@ def _text(value: object, longest: int | None = None) -> str | None:
 
 def _instant(value: object) -> int:
     """A time in ms; 0 for what is none, or lies before the year 2000, as an imported `created_at` may."""
+    if isinstance(value, int):
+        return value
     try:
         return timestamps.parse(value).ms
     except ValueError:

@@ -9,21 +9,23 @@ event would wait for the next one.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import re
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from apiv3.web.calls import Call
-from apiv3.web.responses import Answer
+from apiv3.web.responses import Answer, Pieces
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+T = TypeVar("T")
 
 SMALLEST = 1024
 """Bytes from which on an answer is compressed."""
@@ -32,15 +34,23 @@ LARGE = 32_768
 THREADS = 2
 """How many answers are compressed at a time, so that there is always a processor for other requests."""
 
-CODINGS: Final[Mapping[bytes, Callable[[bytes], bytes]]] = {
-    b"zstd": partial(zstd.compress, level=1),
-    b"gzip": partial(gzip.compress, compresslevel=6, mtime=0),
+
+class Compressor(Protocol):
+    """The compressors of both libraries."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+CODINGS: Final[Mapping[bytes, Callable[[int], Compressor]]] = {
+    b"zstd": lambda level: zstd.ZstdCompressor(level=level),
+    b"gzip": lambda level: zlib.compressobj(level, wbits=31),  # in the format of gzip, without a time
 }
-"""By preference. Decision 0019 has the measurements."""
-_SMALL: Final[Mapping[bytes, Callable[[bytes], bytes]]] = {
-    b"zstd": partial(zstd.compress, level=15),
-    b"gzip": partial(gzip.compress, compresslevel=9, mtime=0),
-}
+"""By preference."""
+_QUICK: Final[Mapping[bytes, int]] = {b"zstd": 1, b"gzip": 6}
+"""Levels. Decision 0019 has the measurements."""
+_SMALL: Final[Mapping[bytes, int]] = {b"zstd": 15, b"gzip": 9}
 """For what is compressed once and sent often."""
 _WEIGHT = re.compile(rb"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 _VARY = (b"vary", b"accept, accept-encoding")
@@ -81,7 +91,11 @@ def _weights(accept: bytes) -> dict[bytes, float]:
 
 def compress_for_good(body: bytes) -> Mapping[bytes, bytes]:
     """Coding -> a public file, compressed as far as it will go."""
-    return {coding: compress(body) for coding, compress in _SMALL.items()}
+    return {coding: _whole(make(_SMALL[coding]), body) for coding, make in CODINGS.items()}
+
+
+def _whole(compressor: Compressor, body: bytes) -> bytes:
+    return compressor.compress(body) + compressor.flush()
 
 
 class Compression:
@@ -94,18 +108,33 @@ class Compression:
         """The answer as the client likes it best; what has a `Vary` of its own, or may hold secrets, as it is."""
         if not call.path.startswith(b"/api/v3/") or answer.stream is not None or _has_vary(answer):
             return answer
-        headers = (*answer.headers, _VARY)
-        body, accept = answer.body, call.headers.get(b"accept-encoding")
-        choice = choose(accept) if body and accept else Choice(None)
-        if choice.coding is None or (len(body) < SMALLEST and not choice.refuses_plain):
-            return answer._replace(headers=headers)
-        compressed = await self._run(CODINGS[choice.coding], body)
-        return answer._replace(body=compressed, headers=(*headers, (b"content-encoding", choice.coding)))
+        answer = answer._replace(headers=(*answer.headers, _VARY))
+        size, accept = answer.pieces.left if answer.pieces else len(answer.body), call.headers.get(b"accept-encoding")
+        choice = choose(accept) if size and accept else Choice(None)
+        if choice.coding is None or (size < SMALLEST and not choice.refuses_plain):
+            return answer
+        compressor = CODINGS[choice.coding](_QUICK[choice.coding])
+        answer = answer._replace(headers=(*answer.headers, (b"content-encoding", choice.coding)))
+        if answer.pieces is not None:
+            return answer._replace(pieces=await self._pieces(compressor, answer.pieces))
+        return answer._replace(body=await self._body(compressor, answer.body))
 
-    async def _run(self, work: Callable[[bytes], bytes], body: bytes) -> bytes:
+    async def _body(self, compressor: Compressor, body: bytes) -> bytes:
         if len(body) < LARGE:
-            return work(body)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, body)
+            return _whole(compressor, body)
+        return await self._apart(partial(_whole, compressor, body))
+
+    async def _pieces(self, compressor: Compressor, pieces: Pieces) -> Pieces:
+        try:
+            parts = await self._apart(partial(pieces.drain, compressor.compress))
+        except BaseException:
+            pieces.release()
+            raise
+        parts.append(compressor.flush())
+        return pieces.replaced(parts)
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _has_vary(answer: Answer) -> bool:

@@ -138,6 +138,8 @@ class Documents:
             raise AnswerTooLarge("The changes of this second are too large: ask for history/{lastModified}")
         headers = _page_headers(page)
         if headers and _is_known(call, page):
+            if isinstance(page, LargePage):
+                page.release()
             return Answer(304, headers=headers)
         return await rendering.many(_caller(call), page, style, headers)
 

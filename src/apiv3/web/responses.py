@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -37,6 +37,18 @@ class Pieces:
         self.left -= size
         self._hold.shrink(self.left)
         return b"".join(piece)
+
+    def drain(self, work: Callable[[bytes], bytes]) -> deque[bytes]:
+        """What becomes of the parts, which are gone then; empty ones left out. May run in a thread."""
+        done = deque[bytes]()
+        while self._parts:
+            if part := work(self._parts.popleft()):
+                done.append(part)
+        return done
+
+    def replaced(self, parts: deque[bytes]) -> Pieces:
+        """Other parts in the memory of these, once they are drained."""
+        return Pieces(parts, self._hold)
 
     def release(self) -> None:
         """Drop what was not sent."""

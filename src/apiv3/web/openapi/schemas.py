@@ -8,7 +8,7 @@ from typing import Any
 from apiv3.model.collections import Collection
 from apiv3.model.documents import LONGEST_IDENTIFIER, READ_ONLY_MARKS
 from apiv3.model.identity import LONGEST_NAME
-from apiv3.model.timestamps import EPOCH_2000, LAST
+from apiv3.model.timestamps import EPOCH_2000, LAST, LAST_DATE
 from apiv3.security.subjects import LONGEST_NOTES
 from apiv3.web.openapi.examples import STORED
 from apiv3.web.openapi.parameters import DATE
@@ -121,7 +121,7 @@ def _documents(bounds: Bounds) -> dict[str, Json]:
             "type": "object",
             "properties": {
                 "identifier": {"type": "string"},
-                "date": _MS,
+                "date": {**_MS, "maximum": LAST_DATE},
                 "utcOffset": {"type": "number"},
                 "created_at": {"type": "string"},
                 "app": {"type": "string"},
