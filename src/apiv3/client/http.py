@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from urllib.parse import quote
 import httpx
 from httpx_sse import SSEError
 
-from apiv3.client.errors import NoAddress, NoAnswer, Refused, Stranger, Unreachable, Untrusted
+from apiv3.client.errors import NoAddress, NoAnswer, Refused, Stranger, Unreachable, Untrusted, shown
 
 LATER = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may be sent again."""
 TIMEOUT = 60.0
 """Seconds for each step of a request: until there is a connection, and between two pieces that are sent or come."""
+_TOKEN = re.compile(r"[A-Za-z0-9._-]+")
 _EXCHANGE = "/api/v2/authorization/request/"
 _ADVICE = {401: ". Use the access token of a subject there: on that machine `apiv3 subject show NAME` prints it."}
 
@@ -31,11 +33,11 @@ class Server:
     """A server at an address. `token`: an access token or a JWT, sent in a header; empty: none.
 
     `call` is for programs that send a request at a time. `client` and `async_client` are for those that need more of httpx:
-    they send `headers()`, and do their work inside `failures()`.
+    they send `headers()`, and do their work inside `failures()`. Raises NoAddress, and Refused for a token that cannot be one.
     """
 
     def __init__(self, url: str, token: str = "", *, trust: Trust = True, timeout: Timeout = TIMEOUT) -> None:
-        self.url, self._token, self._jwt = url, token, ""
+        self.url, self._token, self._jwt = _checked_url(url), _checked_token(token), ""
         self._trust, self._timeout = trust, timeout
 
     def client(self) -> httpx.Client:
@@ -58,7 +60,7 @@ class Server:
         headers = {"Date": str(time.time_ns() // 1_000_000)}
         if self._jwt or self._token:
             headers["Authorization"] = f"Bearer {self._jwt or self._token}"
-        return httpx.Headers(headers, encoding="utf-8")  # a token may be any text: the server says that it is none
+        return httpx.Headers(headers, encoding="utf-8")
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -78,7 +80,7 @@ class Server:
         self._jwt = ""
         status, answer = self._call("GET", _EXCHANGE + quote(self._token, safe=""), None, {})
         if status != 200 or "token" not in answer:
-            raise Refused(f"The token is not good at {self.url}: {answer.get('message')}")
+            raise Refused(f"The token is not good at {shown(self.url)}: {answer.get('message')}")
         self._jwt = str(answer["token"])
 
     def call(
@@ -99,11 +101,32 @@ class Server:
         with self.failures():
             answer = self._kept.request(method, path, json=document, headers=sent)
         if answer.has_redirect_location:
-            raise Unreachable(f"{self.url} sends its callers on to {answer.headers['location']}; use that address.")
+            raise Unreachable(
+                f"{shown(self.url)} sends its callers on to {shown(answer.headers['location'])}; use that address."
+            )
         try:
             return answer.status_code, answer.json() if answer.content else {}
         except (ValueError, RecursionError):
             raise Stranger(self.url) from None
+
+
+def _checked_token(token: str) -> str:
+    """The token without the blanks and line ends that come with copying. Raises Refused, which does not quote it."""
+    bare = token.strip()
+    if bare and not _TOKEN.fullmatch(bare):
+        raise Refused(
+            "The access token holds a character that no token has: it must be letters, digits, `-`, `_` and `.` alone. "
+            "Copy it again."
+        )
+    return bare
+
+
+def _checked_url(url: str) -> str:
+    """The address without blanks around it. Raises NoAddress where it holds more than an address, a token for example."""
+    bare = url.strip()
+    if any(mark in bare for mark in "?#@"):
+        raise NoAddress(bare, "it ends with the path, and no user stands in it; a token goes into APIV3_TOKEN")
+    return bare
 
 
 def refusal(answer: httpx.Response) -> Refused:

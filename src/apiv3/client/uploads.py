@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from apiv3.client.errors import NoAnswer, Stranger, Unreachable, Untrusted
+from apiv3.client.errors import NoAnswer, Stranger, Unreachable, Untrusted, shown
 from apiv3.client.http import LATER, Server, message, refusal
 
 Document = Mapping[str, Any]
@@ -100,7 +100,7 @@ class Uploader:
             raise
         self._has_answered = True
         if answer.status_code in LATER:
-            raise _Later(f"{self._server.url} answers {answer.status_code}: {message(answer)}")
+            raise _Later(f"{shown(self._server.url)} answers {answer.status_code}: {message(answer)}")
         return answer
 
     async def _post(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
