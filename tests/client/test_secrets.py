@@ -22,7 +22,7 @@ def test_blanks_that_come_with_copying_do_no_harm(token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", [f'"{TOKEN}"', f"Bearer {TOKEN}", f"{TOKEN}\n{TOKEN}", f"{TOKEN}\0", f"{TOKEN}é", f"token={TOKEN}", f"{TOKEN}\x7f"]
+    "token", [f'"{TOKEN}"', f"Bearer {TOKEN}", f"{TOKEN}\n{TOKEN}", f"{TOKEN}\0", f"token={TOKEN}", f"{TOKEN}\x7f"]
 )
 def test_what_cannot_be_a_token_is_refused_and_not_quoted(token: str) -> None:
     with pytest.raises(Refused, match="no token has") as refused:

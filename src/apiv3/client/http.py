@@ -20,7 +20,7 @@ LATER = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may be sent again."""
 TIMEOUT = 60.0
 """Seconds for each step of a request: until there is a connection, and between two pieces that are sent or come."""
-_TOKEN = re.compile(r"[A-Za-z0-9._-]+")
+_TOKEN = re.compile(r"[\w.-]+")
 _EXCHANGE = "/api/v2/authorization/request/"
 _ADVICE = {401: ". Use the access token of a subject there: on that machine `apiv3 subject show NAME` prints it."}
 
