@@ -17,8 +17,7 @@ import asyncpg
 import orjson
 import uvicorn
 
-from apiv3.cli.serve import listen, uvicorn_config
-from apiv3.settings import load
+from apiv3.cli.serve import listen
 from bench.options import CONNECTIONS
 
 Message = MutableMapping[str, Any]
@@ -288,8 +287,7 @@ def main(folder: str, port: str, url: str = "") -> None:
     answers = {name: Answer(record) for name, record in records.items()}
     driver: Driver = Sqlite(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else Postgresql(url)
     app = BareSql(answers, driver) if url else BareAsgi(answers)
-    config = uvicorn_config(load(), app, lifespan="on")
-    config.http = "httptools"  # uvicorn's own, without apiv3's bounds and its quick way out
+    config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, server_header=False, date_header=False)
     uvicorn.Server(config).run([listen("127.0.0.1", int(port))])
 
 

@@ -92,6 +92,14 @@ def fresh_server(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
+def lasting_server(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshServer]:
+    """Starts servers that last as long as the tests do."""
+    start = partial(running_server, tmp_path_factory.mktemp, new_database)
+    with ExitStack() as running:
+        yield lambda *arguments, **options: running.enter_context(start(*arguments, **options))
+
+
+@pytest.fixture(scope="session")
 def shared_servers(
     new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], LiveServer]]:

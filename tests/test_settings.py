@@ -68,6 +68,7 @@ BAD: dict[str, list[str]] = {
     "API3_MAX_BULK_BODY": ["0", "1023", "16MB", "1073741825"],
     "API3_MAX_HEADERS": ["0", "1023", "16K", "1048577"],
     "API3_REQUEST_TIMEOUT": ["0", "-1", "x", "nan", "3601"],
+    "API3_MAX_CONNECTIONS": ["0", "-1", "x", "100001"],
     "API3_MAX_IN_FLIGHT": ["0", "-1", "x", "100001"],
     "API3_LIVE_CONNECTIONS": ["0", "-1", "x", "100001"],
     "API3_LIVE_PING_INTERVAL": ["0", "0.5", "x", "nan", "301"],

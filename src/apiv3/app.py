@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,30 +31,30 @@ from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
 from apiv3.security.authenticator import Authenticator
-from apiv3.security.floods import InFlight
 from apiv3.security.gate import Gate
 from apiv3.security.lasting import LastingRights
+from apiv3.security.ledger import Account, Ledger
 from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Tokens
 from apiv3.security.verifiers.access_token import AccessTokenVerifier
 from apiv3.security.verifiers.api_secret import ApiSecretVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
-from apiv3.settings import is_local, load, provision, revealed
+from apiv3.settings import Settings, is_local, load, provision, revealed
 from apiv3.storage.alarms import AlarmTable
 from apiv3.web.access_log import AccessLog
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
-from apiv3.web.bodies import BodyMemory, Limits
+from apiv3.web.bodies import Limits
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.explorer import Explorer
 from apiv3.web.openapi.document import describe
 from apiv3.web.operation import Bounds
 from apiv3.web.pages import Pages
-from apiv3.web.protocol import SHUTDOWN
 from apiv3.web.proxies import Proxies
 from apiv3.web.router import Route
 from apiv3.web.routes import routes
+from apiv3.web.server.connections import CONNECTIONS, Connections
 from apiv3.web.service import Service
 from apiv3.web.socketio import PATH as SOCKET_IO
 from apiv3.web.socketio import SocketIo
@@ -65,7 +65,9 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 """Seconds between two attempts to reach the database."""
 _log = logging.getLogger(__name__)
 _BODIES = 33_554_432
-"""Bytes of all request bodies under way in a process."""
+"""Bytes of the request bodies under way of one address in a process; all addresses together have twice as much."""
+_QUEUE = 10
+"""How many times what an owner may hold may wait for it."""
 
 
 class Server:
@@ -75,8 +77,8 @@ class Server:
         self.installation, self.settings = installation, installation.settings
         settings, policies, documents = installation.settings, installation.policies, installation.documents
         size, bulk_size, patience = settings.api3_max_body, settings.api3_max_bulk_body, settings.api3_request_timeout
-        memory = BodyMemory(max(_BODIES, size, bulk_size), patience)
-        self.limits = Limits(size, patience, bulk_size, settings.api3_max_bulk, memory)
+        self.ledger = _ledger(settings)
+        self.limits = Limits(size, patience, bulk_size, settings.api3_max_bulk, self.ledger.bodies)
         self.tokens = Tokens(revealed(settings.jwt_key), settings.api3_jwt_lifetime)
         verifiers = (
             ApiSecretVerifier(revealed(settings.api_secret)),
@@ -90,7 +92,7 @@ class Server:
         self.feed = Feed(documents, bells, installation.collections)
         self.engine = Engine(
             SessionRules(settings.api3_live_ping_interval, settings.api3_request_timeout),
-            settings.api3_live_connections,
+            self.ledger.live,
             self._namespaces(bells),
         )
         folder = os.environ.get(FOLDER)
@@ -162,22 +164,26 @@ class Server:
 
     def _live(self) -> SocketIo:
         settings = self.settings
-        most, patience = settings.api3_live_connections, settings.api3_request_timeout
-        return SocketIo(self.engine, self.workers, settings.cors_origins, most, patience, self.limits.memory)
+        live, bodies, patience = self.ledger.live, self.ledger.bodies, settings.api3_request_timeout
+        return SocketIo(self.engine, self.workers, settings.cors_origins, live, patience, bodies)
 
     def _end_live(self) -> None:
         self.feed.close()
         self.engine.close()
         self.workers.close()
 
+    def _connections(self) -> Connections:
+        shares = Proxies(self.settings.trusted_proxies).trusts
+        return Connections(self.ledger.connections, self.settings.api3_request_timeout, shares, self._end_live)
+
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Mapping[str, Callable[[], None]]]:
+    async def running(self) -> AsyncIterator[Mapping[str, Connections]]:
         """Connected, up to date with the policy, and with the background work going on. Where the database cannot be had at
         the start, that comes later, and until then what needs it is answered with 503.
 
-        What it yields is for the server: SHUTDOWN is called before it waits for the last answers.
+        What it yields is for the server: its connections.
         """
-        attempted = asyncio.Event()
+        attempted, connections = asyncio.Event(), self._connections()
         opening = asyncio.create_task(self._open(attempted))
         try:
             with suppress(TimeoutError):
@@ -185,9 +191,9 @@ class Server:
                     await attempted.wait()
             if opening.done():
                 opening.result()
-            async with _meanwhile(self._work(opening)), self.workers.listening():
+            async with _meanwhile(self._work(opening), connections.watch()), self.workers.listening():
                 try:
-                    yield {SHUTDOWN: self._end_live}
+                    yield {CONNECTIONS: connections}
                 finally:
                     self._end_live()
         finally:
@@ -233,6 +239,18 @@ class Server:
                 _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
 
 
+def _ledger(settings: Settings) -> Ledger:
+    """The budgets of a process. An honest burst of many connections or requests at once waits its turn."""
+    patience, requests, connections = settings.api3_request_timeout, settings.api3_max_in_flight, settings.api3_max_connections
+    largest = max(_BODIES, settings.api3_max_body, settings.api3_max_bulk_body)
+    return Ledger(
+        connections=Account(connections, waiting=_QUEUE * connections, patience=patience),
+        requests=Account(requests, waiting=_QUEUE * requests, patience=patience),
+        live=Account(settings.api3_live_connections),
+        bodies=Account(largest, total=2 * largest, waiting=_QUEUE * requests, patience=patience),
+    )
+
+
 @asynccontextmanager
 async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Do these in the background, until the end of the block."""
@@ -248,9 +266,9 @@ async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 def build(server: Server) -> ASGIApp:
     """The ASGI app of a server."""
     settings = server.settings
-    in_flight, others = InFlight(settings.api3_max_in_flight), lifespan(server.running)
+    others = lifespan(server.running)
     proxies = Proxies(settings.trusted_proxies)
-    api = Api(server.routes(), server.gate(), proxies, in_flight, server.access_log, others)
+    api = Api(server.routes(), server.gate(), proxies, server.ledger, server.access_log, others)
     return with_cors(api, settings.cors_origins)
 
 

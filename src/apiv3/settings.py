@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     api3_max_in_flight: int = Field(
         100, ge=1, le=100_000, description="most requests under way for one address, and for one subject: 1 to 100000"
     )
+    api3_max_connections: int = Field(
+        256, ge=1, le=100_000, description="most open connections of one address, to one process: 1 to 100000"
+    )
     api3_live_connections: int = Field(
         100, ge=1, le=100_000, description="most live connections of one address, to one process: 1 to 100000"
     )

@@ -15,8 +15,6 @@ from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
 from tests.support.wire import now_ms, request, unique
 
-pytest.importorskip("apiv3.web.server", reason="connections that answer what is on its way when they end")
-
 ENTRIES = "/api/v3/entries"
 WRITERS = 144
 PATIENCE = 60.0

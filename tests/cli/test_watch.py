@@ -139,7 +139,7 @@ def test_lines_for_programs(server: LiveServer, api: httpx.Client, token: str, w
 
 def test_it_goes_on_where_it_was(fresh_server: FreshServer, watch: NewWatch) -> None:
     """Also when nothing had happened before the connection was lost."""
-    server = fresh_server(env={"API3_MAX_IN_FLIGHT": "2"})
+    server = fresh_server(env={"API3_LIVE_CONNECTIONS": "2"})
     token = server.subject("watcher", "api:*:read")
     corner = Corner(api_of(server, "api:*:*"), "entries")
     corner.add()

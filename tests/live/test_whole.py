@@ -126,7 +126,7 @@ def _valid(documents: list[Document]) -> State:
 
 
 def test_every_follower_has_the_table(fresh_server: FreshServer, database: str) -> None:
-    server = fresh_server(database, workers=2, env={"API3_MAX_IN_FLIGHT": "1000"})
+    server = fresh_server(database, workers=2)
     installation, url = server.installation, server.installation.database_url
     token = server.subject("follower", "api:*:read")
     watchers = [Watcher(installation, server.url, token, "--since", "2000-01-01") for _ in range(3)]

@@ -1,24 +1,13 @@
 """Servers with settings of their own, for all the tests of this folder."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
-from functools import partial
 
 import pytest
 
-from tests.support.factories import FreshServer, NewDatabase, running_server
+from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
 
 PROXY = "127.0.0.2"
-
-
-@pytest.fixture(scope="session")
-def lasting_server(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshServer]:
-    """Starts servers that last as long as the tests do."""
-    start = partial(running_server, tmp_path_factory.mktemp, new_database)
-    with ExitStack() as running:
-        yield lambda *arguments, **options: running.enter_context(start(*arguments, **options))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The bodies of all requests under way share one account of memory: who finds too little left waits for their turn."""
 
-import asyncio
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +7,7 @@ from contextlib import ExitStack
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from apiv3.model.errors import ServerBusy
-from apiv3.web.bodies import BodyMemory
 from tests.support.documents import DATE
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
@@ -20,96 +15,6 @@ from tests.support.wire import Line, request
 
 HALF = 16_777_216
 """Bytes of the longest body, half of what all may take."""
-
-
-# --- the account
-
-
-def test_first_come_first_served() -> None:
-    async def run() -> list[str]:
-        memory, order = BodyMemory(10, 5), list[str]()
-
-        async def work(name: str, size: int) -> None:
-            await memory.take(size)
-            order.append(name)
-
-        await work("whole", 10)
-        waiting = [asyncio.create_task(work(name, size)) for name, size in (("large", 8), ("small", 1), ("other", 1))]
-        await asyncio.sleep(0)
-        await work("nothing", 0)
-        memory.give(1)
-        await asyncio.sleep(0)
-        assert order == ["whole", "nothing"]  # there is room for the small one, but the large one came first
-        memory.give(9)
-        await asyncio.gather(*waiting)
-        return order
-
-    assert asyncio.run(run()) == ["whole", "nothing", "large", "small", "other"]
-
-
-def test_who_waits_too_long_is_told_to_come_back() -> None:
-    async def run() -> None:
-        memory = BodyMemory(10, 0.01)
-        await memory.take(10)
-        with pytest.raises(ServerBusy) as refused:
-            await memory.take(1)
-        assert dict(refused.value.headers) == {"Retry-After": "5", "Connection": "close"}
-        memory.give(10)
-        await memory.take(10)
-
-    asyncio.run(run())
-
-
-STEPS = st.lists(st.tuples(st.sampled_from(["take", "give", "cancel", "rest"]), st.integers(0, 10)), max_size=40)
-
-
-@given(STEPS)
-def test_nothing_is_lost_and_nothing_taken_twice(steps: list[tuple[str, int]]) -> None:
-    """Whoever comes, leaves or gives up, in whatever order: in the end everything can be taken again."""
-
-    async def run() -> None:
-        trial = Trial()
-        for step, number in steps:
-            await getattr(trial, step)(number)
-            assert sum(trial.holding) <= 10
-        while not all(task.done() for task in trial.tasks):
-            await trial.give(0)
-            await asyncio.sleep(0)
-        while trial.holding:
-            await trial.give(0)
-        await asyncio.wait_for(trial.memory.take(10), 1)
-
-    asyncio.run(run())
-
-
-class Trial:
-    """Those who take memory and give it back. `holding`: what each of them has."""
-
-    def __init__(self) -> None:
-        self.memory = BodyMemory(10, 60)
-        self.holding: list[int] = []
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def take(self, size: int) -> None:
-        self.tasks.append(asyncio.create_task(self._hold(size)))
-
-    async def _hold(self, size: int) -> None:
-        await self.memory.take(size)
-        self.holding.append(size)
-
-    async def give(self, number: int) -> None:
-        if self.holding:
-            self.memory.give(self.holding.pop(number % len(self.holding)))
-
-    async def cancel(self, number: int) -> None:
-        if self.tasks:
-            self.tasks[number % len(self.tasks)].cancel()
-
-    async def rest(self, _number: int) -> None:
-        await asyncio.sleep(0)
-
-
-# --- through the front door
 
 
 @pytest.fixture

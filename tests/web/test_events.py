@@ -276,7 +276,7 @@ def test_a_stream_ends_with_the_server(fresh_server: FreshServer, database: str)
 
 
 def test_who_goes_away_is_let_go(fresh_server: FreshServer) -> None:
-    server = fresh_server(env={"API3_MAX_IN_FLIGHT": "3"})
+    server = fresh_server(env={"API3_LIVE_CONNECTIONS": "3"})
     token = server.subject("reader", "api:*:read")
     streams = [Stream(server, token) for _ in range(3)]
     with Stream(server, token) as refused:
@@ -301,7 +301,7 @@ def _ended(server: LiveServer) -> list[Any]:
 
 def test_who_does_not_read_is_let_go(fresh_server: FreshServer, database: str) -> None:
     """And nobody else notices."""
-    server = fresh_server(database, env={"API3_REQUEST_TIMEOUT": "2", "API3_MAX_IN_FLIGHT": "1000"})
+    server = fresh_server(database, env={"API3_REQUEST_TIMEOUT": "2"})
     api = api_of(server, "api:*:*")
     token = server.subject("reader", "api:*:read")
     corner = Corner(api, "entries")

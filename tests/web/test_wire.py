@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +11,10 @@ import httpx
 import pytest
 import uvicorn
 
-from apiv3.cli.serve import listen, uvicorn_config
-from apiv3.settings import load
+from apiv3.cli.serve import listen
+from apiv3.security.ledger import Account
+from apiv3.web.server.connections import Connections
+from apiv3.web.server.run import Config, Server, alone
 from tests.support.server import LiveServer
 from tests.support.wire import Line, now_ms, request, unique
 
@@ -94,7 +97,7 @@ def careless() -> Iterator[int]:
         await send({"type": "http.response.body", "body": b"ok"})
 
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn_config(load(), app, lifespan="off"))
+    server = Server(Config(alone(app, Connections(Account(100), 10)), most_headers=16_384))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     yield listener.getsockname()[1]
@@ -106,3 +109,17 @@ def careless() -> Iterator[int]:
 def test_a_header_cannot_become_two(careless: int, value: str, status: int) -> None:
     answer = httpx.get(f"http://127.0.0.1:{careless}/?{value}", trust_env=False)
     assert (answer.status_code, answer.headers.get("x-value")) == (status, value if status == 200 else None)
+
+
+# --- what is used of uvicorn's inside (docs/decisions/0020)
+
+
+def test_uvicorn_is_as_it_was_when_its_inside_was_looked_at() -> None:
+    startup, shutdown = inspect.getsource(uvicorn.Server.startup), inspect.getsource(uvicorn.Server.shutdown)
+    assert "if sockets is not None:" in startup
+    assert "self.started = True" in startup
+    assert "connection.shutdown()" in shutdown
+    waiting = inspect.getsource(uvicorn.Server._wait_tasks_to_complete)
+    assert "self.server_state.connections" in waiting
+    assert "self.server_state.tasks" in waiting
+    assert "self.ssl" in inspect.getsource(uvicorn.Config.load)

@@ -14,6 +14,8 @@ from apiv3.model import collections
 from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
 from apiv3.storage.contracts import Policy
+from apiv3.storage.database import Database
+from apiv3.storage.policy import PolicyTable
 
 COMPLETION_TIMEOUT = 2.0
 """Seconds that somebody who has pressed a key waits for a database."""
@@ -51,9 +53,6 @@ def _policy(settings: Settings) -> Policy:
     """The subjects and roles of the installation here, which is left as it is."""
     if not is_there(settings):
         return Policy(0, (), ())
-    # These take half a second to load, which every command would wait for whose arguments can be completed.
-    from apiv3.storage.database import Database
-    from apiv3.storage.policy import PolicyTable
 
     async def loaded() -> Policy:
         database = Database(settings.database)

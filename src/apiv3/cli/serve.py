@@ -8,12 +8,9 @@ import sys
 import threading
 from contextlib import suppress
 from functools import partial
-from math import ceil
 from pathlib import Path
-from typing import Any
 
 import click
-import uvicorn
 
 from apiv3 import __version__
 from apiv3.cli.checks import (
@@ -32,14 +29,15 @@ from apiv3.cli.meeting_place import meeting_place
 from apiv3.cli.place import EVERYWHERE, local_url, location
 from apiv3.cli.supervisor import Supervisor
 from apiv3.installation import Installation
-from apiv3.live.packets import LARGEST
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
+from apiv3.security.ledger import Account
 from apiv3.security.policy import Snapshot
 from apiv3.settings import Settings, SettingsError, is_lacking, load, make_folder, provision, secret_missing
-from apiv3.web.protocol import BoundedProtocol, BoundedWebSocket
 from apiv3.web.redirect import Redirect
+from apiv3.web.server.connections import Connections
+from apiv3.web.server.run import Config, Server, alone
 
 ADMIN = "admin"
 
@@ -176,37 +174,16 @@ _POST = " ".join(
 
 def _redirect(settings: Settings, listener: socket.socket, tls_port: int) -> None:
     """Answer plain HTTP in a thread of its own, whatever the number of worker processes."""
-    config = uvicorn_config(settings, Redirect(tls_port), lifespan="off")
-    threading.Thread(target=uvicorn.Server(config).run, args=([listener],), daemon=True, name="http-port").start()
-
-
-def uvicorn_config(settings: Settings, app: Any, **options: Any) -> uvicorn.Config:
-    """uvicorn as we want it: nothing trusted that a client sends, nothing said about itself, everything bounded."""
-    return uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws=BoundedWebSocket,
-        ws_max_size=LARGEST,
-        ws_ping_interval=None,  # Engine.IO has heartbeats of its own
-        ws_per_message_deflate=False,  # it costs each connection more memory than all the rest
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        h11_max_incomplete_event_size=settings.api3_max_headers,
-        timeout_keep_alive=ceil(settings.api3_request_timeout),
-        timeout_graceful_shutdown=10,
-        **options,
-    )
+    connections = Connections(Account(settings.api3_max_connections), settings.api3_request_timeout)
+    config = Config(alone(Redirect(tls_port), connections), most_headers=settings.api3_max_headers)
+    threading.Thread(target=Server(config).run, args=([listener],), daemon=True, name="http-port").start()
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    config = uvicorn_config(
-        settings,
+    config = Config(
         "apiv3.app:create",
+        most_headers=settings.api3_max_headers,
         factory=True,
-        lifespan="on",
         workers=settings.workers,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
@@ -220,7 +197,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         Supervisor(partial(_work, config), listener, settings.workers).run()
 
 
-def _work(config: uvicorn.Config, listener: socket.socket) -> None:
+def _work(config: Config, listener: socket.socket) -> None:
     """In a worker: one that is started later finds settings that may have changed."""
     try:
         _run(config, listener)
@@ -228,5 +205,5 @@ def _work(config: uvicorn.Config, listener: socket.socket) -> None:
         sys.exit(f"Error: {error}")
 
 
-def _run(config: uvicorn.Config, listener: socket.socket) -> None:
-    uvicorn.Server(config).run([listener])
+def _run(config: Config, listener: socket.socket) -> None:
+    Server(config).run([listener])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from secrets import token_hex, token_urlsafe
 from typing import Protocol
 
@@ -10,8 +10,9 @@ from apiv3.live.connections import Connection, Namespace
 from apiv3.live.packets import ProtocolError
 from apiv3.live.sessions import Rules, Session
 from apiv3.live.wires import Wire
+from apiv3.model.errors import TooManyRequests
 from apiv3.security.addresses import network
-from apiv3.security.floods import InFlight
+from apiv3.security.ledger import Account
 
 _WORKER = 8
 """Characters of a session's id that name the worker it is at."""
@@ -64,27 +65,28 @@ class Sessions(Protocol):
 
 
 class Engine:
-    """The sessions of this process. `most`: for each address."""
+    """The sessions of this process. `live`: the account of live connections."""
 
-    def __init__(self, rules: Rules, most: int, namespaces: Mapping[str, Namespace]) -> None:
+    def __init__(self, rules: Rules, live: Account, namespaces: Mapping[str, Namespace]) -> None:
         self.worker = token_hex(_WORKER // 2)
         self._rules, self._namespaces = rules, namespaces
-        self._addresses = InFlight(most)
+        self._live = live
         self._sessions: dict[str, Session] = {}
 
     def open(self, version: int, address: str, upgrades: Sequence[str] = ()) -> Session:
         """A new session, with the greeting waiting in it. `upgrades`: what its client may go on to. Raises TooManyRequests."""
-        place = network(address)
-        self._addresses.enter(place)
+        owner = ("session", network(address))
+        if not self._live.take(owner):
+            raise TooManyRequests
         session = Session(self.worker + token_urlsafe(16), version, address, self._rules, upgrades)
         self._sessions[session.sid] = session
-        session.on_close.append(lambda: self._forget(session.sid, place))
+        session.on_close.append(lambda: self._forget(session.sid, owner))
         Connection(session, self._namespaces, self._rules.patience)
         return session
 
-    def _forget(self, sid: str, place: str) -> None:
+    def _forget(self, sid: str, owner: Hashable) -> None:
         del self._sessions[sid]
-        self._addresses.leave(place)
+        self._live.give(owner)
 
     def close(self) -> None:
         """End all sessions: polls return, websockets close."""

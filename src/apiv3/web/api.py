@@ -22,19 +22,19 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
-from apiv3.model.errors import ApiError, BadOperation, OlderProtocol, ShuttingDown
-from apiv3.security.floods import InFlight
+from apiv3.model.errors import ApiError, BadOperation, OlderProtocol, ShuttingDown, TooManyRequests
 from apiv3.security.gate import Gate
+from apiv3.security.ledger import Ledger
 from apiv3.web.access_log import AccessLog
 from apiv3.web.bodies import Disconnected
 from apiv3.web.calls import Call, Receive, Scope, Send
 from apiv3.web.complaints import Complaints
 from apiv3.web.compression import Compression
 from apiv3.web.headers import common_headers
-from apiv3.web.protocol import ENDING
 from apiv3.web.proxies import Proxies
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.router import Route, RouteTable
+from apiv3.web.server.connections import ENDING
 from apiv3.web.streams import send_stream
 from apiv3.web.websockets import WebSocket
 
@@ -65,11 +65,11 @@ class Api:
         routes: Sequence[Route],
         gate: Gate,
         proxies: Proxies,
-        in_flight: InFlight,
+        ledger: Ledger,
         access_log: AccessLog,
         others: ASGIApp,
     ) -> None:
-        self._routes, self._gate, self._in_flight, self._access_log = RouteTable(routes), gate, in_flight, access_log
+        self._routes, self._gate, self._ledger, self._access_log = RouteTable(routes), gate, ledger, access_log
         self._proxies, self._complaints, self._others = proxies, Complaints(proxies), others
         self._compression = Compression()
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
@@ -106,7 +106,7 @@ class Api:
         except Disconnected:
             answer = _NOBODY_THERE
         except asyncio.CancelledError:
-            if ENDING not in call.scope.get("state", ()):
+            if ENDING not in call.scope:
                 raise
             answer = failure(ShuttingDown())
         except Exception:
@@ -127,14 +127,15 @@ class Api:
             return _options(methods, call)
         if route.waits:
             await self._gate.admit(call, route.access)
-            return await self._handle(call, route, send)
-        place = call.origin.place
-        self._in_flight.enter(place)
+            return await self._run(call, route, send)
+        place, requests = call.origin.place, self._ledger.requests
+        if not requests.take(place):
+            await requests.wait(place)
         try:
             await self._gate.admit(call, route.access)
             return await self._handle(call, route, send)
         finally:
-            self._in_flight.leave(place)
+            requests.give(place)
 
     async def _talk(self, call: Call, socket: WebSocket) -> Answer:
         call.locate(self._proxies)
@@ -148,21 +149,28 @@ class Api:
     async def _handle(self, call: Call, route: Route, send: Send) -> Answer:
         """Run the endpoint; one more request of the principal, if there is one by name, as long as that takes."""
         if call.principal.name is None:
-            return await _run(call, route, send)
-        whom = ("subject", call.principal.name)
-        self._in_flight.enter(whom)
+            return await self._run(call, route, send)
+        subject, requests = ("subject", call.principal.name), self._ledger.requests
+        if not requests.take(subject):
+            await requests.wait(subject)
         try:
-            return await _run(call, route, send)
+            return await self._run(call, route, send)
         finally:
-            self._in_flight.leave(whom)
+            requests.give(subject)
 
-
-async def _run(call: Call, route: Route, send: Send) -> Answer:
-    """A stream is sent at once: its request is under way until it ends."""
-    answer = await route.handler(call)
-    if answer.stream is not None:
-        await send_stream(call, send, answer, answer.stream)
-    return answer
+    async def _run(self, call: Call, route: Route, send: Send) -> Answer:
+        """Run the endpoint. A stream is sent at once: it is a live connection of its place until it ends."""
+        answer = await route.handler(call)
+        if answer.stream is None:
+            return answer
+        stream, live = ("stream", call.origin.place), self._ledger.live
+        if not live.take(stream):
+            raise TooManyRequests
+        try:
+            await send_stream(call, send, answer, answer.stream)
+        finally:
+            live.give(stream)
+        return answer
 
 
 def _options(methods: Any, call: Call) -> Answer:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +11,8 @@ from typing import Any
 from apiv3.formats.json import check_values, checked, load, parse_object
 from apiv3.model import messages
 from apiv3.model.documents import Document
-from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, ServerBusy, TooLarge, UnsupportedMediaType
+from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, ServerBusy, TooLarge, TooManyRequests, UnsupportedMediaType
+from apiv3.security.ledger import Account
 from apiv3.turns import apart
 from apiv3.web.calls import Call
 
@@ -28,64 +27,20 @@ class Disconnected(Exception):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`size`: bytes of a body. `patience`: seconds for the whole of it. `bulk_size`, `bulk_items`: bytes and documents of a
-    body that holds many. `memory`: what all of them share.
+    body that holds many. `memory`: the account of the bytes of all bodies under way.
     """
 
     size: int
     patience: float
     bulk_size: int
     bulk_items: int
-    memory: BodyMemory
+    memory: Account
 
 
-class BodyMemory:
-    """What the bodies of all requests under way may take together, in bytes as they are sent.
-
-    A request takes the size of its body before it reads any of it, so that no two can wait for each other. Who finds too
-    little left waits: first come, first served. `most`: at least the size of the largest body. `patience`: seconds.
-    """
-
-    def __init__(self, most: int, patience: float) -> None:
-        self._left, self._patience = most, patience
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    async def take(self, size: int) -> None:
-        """Take `size` bytes; `give` has to follow. Raises ServerBusy."""
-        if not size or (size <= self._left and not self._waiting):
-            self._left -= size
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, turn))
-        try:
-            async with asyncio.timeout(self._patience):
-                await turn
-        except BaseException as error:
-            self._withdraw(size, turn)
-            if isinstance(error, TimeoutError):
-                raise _closing(ServerBusy()) from error
-            raise
-
-    def give(self, size: int) -> None:
-        """Give back `size` bytes."""
-        self._left += size
-        while self._waiting and (self._waiting[0][1].cancelled() or self._waiting[0][0] <= self._left):
-            wanted, turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self._left -= wanted
-                turn.set_result(None)
-
-    def _withdraw(self, size: int, turn: asyncio.Future[None]) -> None:
-        """Give up waiting; or, where the turn came in the same moment, give back what it brought."""
-        if not turn.cancelled():
-            self.give(size)
-            return
-        with suppress(ValueError):
-            self._waiting.remove((size, turn))
-        self.give(0)  # those behind may want less
-
-
-async def read_body(call: Call, size: int, patience: float, memory: BodyMemory) -> bytes:
+async def read_body(call: Call, size: int, patience: float, memory: Account) -> bytes:
     """The whole body; its memory is given back when the call ends.
+
+    A request takes the size of its body before it reads any of it, so that no two can wait for each other.
 
     Raises TooLarge, RequestTimeout, ServerBusy, UnsupportedMediaType, Disconnected.
     """
@@ -94,15 +49,19 @@ async def read_body(call: Call, size: int, patience: float, memory: BodyMemory) 
     expected = _expected(call, size)
     if expected > size:
         raise _closing(TooLarge())
-    await memory.take(expected)
-    call.on_end = partial(memory.give, expected)
+    place = call.origin.place
+    try:
+        await memory.wait(place, expected)
+    except TooManyRequests as error:
+        raise _closing(ServerBusy()) from error
+    call.on_end = partial(memory.give, place, expected)
     try:
         async with asyncio.timeout(patience):
             body = await _collect(call, size)
     except TimeoutError as error:
         raise _closing(RequestTimeout()) from error
-    memory.give(expected - len(body))
-    call.on_end = partial(memory.give, len(body))
+    memory.give(place, expected - len(body))
+    call.on_end = partial(memory.give, place, len(body))
     return body
 
 

@@ -7,6 +7,7 @@ import re
 from apiv3.model.errors import BadRequest, NotSecure
 from apiv3.web.calls import Receive, Scope, Send, check_host
 from apiv3.web.responses import Answer, failure, send_answer
+from apiv3.web.websockets import WebSocket
 
 _HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 
@@ -14,15 +15,18 @@ _HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 class Redirect:
     """ASGI app. `port`: of the server that speaks TLS.
 
-    An API client has sent its token in clear by now; sending it on quietly would hide that (so 403). A page loses nothing.
+    An API client or a websocket has sent its token in clear by now; sending it on quietly would hide that (so 403). A page
+    loses nothing.
     """
 
     def __init__(self, port: int) -> None:
         self._port = b"" if port == 443 else b":%d" % port
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await send_answer(send, self._answer(scope), (), bodiless=scope["method"] == "HEAD")
+        else:
+            await WebSocket(receive, send).refuse(failure(NotSecure()), ())
 
     def _answer(self, scope: Scope) -> Answer:
         hosts = [value for name, value in scope["headers"] if name == b"host"]

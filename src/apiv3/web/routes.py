@@ -50,7 +50,7 @@ def routes(
     yield Route("GET", f"{V3}/status.json", service.status, KNOWN, operations.STATUS_JSON)
     yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
     yield Route("GET", f"{V3}/lastModified.json", service.last_modified, KNOWN, operations.LAST_MODIFIED_JSON)
-    yield Route("GET", f"{V3}/events", events.stream, STREAM, operations.EVENTS)
+    yield Route("GET", f"{V3}/events", events.stream, STREAM, operations.EVENTS, waits=True)
     for endpoints in documents.values():
         yield from _collection(endpoints)
 

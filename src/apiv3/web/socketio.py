@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidden, unknown_transport, unsupported_version
 from apiv3.live.packets import LARGEST, VERSIONS
 from apiv3.live.workers import Workers
-from apiv3.security.floods import InFlight
-from apiv3.web.bodies import BodyMemory, Disconnected, read_body
+from apiv3.model.errors import TooManyRequests
+from apiv3.security.ledger import Account
+from apiv3.web.bodies import Disconnected, read_body
 from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, json_answer
 from apiv3.web.streams import departure
@@ -23,17 +24,17 @@ _TEXT = b"text/plain; charset=UTF-8"
 
 
 class SocketIo:
-    """The endpoints. `origins`: whose pages may come, beside our own. `most`: websockets of one address.
+    """The endpoints. `origins`: whose pages may come, beside our own. `live`: the account of live connections.
 
     `patience`: seconds that a client may take to send a payload.
     """
 
     def __init__(
-        self, engine: Engine, workers: Workers, origins: Sequence[str], most: int, patience: float, memory: BodyMemory
+        self, engine: Engine, workers: Workers, origins: Sequence[str], live: Account, patience: float, bodies: Account
     ) -> None:
         self._engine, self._workers, self._origins = engine, workers, frozenset(origins)
-        self._open = InFlight(most)
-        self._patience, self._memory = patience, memory
+        self._live = live
+        self._patience, self._bodies = patience, bodies
 
     async def poll(self, call: Call) -> Answer:
         """Socket.IO by polling: opens a session, or waits for what there is for one."""
@@ -55,7 +56,7 @@ class SocketIo:
             sid = self._check(call, "polling")
             if sid is None:
                 raise bad_method()
-            body = await read_body(call, LARGEST, self._patience, self._memory)
+            body = await read_body(call, LARGEST, self._patience, self._bodies)
             await self._workers.of(sid).post(sid, _decoded(body))
         except Refused as error:
             return _refusal(error)
@@ -63,14 +64,15 @@ class SocketIo:
 
     async def talk(self, call: Call, socket: WebSocket) -> Answer:
         """A websocket, from its beginning to its end."""
-        place = call.origin.place
-        self._open.enter(place)
+        owner = ("websocket", call.origin.place)
+        if not self._live.take(owner):
+            raise TooManyRequests
         try:
             await self._talk(call, socket)
         except Refused as error:
             return _refusal(error)
         finally:
-            self._open.leave(place)
+            self._live.give(owner)
         return Answer(101)
 
     async def _talk(self, call: Call, socket: WebSocket) -> None:

@@ -39,14 +39,11 @@ class WebSocket:
 
     async def send(self, text: str) -> None:
         """Waits while the client does not read. Raises OSError when it is gone."""
-        try:
-            await self._send({"type": "websocket.send", "text": text})
-        except RuntimeError as error:  # uvicorn has closed it already, for what the client sent
-            raise ConnectionAbortedError from error
+        await self._send({"type": "websocket.send", "text": text})
 
     async def close(self) -> None:
         """Say goodbye, unless that is too late."""
-        with suppress(OSError, RuntimeError):
+        with suppress(OSError):
             async with asyncio.timeout(_GOODBYE):
                 await self._send({"type": "websocket.close"})
 

@@ -1,0 +1,136 @@
+"""Attacks on connections that need no token: one caller does not take the server away from the others."""
+
+import re
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.support.attackers import ATTACKS, UPGRADE
+from tests.support.attacks import MEGABYTE, Bystander, attack, usual_wait
+from tests.support.factories import FreshServer
+from tests.support.server import LiveServer
+from tests.support.tls import self_signed
+from tests.support.wire import Line, ask, request
+
+MOST_MEMORY, MOST_LEFT = 64 * MEGABYTE, 16 * MEGABYTE
+MOST_WAIT = 0.25
+VERSION = "/api/v3/version"
+
+
+@pytest.fixture(scope="module")
+def target(lasting_server: FreshServer) -> LiveServer:
+    return lasting_server(env={"ACCESS_LOG": "false"})
+
+
+@pytest.fixture(autouse=True)
+def _still_well(target: LiveServer) -> Iterator[None]:
+    yield
+    assert ask(target, "GET", VERSION).status == 200
+    assert "Traceback" not in target.output
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_costs_nobody_but_the_attacker(target: LiveServer, name: str) -> None:
+    """The bound on waits allows for what a bystander waits without an attack, on a machine that runs other tests too."""
+    usual = usual_wait(target.port)
+    damage = attack(target, name)
+    print(f"\n{name}: {damage}")  # noqa: T201 (the measurement)
+    assert damage.peak < MOST_MEMORY, damage
+    assert damage.left < MOST_LEFT, damage
+    assert damage.p99 < MOST_WAIT + 10 * usual, damage
+    assert damage.answered == damage.asked, damage
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "".join(f"X-{number}: y\r\n" for number in range(200)),
+        f"X-Large: {'x' * 9000}\r\n",
+    ],
+    ids=["a length", "chunks", "200 headers", "a header of 9 kB"],
+)
+def test_a_websocket_that_cannot_begin_is_answered(target: LiveServer, headers: str) -> None:
+    with Line(target) as line:
+        reply = line.send(UPGRADE + headers.encode() + b"\r\n").reply()
+        assert reply.status == (400 if "Length" in headers or "chunked" in headers else 101)
+        assert reply.status == 101 or line.ends()
+
+
+@pytest.mark.parametrize("frames", [b"\x81\x82\0\0\0\0\xff\xfe\x88\x82\0\0\0\0\x03\xe8", b"\x88\x80\0\0\0\0" * 3])
+def test_bad_frames_and_a_close_in_one_segment_end_the_websocket(target: LiveServer, frames: bytes) -> None:
+    with Line(target) as line:
+        assert line.send(UPGRADE + b"\r\n").reply().status == 101
+        assert line.send(frames).drained()
+
+
+def test_connections_of_one_address_beyond_its_budget_wait(fresh_server: FreshServer) -> None:
+    """Others get in meanwhile; one that waits gets in when another one closes."""
+    server = fresh_server(env={"API3_MAX_CONNECTIONS": "5"})
+    with ExitStack() as stack:
+        held = [stack.enter_context(Line(server)) for _ in range(5)]
+        for line in held:
+            line.send(b"GET / HTTP/1.1\r\n")  # so that it is not idle
+        time.sleep(0.2)
+        waiting = stack.enter_context(Line(server))
+        waiting.send(request("GET", VERSION))
+        with Bystander(server.port) as bystander:
+            time.sleep(0.5)
+        assert bystander.waits
+        assert len(bystander.waits) == bystander.asked
+        held[0].__exit__(None, None, None)
+        assert waiting.reply().status == 200
+
+
+def test_an_idle_connection_gives_way(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"API3_MAX_CONNECTIONS": "3"})
+    with ExitStack() as stack:
+        idle = [stack.enter_context(Line(server)) for _ in range(3)]
+        for line in idle:
+            assert line.send(request("GET", VERSION)).reply().status == 200
+        time.sleep(1.5)
+        assert stack.enter_context(Line(server)).send(request("GET", VERSION)).reply().status == 200
+        assert idle[0].ends()
+
+
+def test_connections_that_are_refused_are_told_in_the_log(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"API3_MAX_CONNECTIONS": "2", "API3_REQUEST_TIMEOUT": "1"})
+    with ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(Line(server)).send(b"GET / HTTP/1.1\r\n")
+        deadline = time.monotonic() + 20
+        while "connections of 127.0.0.1" not in server.output:
+            assert time.monotonic() < deadline, server.output
+            time.sleep(0.1)
+    assert len(re.findall(r"refused \d+ connections", server.output)) < 5
+
+
+def test_descriptors_are_raised_to_what_the_system_allows(fresh_server: FreshServer) -> None:
+    server = fresh_server()
+    soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard
+
+
+def test_a_silent_tls_handshake_ends(fresh_server: FreshServer, tmp_path: Path) -> None:
+    pair = self_signed(tmp_path, x509.DNSName("localhost"))
+    arguments = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    server = fresh_server(env={"API3_REQUEST_TIMEOUT": "1"}, arguments=arguments)
+    with Line(server) as silent, Line(server) as started:
+        started.send(b"\x16\x03\x01")
+        assert silent.ends()
+        assert started.ends()
+
+
+def test_sigterm_ends_a_server_that_websockets_cannot_begin_on(fresh_server: FreshServer) -> None:
+    server = fresh_server()
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(Line(server)).send(UPGRADE)  # and never the end of it
+        server.stop()
+    assert "Traceback" not in server.output

@@ -1,0 +1,152 @@
+"""Programs that attack a server from a process of their own: `python -m tests.support.attackers NAME PORT CONNECTIONS SECONDS`.
+
+Each opens so many connections from 127.0.0.1 and goes on for so many seconds. Nothing here needs a token.
+"""
+
+import asyncio
+import itertools
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+HOST = b"Host: localhost\r\n"
+GET = b"GET /n HTTP/1.1\r\n" + HOST + b"\r\n"
+POST = b"POST /api/v3/entries HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+SWAGGER = b"GET /api3-docs/swagger-ui-bundle.js HTTP/1.1\r\n" + HOST + b"\r\n"
+UPGRADE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+PING, FRAGMENT = b"\x89\x80\0\0\0\0", b"\x00\x80\0\0\0\0"
+FIRST_FRAGMENT = b"\x01\x80\0\0\0\0"
+PONG_ME = b"\x89\xfd\0\0\0\0" + b"x" * 125
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _read_all(reader: asyncio.StreamReader) -> None:
+    while await reader.read(262_144):
+        pass
+
+
+async def _flood(stream: Stream, opening: bytes, piece: bytes, *, reads: bool) -> None:
+    """Send the opening once, and the piece for as long as the server takes it."""
+    reader, writer = stream
+    reading = asyncio.create_task(_read_all(reader)) if reads else None
+    try:
+        writer.write(opening)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+    finally:
+        if reading is not None:
+            reading.cancel()
+
+
+async def _handshake(stream: Stream) -> None:
+    stream[1].write(UPGRADE + b"\r\n")
+    await stream[0].readuntil(b"\r\n\r\n")
+
+
+async def pipelining(stream: Stream) -> None:
+    """Thousands of requests at once, over and over, their answers read."""
+    await _flood(stream, b"", GET * 4000, reads=True)
+
+
+async def trailers(stream: Stream) -> None:
+    await _flood(stream, POST + b"0\r\n", b"a1: b\r\n" * 10_000, reads=True)
+
+
+async def endless_trailer(stream: Stream) -> None:
+    await _flood(stream, POST + b"0\r\na: ", b"x" * 60_000, reads=True)
+
+
+async def tiny_chunks(stream: Stream) -> None:
+    await _flood(stream, POST, b"1\r\na\r\n" * 10_000, reads=True)
+
+
+async def endless_extension(stream: Stream) -> None:
+    await _flood(stream, POST + b"1;", b"x" * 60_000, reads=True)
+
+
+async def endless_header(stream: Stream) -> None:
+    await _flood(stream, b"GET / HTTP/1.1\r\n" + HOST + b"X: ", b"x" * 60_000, reads=True)
+
+
+async def unwanted_bodies(stream: Stream) -> None:
+    """Bodies that are refused at once, and sent all the same."""
+    await _flood(stream, POST.replace(b"Transfer-Encoding: chunked", b"Content-Length: 900000000"), b"x" * 60_000, reads=True)
+
+
+async def pings(stream: Stream) -> None:
+    await _handshake(stream)
+    await _flood(stream, b"", PING * 10_000, reads=True)
+
+
+async def unread_pongs(stream: Stream) -> None:
+    await _handshake(stream)
+    await _flood(stream, b"", PONG_ME * 500, reads=False)
+
+
+async def continuations(stream: Stream) -> None:
+    await _handshake(stream)
+    await _flood(stream, FIRST_FRAGMENT, FRAGMENT * 10_000, reads=True)
+
+
+async def unread_answers(stream: Stream) -> None:
+    """Requests of the largest public answer, none of which is read."""
+    await _flood(stream, b"", SWAGGER * 100, reads=False)
+
+
+async def connections(stream: Stream) -> None:
+    """A connection without a request, for as long as it may stay."""
+    await stream[0].read()
+
+
+async def websockets(stream: Stream) -> None:
+    """A websocket that is opened and closed, as a phone on a bad line does."""
+    await _handshake(stream)
+
+
+ATTACKS: dict[str, Callable[[Stream], Awaitable[None]]] = {
+    attack.__name__: attack
+    for attack in (
+        *(pipelining, trailers, endless_trailer, tiny_chunks, endless_extension, endless_header, unwanted_bodies),
+        *(pings, unread_pongs, continuations, unread_answers, connections, websockets),
+    )
+}
+
+
+async def _one(attack: Callable[[Stream], Awaitable[None]], port: int, end: float) -> int:
+    """One connection after the other until the end; how many there were."""
+    for count in itertools.count():
+        if time.monotonic() >= end:
+            return count
+        with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+            async with asyncio.timeout(max(0.1, end - time.monotonic())):
+                stream = await _connected(port)
+                try:
+                    await attack(stream)
+                finally:
+                    stream[1].transport.abort()
+        await asyncio.sleep(0.01)
+    raise AssertionError
+
+
+async def _connected(port: int) -> Stream:
+    line = socket.socket()
+    line.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", port))
+    return await asyncio.open_connection(sock=line)
+
+
+async def main(name: str, port: int, connections_: int, seconds: float) -> int:
+    end = time.monotonic() + seconds
+    return sum(await asyncio.gather(*[_one(ATTACKS[name], port, end) for _ in range(connections_)]))
+
+
+if __name__ == "__main__":
+    name, port, number, seconds = sys.argv[1:]
+    sys.stdout.write(f"{asyncio.run(main(name, int(port), int(number), float(seconds)))}\n")
