@@ -242,12 +242,14 @@ async def stream(connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequen
     fetched by itself, by the document's key in the second column.
 
     A cursor of SQL's own, since PostgreSQL then plans for the first rows: it walks along an index that has the order, where
-    it would sort the whole collection otherwise.
+    it would sort the whole collection otherwise. The cursor is named after its query: asyncpg remembers for the text of each
+    statement which columns its rows have, and a FETCH has those of the cursor's query.
     """
+    cursor = f"scan_{hash(sql) % 2**64:x}"
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(FEW_ROWS)
-        await connection.fetch(f"DECLARE scan NO SCROLL CURSOR FOR {sql}", *args)
-        while rows := await connection.fetch(f"FETCH {CHUNK} FROM scan"):
+        await connection.fetch(f"DECLARE {cursor} NO SCROLL CURSOR FOR {sql}", *args)
+        while rows := await connection.fetch(f"FETCH {CHUNK} FROM {cursor}"):
             start = 0
             for place, row in enumerate(rows):
                 if row[0] is None:

@@ -1,0 +1,29 @@
+"""What is large is read as a stream; streams of different queries take turns on the same connections."""
+
+from __future__ import annotations
+
+from apiv3.model.queries import Filter, Query
+from apiv3.storage.contracts import SMALL, DocumentStore, LargePage
+from tests.support.storage import DATE, DAY, document, insert
+
+NUMBER = 5
+NAMES = [f"d{number}" for number in range(NUMBER)]
+
+
+async def test_streams_with_other_columns_follow_each_other(store: DocumentStore, collection: str) -> None:
+    """HISTORY, SEARCH, a search by what has no column, and an export have different columns beside the document."""
+    text = "x" * (SMALL // NUMBER + 1)
+    await insert(store, collection, *(document(name, date=DATE + at, notes=text) for at, name in enumerate(NAMES)))
+    for _ in range(2):
+        history = await store.history(collection, 0, 1000)
+        assert isinstance(history, LargePage)
+        assert [each["identifier"] for each in history.documents] == NAMES
+        assert history.srv_modified == history.documents[-1]["srvModified"]
+        history.release()
+        for query in (Query(()), Query((Filter(("notes",), "eq", text),))):
+            page = await store.search(collection, query)
+            assert isinstance(page, LargePage)
+            assert sorted(each["identifier"] for each in page.documents) == NAMES
+            page.release()
+        exported = [row async for rows in store.export(collection, DATE - DAY, DATE + DAY) for row in rows]
+        assert [identified for _, identified in exported] == [True] * NUMBER
