@@ -97,7 +97,7 @@ class Server:
         )
         folder = os.environ.get(FOLDER)
         self.workers = Workers(self.engine, Path(folder) if folder else None)
-        self.access_log = AccessLog() if settings.access_log else AccessLog(None)
+        self.access_log = AccessLog(settings.access_log)
 
     def _namespaces(self, bells: Bells) -> Mapping[str, Namespace]:
         installation = self.installation

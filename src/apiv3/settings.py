@@ -58,9 +58,16 @@ def _networks(value: object) -> object:
     return tuple(ipaddress.ip_network(name, strict=False) for name in names)
 
 
+def _access_log(value: object) -> object:
+    """A format; the switch that this setting was before it had formats is understood as well."""
+    switch = str(value).lower()
+    return "auto" if switch in {"true", "on", "yes", "1"} else "off" if switch in {"false", "no", "0"} else value
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+AccessLogFormat = Annotated[Literal["auto", "text", "json", "off"], BeforeValidator(_access_log)]
 
 
 class Settings(BaseSettings):
@@ -178,7 +185,9 @@ class Settings(BaseSettings):
         description="origins whose pages may call the API, separated by commas: scheme://host or scheme://host:port each, "
         "or *; empty: none",
     )
-    access_log: bool = Field(True, description="whether each request is logged as a JSON line: true, false, on or off")
+    access_log: AccessLogFormat = Field(
+        "auto", description="how requests are logged: auto (text on a terminal, else json), text, json or off"
+    )
 
     @field_validator("api_secret", "jwt_key")
     @classmethod

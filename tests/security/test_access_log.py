@@ -2,16 +2,22 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from apiv3.web.access_log import _coloured_text, _text
 from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
 from tests.support.server import LiveServer
+from tests.support.terminal import wait_until
 from tests.support.wire import Line, api_secret, ask, now_ms, request, undated, unique
 
 V2 = "/api/v2/authorization"
@@ -68,7 +74,8 @@ def test_a_line_for_each_request(server: LiveServer, token: str) -> None:
         assert (line["method"], line["path"], line["status"], line["subject"]) == (method, path, status, subject)
         assert (answer.status_code, line["address"]) == (status, "127.0.0.1")
         assert 0 <= line["ms"] < 60_000
-        assert started - 60 < line["time"] < time.time() + 60
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+        assert started - 60 < datetime.fromisoformat(line["time"]).timestamp() < time.time() + 60
 
 
 def test_the_line_of_a_refusal(server: LiveServer, token: str) -> None:
@@ -132,6 +139,11 @@ def test_a_name_cannot_make_a_line_of_its_own(server: LiveServer) -> None:
     assert _line(server, answer.headers["x-request-id"])["subject"] == name
 
 
+def test_the_switch_that_the_setting_was(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"ACCESS_LOG": "True"})
+    assert _line(server, undated(server).get(ENTRIES).headers["x-request-id"])["status"] == 401
+
+
 def test_the_log_can_be_switched_off(fresh_server: FreshServer) -> None:
     server = fresh_server(env={"ACCESS_LOG": "off"})
     assert undated(server).get(ENTRIES).status_code == 401
@@ -159,6 +171,75 @@ def test_a_log_that_cannot_be_written_changes_no_answer(tmp_path: Path, new_data
         assert undated(server).get(ENTRIES, params={"token": admin["accessToken"], "now": now_ms()}).status_code == 200
         server.stop()
         assert "Traceback" not in server.output
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+MS = r"[0-9.]+ ms\r?\n"
+
+
+class OnTerminal(Installation):
+    """One whose commands run in a terminal; what that shows goes to their standard output."""
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *super().command(*arguments)]
+
+
+def _screen(folder: Path, url: str, **settings: str) -> str:
+    """What is shown on a terminal where a server starts and is asked for what is there, what is not, and what is odd."""
+    server = LiveServer(OnTerminal(folder, url, {"TERM": "xterm", **settings}))
+    server.start()
+    try:
+        for target in ("/api/v3/version?x=%1b[31m", "/nonsense?token=a-0123456789abcdef", ENTRIES, "/x?last"):
+            ask(server, "GET", target)
+        wait_until(lambda: "/x?last" in server.output, "the last request is not shown")
+    finally:
+        server.stop()
+    return server.output
+
+
+def test_on_a_terminal_a_line_is_for_people(tmp_path: Path, new_database: NewDatabase) -> None:
+    with new_database("sqlite") as url:
+        screen = _screen(tmp_path, url)
+    for status, colour, path in [
+        (200, 32, "/api/v3/version?x=%1b[31m"),
+        (404, 33, "/nonsense?token=***"),
+        (401, 33, ENTRIES),
+    ]:
+        line = rf"^{MOMENT} \x1b\[{colour}m{status}\x1b\[0m GET    {re.escape(path)} {MS}"
+        assert len(re.findall(line, screen, re.MULTILINE)) == 1
+    assert '{"time"' not in screen
+
+
+@pytest.mark.parametrize("settings", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_who_wants_no_colours_gets_none(tmp_path: Path, new_database: NewDatabase, settings: dict[str, str]) -> None:
+    with new_database("sqlite") as url:
+        screen = _screen(tmp_path, url, **settings)
+    assert re.search(rf"^{MOMENT} 401 GET    {ENTRIES} {MS}", screen, re.MULTILINE)
+    assert "\x1b" not in screen
+
+
+def test_a_terminal_may_have_json(tmp_path: Path, new_database: NewDatabase) -> None:
+    with new_database("sqlite") as url:
+        screen = _screen(tmp_path, url, ACCESS_LOG="json")
+    [line] = [json.loads(line) for line in screen.splitlines() if line.startswith('{"time"') and ENTRIES in line]
+    assert (line["path"], line["status"]) == (ENTRIES, 401)
+
+
+def test_text_in_a_file_has_no_colours(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"ACCESS_LOG": "text", "TERM": "xterm"})
+    assert undated(server).get(ENTRIES, params={"token": "a-0123456789abcdef"}).status_code == 401
+    assert re.search(rf"^{MOMENT} 401 GET    {ENTRIES}\?token=\*\*\* {MS}", server.output, re.MULTILINE)
+    assert "\x1b" not in server.output
+    assert '{"time"' not in server.output
+
+
+@given(query=st.binary(max_size=40), colour=st.booleans())
+def test_no_bytes_of_a_client_control_the_terminal(query: bytes, colour: bool) -> None:
+    entry = (0.0, "id", "127.0.0.1", "\x1b[2J", "GET", b"/", query, 200, 0.001)
+    line = (_coloured_text if colour else _text)([entry]).replace("\x1b[32m200\x1b[0m", "200")
+    assert re.fullmatch(r"[ -~]+\n", line)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -1,16 +1,19 @@
-"""The access log: one JSON line for each request, with every secret cut out."""
+"""The access log: one line for each request, for people or as JSON, with every secret cut out."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TextIO
+from typing import Literal, TextIO
 
 import orjson
 
+from apiv3.model.timestamps import iso
 from apiv3.web.calls import Call
 from apiv3.web.redaction import redacted
 
@@ -19,23 +22,32 @@ DELAY = 0.25
 MOST_GATHERED = 200
 """Requests that are gathered at the most."""
 
+_COLOURS = {2: 32, 3: 36, 4: 33, 5: 31}
+"""Of a status by its first digit, as codes of ANSI: green, cyan, yellow, red."""
+_UNPRINTABLE = re.compile(r"[^!-~]")
+
+Format = Literal["auto", "text", "json", "off"]
 Entry = tuple[float, str, str, str | None, str, bytes, bytes, int, float]
+Lines = Callable[[Iterable[Entry]], str]
 
 
 class AccessLog:
-    """Writes to `stream` (None: nowhere). Refused requests are written at once, the others a moment later, together.
+    """Writes to `stream`. Refused requests are written at once, the others a moment later, together.
 
-    What cannot be written (the disk is full, nobody reads the pipe) is lost: no answer waits for it or changes with it.
+    `wanted`: `text` is for people, `json` for programs; `auto` is `text` where the stream is a terminal, else `json`; `off`
+    writes nothing. What cannot be written (the disk is full, nobody reads the pipe) is lost: no answer waits for it or
+    changes with it.
     """
 
-    def __init__(self, stream: TextIO | None = sys.stderr) -> None:
+    def __init__(self, wanted: Format = "auto", stream: TextIO = sys.stderr) -> None:
         self._stream = stream
+        self._lines = _lines(wanted, stream)
         self._entries: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, call: Call, status: int, seconds: float) -> None:
         """One line for a request that was answered with `status` after `seconds`."""
-        if self._stream is None:
+        if self._lines is None:
             return
         query = call.scope["query_string"]
         self._entries.append(
@@ -51,20 +63,61 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._entries and self._stream is not None:
+        if self._entries and self._lines is not None:
             entries, self._entries = self._entries, []
             with suppress(OSError):
-                self._stream.write(_lines(entries))
+                self._stream.write(self._lines(entries))
                 self._stream.flush()
 
 
-def _lines(entries: Iterable[Entry]) -> str:
+def _lines(wanted: Format, stream: TextIO) -> Lines | None:
+    """What makes the lines; None for `off`. The colours are left out where the variable NO_COLOR is set, and elsewhere than
+    on a terminal that knows them.
+    """
+    if wanted == "off":
+        return None
+    is_terminal = stream.isatty()
+    if wanted == "json" or (wanted == "auto" and not is_terminal):
+        return _json
+    has_colours = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return _coloured_text if has_colours else _text
+
+
+def _text(entries: Iterable[Entry]) -> str:
+    return "".join(_text_line(*entry) for entry in entries)
+
+
+def _coloured_text(entries: Iterable[Entry]) -> str:
+    return "".join(_text_line(*entry, colour=_COLOURS.get(entry[7] // 100)) for entry in entries)
+
+
+def _text_line(
+    moment: float,
+    _id: str,
+    _address: str,
+    _subject: str | None,
+    method: str,
+    path: bytes,
+    query: bytes,
+    status: int,
+    seconds: float,
+    *,
+    colour: int | None = None,
+) -> str:
+    """Times are local, as in the other lines of the log. No byte of a path reaches the terminal that could control it."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+    shown = _UNPRINTABLE.sub(lambda found: f"%{ord(found[0]):02X}", redacted(path, query))
+    painted = f"\x1b[{colour}m{status}\x1b[0m" if colour else str(status)
+    return f"{when} {painted} {method:<6} {shown} {_ms(seconds):g} ms\n"
+
+
+def _json(entries: Iterable[Entry]) -> str:
     """Made at once, which takes a sixth of the time; in a JSON text no quotation mark stands by itself."""
-    array = orjson.dumps([_line(*entry) for entry in entries]).decode()
+    array = orjson.dumps([_fields(*entry) for entry in entries]).decode()
     return array[1:-1].replace('},{"time":', '}\n{"time":') + "\n"
 
 
-def _line(
+def _fields(
     moment: float,
     id: str,
     address: str,
@@ -76,12 +129,16 @@ def _line(
     seconds: float,
 ) -> dict[str, object]:
     return {
-        "time": moment,
+        "time": iso(int(moment * 1000)),
         "request": id,
         "address": address,
         "subject": subject,
         "method": method,
         "path": redacted(path, query),
         "status": status,
-        "ms": int(seconds * 100_000) / 100,
+        "ms": _ms(seconds),
     }
+
+
+def _ms(seconds: float) -> float:
+    return int(seconds * 100_000) / 100
