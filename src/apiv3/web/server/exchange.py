@@ -146,7 +146,7 @@ class Exchange:
         self._notify()
 
     async def receive(self) -> dict[str, Any]:
-        """ASGI's `receive`: return the next part of the body, or wait until the client disconnects or the answer is complete."""
+        """ASGI's `receive`: return the next part of the body, or wait until the client disconnects or the answer is written."""
         if self._expects_continue and not self.begun and not self.gone:
             self._line.write(_CONTINUE)
         self._expects_continue = False
