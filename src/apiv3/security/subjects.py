@@ -10,6 +10,7 @@ from typing import TypeVar
 from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
+from apiv3.retrying import retried
 from apiv3.security import secrets
 from apiv3.security.permissions import check_meant
 from apiv3.security.policy import Policies
@@ -29,6 +30,7 @@ class Administration:
     def __init__(self, store: PolicyStore, policies: Policies) -> None:
         self._store, self._policies = store, policies
 
+    @retried
     async def add_subject(self, subject: Subject) -> Subject:
         """Add a subject and return it as stored. An empty `id` is replaced by a new one, an empty `created_at` by the time.
 
@@ -43,6 +45,7 @@ class Administration:
         await self._take_effect()
         return added
 
+    @retried
     async def change_subject(self, id: str, change: Callable[[Subject], Subject]) -> Subject:
         """Replace a subject by what `change` returns for it, and return that.
 
@@ -55,6 +58,7 @@ class Administration:
         await self._take_effect()
         return changed
 
+    @retried
     async def rotate(self, id: str) -> Subject:
         """Give a subject a new access token. The old token, and every JWT issued for it, stop working at once.
 
@@ -66,12 +70,14 @@ class Administration:
         await self._take_effect()
         return rotated
 
+    @retried
     async def remove_subject(self, id: str) -> None:
         """Remove a subject. Raises BadRequest for a malformed `id`, NotFound."""
         async with self._store.changing() as writer:
             await writer.remove_subject(_find(writer.policy.subjects, id).id)
         await self._take_effect()
 
+    @retried
     async def add_role(self, role: Role) -> Role:
         """Add a role and return it as stored. A role with the name of a built-in one replaces it.
 
@@ -86,6 +92,7 @@ class Administration:
         await self._take_effect()
         return added
 
+    @retried
     async def change_role(self, id: str | None, change: Callable[[Role], Role]) -> Role:
         """Replace a role by what `change` returns for it, and return that.
 
@@ -101,6 +108,7 @@ class Administration:
         await self._take_effect()
         return changed
 
+    @retried
     async def remove_role(self, id: str) -> None:
         """Remove a role. Raises BadRequest for a malformed `id`, NotFound, Conflict while subjects have the role."""
         async with self._store.changing() as writer:
