@@ -8,13 +8,13 @@ from apiv3.model.collections import Collection
 from apiv3.security.permissions import Demand
 
 ACTIONS = ("create", "read", "update", "delete")
-"""The actions on the documents of a collection."""
+"""What can be done to the documents of a collection."""
 ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
-"""The permission to silence alarms."""
+"""Silencing alarms."""
 
 
 def every(collections: Iterable[Collection]) -> tuple[Demand, ...]:
-    """Return all demands of a server with these collections, sorted by name."""
+    """All demands of a server with these collections, sorted by name."""
     return tuple(sorted({*_on_documents(collections), *_on_administration(), ACKNOWLEDGE}, key=lambda demand: demand.name))
 
 

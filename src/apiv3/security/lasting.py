@@ -1,4 +1,4 @@
-"""End open connections (event streams, Socket.IO) when the permissions that they were opened with are lost."""
+"""Rights that have to last: a connection that stays open ends when the right on which it was opened does."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ class _Held:
 
 
 class LastingRights:
-    """The rights that open connections of this process depend on.
-
-    They are checked again whenever the policy changes, which takes effect within a second, whichever process changed it.
-    """
+    """What is open in this process. Policies tell of changes within a second, whoever made them."""
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
@@ -33,9 +30,9 @@ class LastingRights:
 
     @contextmanager
     def hold(self, identity: Identity | None, demands: Sequence[Demand], end: Callable[[], None]) -> Iterator[None]:
-        """Inside the block, call `end` when the credential expires or its subject loses one of the demanded permissions.
+        """Inside the block, call `end` once the credential is over or its subject lost one of the demands.
 
-        `identity` is None while security is switched off; then `end` is never called.
+        No identity: security is switched off, and nothing ends.
         """
         if identity is None:
             yield
@@ -44,7 +41,7 @@ class LastingRights:
         self._all.add(held)
         timer = _at(identity.expires, end)
         try:
-            self._check(held)  # the policy may have changed since the gate checked it
+            self._check(held)  # the policy may have changed on the way here
             yield
         finally:
             self._all.discard(held)
@@ -68,7 +65,7 @@ class LastingRights:
 
 
 def _at(moment: float | None, call: Callable[[], None]) -> asyncio.TimerHandle | None:
-    """Call `call` at `moment`, in seconds since 1970; None: never."""
+    """A timer for a moment in seconds since the epoch."""
     if moment is None:
         return None
     return asyncio.get_running_loop().call_later(max(0.0, moment - time.time()), call)

@@ -1,4 +1,4 @@
-"""Principals: callers and their permissions."""
+"""Who is calling, as far as permissions are concerned."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from apiv3.security.permissions import Demand, Permission, PermissionSet
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller and its permissions.
+    """A caller whose credential was good. `name`: the subject's, None where security is switched off.
 
-    `name`: the subject's name; None for an anonymous caller. `granted`: what the subject's roles allow. `ceilings`: sets of
-    permissions to which the credential is limited; each of them must allow what is demanded as well. `timestamp`: whether its
-    calls must carry the client's time ("required" or "optional"). `admitted`: the gate's cache of the routes that the principal
-    may use; a change of the policy makes new principals and so empties it.
+    `granted`: what the subject's roles allow. `ceilings`: what the credential narrows that to, each one on its own.
+    `timestamp`: whether its calls must carry the client's time.
+    `admitted`: the gate's memory of where the principal may come in; it ends with the principal, when the policy changes.
     """
 
     name: str | None
@@ -28,17 +27,17 @@ class Principal:
     admitted: set[Hashable] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def allows(self, demand: Demand) -> bool:
-        """Whether the subject has the permission, and the credential is not limited to less."""
+        """Whether the subject may, and the credential does not forbid it."""
         if not self.granted.satisfies(demand):
             return False
         return not self.ceilings or all(ceiling.satisfies(demand) for ceiling in self.ceilings)
 
     def holds(self, permission: Permission) -> bool:
-        """Whether the subject has all that a wildcard permission includes, and the credential is not limited to less."""
+        """Whether the subject has a whole permission, and the credential does not narrow it."""
         return all(group.implies(permission) for group in (self.granted, *self.ceilings))
 
     def demand(self, demand: Demand) -> None:
-        """Raise MissingPermission, which names the permission, unless the principal has it."""
+        """Raises MissingPermission, which names the permission demanded."""
         if not self.allows(demand):
             raise MissingPermission(demand.name)
 
@@ -46,8 +45,8 @@ class Principal:
 _ALL = PermissionSet([Permission.parse("*")])
 
 ANYBODY = Principal(None, _ALL)
-"""Every caller while API3_SECURITY_ENABLE is false."""
+"""Whoever calls while API3_SECURITY_ENABLE is false."""
 ADMINISTRATOR = Principal("api-secret", _ALL)
-"""A caller that presents API_SECRET, which only the administration endpoints accept."""
+"""Who knows API_SECRET, on the administration endpoints only."""
 STRANGER = Principal(None, PermissionSet([]))
-"""A caller that is not authenticated, on a public endpoint or before the gate."""
+"""Whoever calls a public endpoint: nobody asked who it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -131,8 +132,15 @@ def check_host(scope: Scope, host: bytes | None) -> None:
     if host is None:
         if scope.get("http_version", "1.1") != "1.0":
             raise BadRequest("Header host is missing")
-    elif not _HOST.fullmatch(host):
+    elif not (_is_host_remembered if len(host) <= LONGEST_REMEMBERED else _is_host)(host):
         raise BadRequest("Bad header host")
+
+
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
+
+
+_is_host_remembered = lru_cache(maxsize=64)(_is_host)
 
 
 def is_local(host: str) -> bool:

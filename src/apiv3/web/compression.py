@@ -106,10 +106,14 @@ class Compression:
 
     async def compress(self, call: Call, answer: Answer) -> Answer:
         """The answer as the client likes it best; what has a `Vary` of its own, or may hold secrets, as it is."""
-        if not call.path.startswith(b"/api/v3/") or answer.stream is not None or _has_vary(answer):
+        if not call.path.startswith(b"/api/v3/") or answer.stream is not None:
             return answer
-        answer = answer._replace(headers=(*answer.headers, _VARY))
-        size, accept = answer.pieces.left if answer.pieces else len(answer.body), call.headers.get(b"accept-encoding")
+        status, body, media_type, headers, _, pieces = answer
+        for name, _value in headers:
+            if name == b"vary":
+                return answer
+        answer = Answer(status, body, media_type, (*headers, _VARY), pieces=pieces)
+        size, accept = pieces.left if pieces else len(body), call.headers.get(b"accept-encoding")
         choice = choose(accept) if size and accept else Choice(None)
         if choice.coding is None or (size < SMALLEST and not choice.refuses_plain):
             return answer
@@ -135,7 +139,3 @@ class Compression:
 
     async def _apart(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _has_vary(answer: Answer) -> bool:
-    return any(name == b"vary" for name, _ in answer.headers)

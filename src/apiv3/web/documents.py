@@ -18,7 +18,7 @@ from apiv3.storage.contracts import LargePage, Page
 from apiv3.turns import apart
 from apiv3.web import rendering, requests, search_parameters
 from apiv3.web.bodies import Limits, read_items, read_object
-from apiv3.web.calls import LONGEST_REMEMBERED, Call
+from apiv3.web.calls import LONGEST_REMEMBERED, Call, Parameters
 from apiv3.web.negotiation import Format, negotiate
 from apiv3.web.rendering import Style
 from apiv3.web.responses import Answer, Headers, enveloped, failure_fields
@@ -39,6 +39,7 @@ class Documents:
         self.collection, self.reading, self.writing, self.bulk, self.limits = collection, reading, writing, bulk, limits
         self._search_query = partial(search_parameters.search_query, most=most)
         self._limit = partial(search_parameters.limit, most=most)
+        self._styles = {form: partial(self._styled, form=form) for form in Format}
 
     async def search(self, call: Call, extension: Format | None = None) -> Answer:
         """Documents that match the filters, deleted ones left out."""
@@ -144,8 +145,10 @@ class Documents:
         return await rendering.many(_caller(call), page, style, headers)
 
     def _style(self, call: Call, form: Format) -> Style:
-        fields, exact = call.query.derive(search_parameters.fields), call.query.derive(search_parameters.exact)
-        return Style(form, fields, exact, self.collection.name)
+        return call.query.derive(self._styles[form])
+
+    def _styled(self, query: Parameters, form: Format) -> Style:
+        return Style(form, search_parameters.fields(query), search_parameters.exact(query), self.collection.name)
 
     def _written(self, written: Written) -> Answer:
         location = f"/api/v3/{self.collection.name}/{_segment(written.identifier)}"

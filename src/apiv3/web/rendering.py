@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import orjson
 
@@ -27,28 +26,21 @@ MOST_COLUMNS = 10_000
 """Columns of a CSV."""
 
 
-@dataclass(frozen=True, slots=True)
 class Style:
     """How documents are to be shown. `exact`: CSV with texts as they are, also those that a spreadsheet takes for formulas.
 
-    `name`: of the file that an answer in CSV or XML may be saved as, without its ending.
+    `name`: of the file that an answer in CSV or XML may be saved as, without its ending. `plain`: documents are sent as they
+    are stored.
     """
 
-    form: Format
-    fields: Fields
-    exact: bool
-    name: str
+    __slots__ = ("exact", "fields", "form", "headers", "plain")
 
-    @property
-    def plain(self) -> bool:
-        """Whether documents are sent as they are stored."""
-        return self.form is Format.JSON and not self.fields.paths
-
-    @property
-    def headers(self) -> Headers:
-        if self.form is Format.JSON:
-            return ()
-        return ((b"content-disposition", f'attachment; filename="{self.name}.{self.form.extension}"'.encode()),)
+    def __init__(self, form: Format, fields: Fields, exact: bool, name: str) -> None:
+        self.form, self.fields, self.exact = form, fields, exact
+        self.plain = form is Format.JSON and not fields.paths
+        self.headers: Headers = ()
+        if form is not Format.JSON:
+            self.headers = ((b"content-disposition", f'attachment; filename="{name}.{form.extension}"'.encode()),)
 
 
 async def many(caller: str, page: Page | LargePage, style: Style, headers: Headers = ()) -> Answer:

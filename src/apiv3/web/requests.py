@@ -28,8 +28,11 @@ def identifier(segment: bytes) -> str:
 
 def seconds_header(call: Call, name: bytes) -> int | None:
     """A date header in whole seconds; one that is missing or malformed is ignored (RFC 9110, section 13.1.3)."""
+    text = call.header(name)
+    if text is None:  # nearly always
+        return None
     try:
-        return timestamps.parse(call.header(name)).ms // 1000
+        return timestamps.parse(text).ms // 1000
     except timestamps.TooEarly:  # every document is younger
         return timestamps.EPOCH_2000 // 1000
     except ValueError:

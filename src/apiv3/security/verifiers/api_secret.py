@@ -1,4 +1,4 @@
-"""Verify API_SECRET."""
+"""API_SECRET as a credential."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apiv3.security.principal import ADMINISTRATOR
 
 
 class ApiSecretVerifier:
-    """Verifies the header api-secret, the hex SHA-1 of API_SECRET. Only administration routes read that header."""
+    """Takes what stands in the header api-secret: the hex SHA-1 of API_SECRET. Only administration routes look there."""
 
     def __init__(self, api_secret: str) -> None:
         self._digest = secrets.sha1(api_secret)

@@ -1,4 +1,4 @@
-"""Verify JSON Web Tokens."""
+"""JSON Web Tokens as credentials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apiv3.security.tokens import Tokens
 
 
 class JwtVerifier:
-    """Verifies every credential of three parts separated by dots. The access token in it must still belong to a subject."""
+    """Takes every credential of three parts with dots between them. The access token in it must still belong to a subject."""
 
     def __init__(self, tokens: Tokens, policies: Policies) -> None:
         self._tokens, self._policies = tokens, policies

@@ -1,11 +1,11 @@
-"""One HTTP request and its answer, by the ASGI specification (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+"""One request and its answer, as ASGI has them (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
 
 from __future__ import annotations
 
 import asyncio
 import http
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -14,9 +14,8 @@ _log = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DISCONNECT = {"type": "http.disconnect"}
-_LARGE = 16_384
-"""Bytes of a body from which on it is written apart from the head, without a copy. The request then counts as under way until
-the client has read nearly all of it."""
+_LARGE = 65_536
+"""Bytes of a body from which on it is not copied behind its head, and the request is under way until the client took it."""
 
 
 def _status_line(status: int) -> bytes:
@@ -28,10 +27,7 @@ _STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
 
 
 def head(status: int, headers: Headers) -> bytes:
-    """Return the status line and the headers of an answer, the empty line included.
-
-    Raises RuntimeError for a header that contains a line break, which could forge a second answer.
-    """
+    """The status line and the headers of an answer. Raises RuntimeError for a header with a line break in it."""
     text = b"".join([_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
     if text.count(b"\n") != len(headers) + 2 or text.count(b"\r") != len(headers) + 2:
         raise RuntimeError("a header with a line break in it")
@@ -39,37 +35,37 @@ def head(status: int, headers: Headers) -> bytes:
 
 
 class Line(Protocol):
-    """What an exchange needs of the HTTP connection that carries it."""
+    """What carries requests and answers."""
 
     @property
     def is_behind(self) -> bool:
-        """Whether unsent bytes remain beyond what the transport may hold."""
+        """More lies ready than the client takes at once."""
 
-    def write(self, data: bytes) -> None:
-        """Send `data` after everything that was written before."""
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Sends bytes."""
 
-    def write_large(self, data: bytes) -> None:
-        """Send `data` in pieces, as fast as the client reads, without copying it as a whole."""
+    def write_large(self, head: bytes, body: bytes) -> None:
+        """Send an answer as the client takes it, without a copy."""
 
     async def caught_up(self) -> None:
-        """Wait until the client has read enough for writing to continue, or the connection is closed."""
+        """Wait until the client has taken what lies ready, or is gone."""
 
     def read_on(self) -> None:
-        """Read on: the application waits for more of the body, or for the client to disconnect."""
+        """The application waits for more of the body, or for the client's departure."""
 
     def answered(self, exchange: Exchange) -> None:
-        """The whole answer has been written."""
+        """The answer has been written."""
 
     def abort(self) -> None:
-        """Close the connection at once; unsent bytes are lost."""
+        """End the connection at once."""
 
 
 class Exchange:
-    """The application's side of one request: its ASGI `scope`, `receive` and `send`.
+    """The application's side of one request: its `scope`, `receive` and `send`.
 
-    `keep_alive`: whether another request may follow on the connection. `expects_continue`: whether the client waits for
-    "100 Continue" before it sends the body. `whole`: whether all of the request's body has arrived. `gone`: whether the client
-    has disconnected. `begun` and `complete`: whether the first byte and the last byte of the answer have been written.
+    `keep_alive`: another request may follow on the connection. `gone`: the client is not there any more.
+    `whole`: all of the request's body has arrived. `begun` and `complete`: what became of the answer.
     """
 
     __slots__ = (
@@ -79,6 +75,8 @@ class Exchange:
         "_is_chunked",
         "_line",
         "_start",
+        "_task",
+        "_tasks",
         "_wake",
         "begun",
         "complete",
@@ -99,11 +97,14 @@ class Exchange:
         self._is_chunked = False
         self.begun = self.complete = self.gone = False
 
-    async def run(self, app: Any) -> None:
-        """Run the application. When it fails, answer 500, or abort the connection if the answer has begun.
+    def start(self, app: Any, tasks: set[asyncio.Task[None]]) -> None:
+        """Let the application answer, in a task that stands in `tasks` until it has."""
+        self._tasks = tasks
+        self._task = asyncio.get_running_loop().create_task(self._run(app))
+        tasks.add(self._task)
 
-        Logs the failure. Raises CancelledError when the task is cancelled.
-        """
+    async def _run(self, app: Any) -> None:
+        """An application that fails gets the client a 500, or the end of the connection."""
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -116,6 +117,8 @@ class Exchange:
             if not self.complete and not self.gone:
                 _log.error("the application left a request without a complete answer")
                 self._fail()
+        finally:
+            self._tasks.discard(self._task)
 
     def _fail(self) -> None:
         if self.complete or self.gone:
@@ -129,7 +132,7 @@ class Exchange:
     # --- the request
 
     def add(self, piece: bytes, *, whole: bool) -> None:
-        """Take a piece of the body. `whole`: whether it is the last one."""
+        """A piece of the body has arrived; `whole`: it was the last one."""
         if piece and not self.complete:
             self._body.append(piece)
         self.whole = whole
@@ -137,16 +140,15 @@ class Exchange:
 
     @property
     def buffered(self) -> int:
-        """Bytes of the body that have arrived and that the application has not received yet."""
+        """Bytes of the body that the application has not taken yet."""
         return sum(map(len, self._body))
 
     def leave(self) -> None:
-        """Tell the application that the client has disconnected."""
+        """The client is gone."""
         self.gone = True
         self._notify()
 
     async def receive(self) -> dict[str, Any]:
-        """ASGI's `receive`: return the next part of the body, or wait until the client disconnects or the answer is written."""
         if self._expects_continue and not self.begun and not self.gone:
             self._line.write(_CONTINUE)
         self._expects_continue = False
@@ -167,10 +169,8 @@ class Exchange:
     # --- the answer
 
     async def send(self, message: Any) -> None:
-        """ASGI's `send`: write a part of the answer, and wait while the client is slow to read.
-
-        The start is held back until the first part of the body comes, so that an answer with a single part goes out in one
-        write. Raises RuntimeError after the answer is complete. Once the client is gone, messages are dropped.
+        """The beginning of an answer is held back until it is known whether more than one body follows, so that an answer
+        that is there as a whole goes out as a whole.
         """
         start, self._start = self._start, None
         if self.complete:
@@ -196,8 +196,7 @@ class Exchange:
         elif len(body) < _LARGE:
             self._line.write(start + body)
         else:
-            self._line.write(start)
-            self._line.write_large(body)
+            self._line.write_large(start, body)
         self._finish()
 
     def _send_piece(self, start: Any, message: Any) -> None:
@@ -215,9 +214,7 @@ class Exchange:
             self._finish()
 
     def _begin(self, status: int, headers: Headers) -> bytes:
-        """Return the head of an answer sent in parts: chunked, unless it has a Content-Length or the client speaks HTTP/1.0,
-        in which case the end of the connection ends the answer.
-        """
+        """The head of an answer that comes bit by bit: in chunks, unless it says its length or the client knows none."""
         self.begun = True
         names = {name for name, _ in headers}
         if b"content-length" not in names:
@@ -229,7 +226,7 @@ class Exchange:
         return head(status, self._closing(headers))
 
     def _closing(self, headers: Headers) -> Headers:
-        """Return the headers, with "Connection: close" added when the connection ends after this answer."""
+        """The headers, with word of the connection's end where it is due."""
         if _CLOSE in headers:
             self.keep_alive = False
         elif not self.keep_alive:

@@ -1,4 +1,4 @@
-"""Find where a request's body ends (RFC 9112, section 6): after Content-Length bytes, or with the last chunk."""
+"""Where a request's body ends (RFC 9112, section 6): after so many bytes, or with the last chunk."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Protocol
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;.*)?", re.DOTALL)
 _LONGEST_LINE = 1024
-"""Most bytes of a chunk's size line, extensions included (RFC 9112, section 7.1.1, asks recipients for a limit)."""
+"""Bytes of the line that opens a chunk; extensions included (RFC 9112, section 7.1.1: a recipient bounds them)."""
 _LINES_AT_ONCE = 256
-"""Most lines of chunked framing that one call of `take` reads, so that tiny chunks do not keep other connections waiting."""
+"""Lines of chunked framing that are read in one go, so that tiny chunks do not keep others waiting."""
 
 
 class BadFraming(ValueError):
-    """The body's framing is malformed, ambiguous, or exceeds a limit."""
+    """The body is not what the headers say, or its framing is out of bounds."""
 
 
 class Framing(Protocol):
-    """A body as it arrives. `done`: whether all of it has been read."""
+    """A body as it arrives. `done`: all of it is there."""
 
     done: bool
 
     def take(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """Return the content in `data` from index `at` on, without its framing, and the index of the first byte not read.
+        """What of `data`, from `at` on, belongs to the body, and where the rest begins. Raises BadFraming.
 
-        It may stop before the end of `data` although the body goes on; then call it again. Raises BadFraming.
+        It may stop early, with bytes left that belong to the body.
         """
 
 
 class Sized:
-    """A body of `length` bytes (Content-Length); `length` is at least 1."""
+    """A body of `length` bytes, which is at least one."""
 
     __slots__ = ("_left", "done")
 
@@ -46,20 +46,19 @@ class Sized:
 
 
 class Chunked:
-    """A chunked body (RFC 9112, section 7.1). `most`: the most bytes of trailer fields, which are read and ignored."""
+    """A body in chunks (RFC 9112, section 7.1). `most`: bytes of trailer fields, which are read and ignored."""
 
     __slots__ = ("_closing", "_left", "_line", "_most", "_trailing", "done")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._line = b""
-        """The beginning of a framing line whose end has not arrived yet."""
+        """The beginning of a line of which the end is still to come."""
         self._left = 0
         """Bytes of the current chunk that are still to come."""
         self._closing = False
-        """Whether the line end behind a chunk's data comes next."""
+        """A chunk is complete, and its line end is next."""
         self._trailing = False
-        """Whether the last chunk has been read, and trailer fields follow."""
         self.done = False
 
     def take(self, data: bytes, at: int) -> tuple[bytes, int]:
@@ -78,10 +77,7 @@ class Chunked:
         return b"".join(pieces), at
 
     def _read_line(self, data: bytes, at: int) -> int:
-        """Read a line from index `at` on, or keep its beginning until more arrives; return the index behind what was read.
-
-        Raises BadFraming for a line that is too long, or ends in a CR or LF alone.
-        """
+        """Read up to the end of a line, or keep its beginning. Raises BadFraming for one that is too long."""
         if self._line.endswith(b"\r") and data[at : at + 1] == b"\n":
             line, is_whole, at = self._line[:-1], True, at + 1
         else:
@@ -119,17 +115,21 @@ class Chunked:
 
 
 def framing(headers: Sequence[tuple[bytes, bytes]], most_trailers: int) -> Framing | None:
-    """Return how the body of a request with these headers (lower-case names) is framed; None when it has no body.
+    """How the body of a request with these headers is framed; None when it has none.
 
-    httptools has already refused a `Content-Length` that is not a number, or that comes with a `Transfer-Encoding`.
-    Raises BadFraming for a transfer coding other than `chunked`, and for contradictory lengths.
+    The parser of the head has refused a `Content-Length` that is no number, or stands beside `Transfer-Encoding`.
+    Raises BadFraming for a transfer coding other than `chunked`.
     """
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    codings, lengths = [], []
+    for name, value in headers:
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value.strip().lower())
     if codings:
-        if [coding.strip().lower() for coding in codings] != [b"chunked"]:
+        if codings != [b"chunked"]:
             raise BadFraming("unknown transfer coding")
         return Chunked(most_trailers)
-    lengths = [value for name, value in headers if name == b"content-length"]
     if not lengths:
         return None
     if len(set(lengths)) > 1 or not lengths[0].strip().isdigit():

@@ -1,7 +1,7 @@
-"""A websocket over a connection (RFC 6455), as ASGI specifies it; `websockets.protocol` makes the handshake and the frames.
+"""A websocket over a connection (RFC 6455): its handshake and its frames by websockets' sans-I/O half, as ASGI has it.
 
-Messages are read only as fast as the application receives them. Pings, pongs and tiny fragments are read at a bounded rate.
-What is not read waits in the client's operating system.
+Messages flow only as fast as the application takes them. What carries no message, or next to nothing of one (pings, pongs,
+tiny fragments), is read at a bounded rate; the rest waits in the client's own system.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from apiv3.web.server.connections import ENDING
 from apiv3.web.server.exchange import head
 
 LARGEST = 65_536
-"""Most bytes of a received message; a larger one closes the websocket with code 1009."""
+"""Bytes of a message that comes in."""
 _SLICE = 1024
-"""Bytes that are parsed at a time; they hold at most 170 frames, since a masked frame has at least 6 bytes."""
+"""Bytes that are made sense of at a time: as few as 170 frames."""
 _BURST, _RATE = 100, 10.0
-"""Pings, pongs and tiny fragments that a client may send at once, and per second on average."""
+"""Frames without a message that a client may send at once, and in each second on average."""
 _TINY = 512
-"""Bytes below which a fragment of a message counts as tiny."""
+"""Bytes of a fragment below which it counts as such a frame."""
 _LINGER = 5.0
-"""Seconds that a client has to answer a close frame."""
+"""Seconds in which a client may answer the end of a websocket with its own."""
 _ABNORMAL, _RESTART = 1006, 1012
-"""Close codes: the connection was lost without a close frame; the server is restarting (RFC 6455, section 7.4)."""
 
 _log = logging.getLogger(__name__)
 _silence = logging.getLogger(f"{__name__}.silence")
@@ -43,10 +42,7 @@ _silence.setLevel(logging.CRITICAL)
 
 
 class WebSocketProtocol:
-    """A `Speaker` that speaks WebSocket, from the handshake on.
-
-    `scope`: the ASGI scope of the HTTP request that asks for the websocket. `early`: bytes that followed that request.
-    """
+    """`scope`: of the request that asks for it. `early`: what the client sent behind that request."""
 
     def __init__(self, connection: Connection, scope: dict[str, Any], early: bytes) -> None:
         self._connection = connection
@@ -54,7 +50,7 @@ class WebSocketProtocol:
         self._scope["extensions"] = {"websocket.http.response": {}}
         self._frames = Protocol(SERVER, max_size=LARGEST, logger=_silence)
         self._response: Response | None = None
-        """The answer that would accept the handshake; None once the handshake has been accepted or refused."""
+        """What accepts it; None once that is decided."""
         self._unread, self._at = early, 0
         self._messages: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
         self._message, self._opcode = bytearray(), Opcode.TEXT
@@ -65,7 +61,7 @@ class WebSocketProtocol:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, app: Any) -> None:
-        """Check the handshake: refuse a malformed one, otherwise let the application decide."""
+        """Check the handshake, and ask the application."""
         headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._scope["headers"]])
         response = ServerProtocol(logger=_silence).accept(Request(self._scope["path"], headers))
         if response.status_code != 101:
@@ -88,10 +84,10 @@ class WebSocketProtocol:
             elif self._is_accepted:
                 self._close(1011)
 
-    # --- called by the connection, see `Speaker`
+    # --- the connection's side
 
     def begin(self) -> None:
-        """Never called: every connection begins with HTTP."""
+        """A websocket never begins a connection."""
 
     def received(self, data: bytes) -> None:
         self._unread, self._at = self._unread[self._at :] + data, 0
@@ -114,10 +110,10 @@ class WebSocketProtocol:
         else:
             self._scope[ENDING] = True
 
-    # --- reading
+    # --- in
 
     def _read(self) -> None:
-        """Parse what has arrived, as far as the application keeps up and the rate limit allows."""
+        """Make sense of what has come in, as far as the application and the client's allowance go."""
         self._stop_timer()
         if not self._is_accepted or self._is_over:
             return
@@ -126,7 +122,7 @@ class WebSocketProtocol:
             self._at += len(piece)
             self._frames.receive_data(piece)
             for frame in self._frames.events_received():
-                self._take(cast("Frame", frame))  # other events only occur during a handshake
+                self._take(cast("Frame", frame))  # what else there can be belongs to handshakes
             self._flush()
             if self._frames.parser_exc is not None:
                 self._end(_ABNORMAL)
@@ -136,7 +132,7 @@ class WebSocketProtocol:
             return
         self._connection.pause()
         if self._may_read():
-            self._connection.loop.call_soon(self._read)  # other connections go first
+            self._connection.loop.call_soon(self._read)  # after others had their turn
         elif self._allowance < 1 and not self._is_over:
             self._timer = self._connection.loop.call_later((1 - self._allowance) / _RATE, self._read)
 
@@ -159,7 +155,7 @@ class WebSocketProtocol:
             self._gather(frame)
 
     def _gather(self, frame: Frame) -> None:
-        """Append a frame to the current message, and deliver the message when it is complete."""
+        """A fragment of a message, or a whole one."""
         if frame.opcode is not Opcode.CONT:
             self._opcode = frame.opcode
             self._message.clear()
@@ -189,7 +185,7 @@ class WebSocketProtocol:
             self._wake.set_result(None)
 
     def _end(self, code: int) -> None:
-        """Tell the application that the websocket is closed with `code`, and discard what has not been parsed."""
+        """Nothing more comes from the client."""
         if not self._is_over:
             self._is_over = True
             self._stop_timer()
@@ -209,13 +205,13 @@ class WebSocketProtocol:
                 await self._wake
         message = self._messages.popleft()
         if message["type"] == "websocket.disconnect":
-            self._messages.append(message)  # later calls return it again
+            self._messages.append(message)  # for whoever asks again
         return message
 
-    # --- writing
+    # --- out
 
     async def _send(self, message: Any) -> None:
-        """ASGI's `send`. Waits while the client is slow to read. Raises ConnectionResetError when the websocket is closed."""
+        """Raises ConnectionResetError when the client is gone."""
         await self._connection.caught_up()
         kind = message["type"].removeprefix("websocket.")
         if self._is_over and (self._is_accepted or self._response is None):
@@ -253,11 +249,11 @@ class WebSocketProtocol:
         self._flush()
 
     def _close(self, code: int) -> None:
-        """Send a close frame, and give the client `_LINGER` seconds to answer it."""
+        """Say goodbye, and give the client a moment to answer."""
         if self._is_closing or self._is_over:
             return
         self._is_closing = True
-        with suppress(WebSocketException):  # the client has sent its close frame already
+        with suppress(WebSocketException):  # the client was faster
             self._frames.send_close(code)
         self._flush()
         self._messages.clear()
@@ -270,7 +266,7 @@ class WebSocketProtocol:
             self._connection.write(data)
 
     def _answer(self, status: int, headers: Any, body: bytes) -> None:
-        """Refuse the handshake with an HTTP answer, and close the connection."""
+        """Refuse the handshake by HTTP."""
         self._response = None
         self._is_over = True
         self._connection.write(head(status, [*headers, (b"connection", b"close")]) + body)
