@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -39,17 +39,23 @@ class Postgres:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def execute(self, statement: str) -> None:
-        async def run() -> None:
+    def execute(self, statements: str) -> None:
+        self._run(lambda connection: connection.execute(statements))
+
+    def fetch(self, query: str) -> list[Any]:
+        return list(self._run(lambda connection: connection.fetch(query)))
+
+    def _run(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        async def run() -> Any:
             connection = await asyncpg.connect(self.url)
             try:
-                await connection.execute(statement)
+                return await work(connection)
             finally:
                 await connection.close()
 
         # A thread of its own, as the caller may be inside an event loop.
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, run()).result()
+            return thread.submit(asyncio.run, run()).result()
 
     @contextmanager
     def database(self) -> Iterator[str]:

@@ -27,7 +27,7 @@ from apiv3.files.records import Malformed, Record
 from apiv3.files.transfer import Report, transfer
 from apiv3.installation import Installation
 from apiv3.model import collections
-from apiv3.model.errors import StorageUnavailable
+from apiv3.model.errors import StorageUnavailable, ValueRefused
 from apiv3.operations.restoring import Restoring
 from apiv3.settings import load
 
@@ -84,7 +84,7 @@ def import_(
                         run(lambda installation: _restore(installation, records, report, progress), makes=True)
             except Malformed as error:
                 problem = _broken_off(file, error, report)
-            except (Refused, Unreachable, StorageUnavailable) as error:
+            except (Refused, Unreachable, StorageUnavailable, ValueRefused) as error:
                 problem = f"{str(error).rstrip('.')}. {THE_REST}" if report.stored else str(error)
             except KeyboardInterrupt:
                 problem = f"Interrupted. {THE_REST}"

@@ -3,14 +3,14 @@
     ApiError
     ├── BadRequest 400            ├── NotAcceptable 406        ├── TooManyRequests 429
     ├── Unauthorized 401          ├── RequestTimeout 408       ├── StorageUnavailable 503
-    │   ├── MissingToken          ├── Conflict 409             └── HeadersTooLarge 431
-    │   ├── BadToken              ├── Gone 410
+    │   ├── MissingToken          ├── Conflict 409             │   └── TransactionConflict
+    │   ├── BadToken              ├── Gone 410                 └── HeadersTooLarge 431
     │   ├── MissingTimestamp      ├── PreconditionFailed 412
     │   └── AdministrationRefused ├── TooLarge 413
     ├── Forbidden 403             ├── UnsupportedMediaType 415
     │   ├── MissingPermission     │   └── AnswerTooLarge       ServerBusy 503
     │   └── NotSecure             └── ReadOnly 422             ShuttingDown 503
-    └── NotFound 404              BadRequest: TooMuchWork
+    └── NotFound 404              BadRequest: TooMuchWork, ValueRefused
         ├── BadOperation
         └── OlderProtocol
 
@@ -42,6 +42,12 @@ class BadRequest(ApiError):
 
 class TooMuchWork(BadRequest):
     message = "This takes too much work: use fewer or simpler filters, or filters on date and identifier besides"
+
+
+class ValueRefused(BadRequest):
+    """The database cannot handle a value that the caller sent, such as a character that its encoding does not have."""
+
+    message = "The database can neither store nor compare a value of this request"
 
 
 class Unauthorized(ApiError):
@@ -181,6 +187,10 @@ class StorageUnavailable(ApiError):
     def __str__(self) -> str:
         reason = self.reason
         return f"{self.message}: {reason}" if reason else str(self.message)
+
+
+class TransactionConflict(StorageUnavailable):
+    """The database undid a transaction for the sake of another one; run again, it can succeed at once."""
 
 
 class ServerBusy(ApiError):

@@ -8,6 +8,7 @@ from apiv3.model import alarms, timestamps
 from apiv3.model.alarms import ANNOUNCED, Alarm, Notification, Reading, State, Thresholds
 from apiv3.model.documents import Document
 from apiv3.model.queries import Filter, Query, Sort
+from apiv3.retrying import retried
 from apiv3.storage.contracts import AlarmStore, AlarmWriter, DocumentStore, Window
 
 LOOK_BACK = 200
@@ -29,6 +30,7 @@ class Alarming:
     def __init__(self, documents: DocumentStore, store: AlarmStore, thresholds: Thresholds) -> None:
         self._documents, self._store, self._thresholds = documents, store, thresholds
 
+    @retried
     async def evaluate(self) -> State:
         """Take the step that is due, if any; returns the state. Raises StorageUnavailable."""
         state, now = await self._store.load(), timestamps.now()
@@ -38,6 +40,7 @@ class Alarming:
         async with self._store.changing() as writer:
             return await self._advance(writer, writer.state)
 
+    @retried
     async def acknowledge(self, level: int, group: str, silence: int) -> None:
         """Silence what is on in a group, up to a level, for a time in ms. Raises StorageUnavailable."""
         async with self._store.changing() as writer:

@@ -22,6 +22,7 @@ import orjson
 from apiv3.model.collections import Collection
 from apiv3.model.errors import ApiError, StorageUnavailable
 from apiv3.operations.batch import Batch
+from apiv3.retrying import retried
 from apiv3.storage.contracts import DocumentStore
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class _Queue:
         self._tasks = set[asyncio.Task[None]]()
         self.busy = False
 
+    @retried
     async def alone(self, write: Write[T], about: Sequence[Document]) -> T:
         """Run one write in a transaction of its own."""
         async with self._store.writing(self._collection.name) as writer:
@@ -176,6 +178,7 @@ class _Queue:
             member.settle(outcome)
         return True
 
+    @retried
     async def _together(self, members: Sequence[_Member[Any]]) -> Sequence[Any]:
         """Run the members in one transaction; what each of them returned, or its refusal."""
         async with self._store.writing(self._collection.name, ticks=len(members)) as writer:

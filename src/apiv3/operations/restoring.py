@@ -11,6 +11,7 @@ from apiv3.model.errors import ApiError
 from apiv3.operations.batch import Batch
 from apiv3.operations.bulk import Item, Outcome, Prepared, documents_of, write_each
 from apiv3.operations.writing import Writing, Written
+from apiv3.retrying import retried
 from apiv3.storage.contracts import DocumentStore
 
 
@@ -24,6 +25,7 @@ class Restoring:
     def __init__(self, store: DocumentStore, writing: Writing) -> None:
         self._store, self._writing = store, writing
 
+    @retried
     async def restore(self, collection: Collection, items: Sequence[Item]) -> list[Outcome]:
         """What became of each item, in their order. Raises StorageUnavailable; then nothing was stored."""
 

@@ -1,4 +1,4 @@
-"""IP addresses: which of them count as one place, and which belong to this machine."""
+"""IP addresses: which of them count as one place (one network), and which belong to this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _MAPPED = 96
 
 @lru_cache(maxsize=4096)
 def network(address: str) -> str:
-    """What counts as one place: an IPv4 address, or the /64 that one IPv6 host can choose its addresses from."""
+    """Return the place that an address belongs to: an IPv4 address itself, or the /64 of an IPv6 address.
+
+    One IPv6 host can usually choose its address freely within a /64. A text that is no address is returned unchanged.
+    """
     ip = ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(ip) >> 64 << 64, 64)))
@@ -21,12 +24,13 @@ def network(address: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_loopback(address: str) -> bool:
+    """Whether an address belongs to this machine (127.0.0.0/8, ::1). False for a text that is no address."""
     ip = ip_address(address)
     return ip is not None and ip.is_loopback
 
 
 def ip_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address as a value, None when the text is none. An IPv4 address that is written as IPv6 is the IPv4 address."""
+    """Parse an address; None when the text is no address. An IPv4-mapped IPv6 address becomes the IPv4 address."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -35,7 +39,7 @@ def ip_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
 
 
 def unmapped(network: Network) -> Network:
-    """The same network, as one of IPv4 where its addresses are IPv4 addresses written as IPv6."""
+    """Return a network of IPv4-mapped IPv6 addresses as the IPv4 network, any other network unchanged."""
     first = network.network_address
     if isinstance(first, ipaddress.IPv6Address) and first.ipv4_mapped and network.prefixlen >= _MAPPED:
         return ipaddress.ip_network((first.ipv4_mapped, network.prefixlen - _MAPPED))

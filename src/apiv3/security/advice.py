@@ -1,4 +1,4 @@
-"""Advice on roles and subjects: what may be stored, but is hardly meant, or means more than it seems to."""
+"""Warnings about roles and subjects that may be stored, but are probably a mistake or grant more than they seem to."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from apiv3.model.identity import Role, Subject
 from apiv3.security.permissions import Demand, Permission
 
 MOST, MOST_EXAMINED = 10, 100
-"""Sentences about one role, and permissions of it that are looked at."""
+"""Most warnings about one role, and the most of its permissions that are examined."""
 _MOST_NAMES = 8
-"""Permissions that are listed in a sentence."""
+"""Most permissions that are listed in one warning."""
 
 
 def on_subject(subject: Subject, default_roles: Collection[str]) -> list[str]:
-    """Sentences for whoever stored the subject; `default_roles` are those that everybody has."""
+    """Return warnings about a subject, as sentences. `default_roles`: the roles that every subject has."""
     if subject.roles or default_roles:
         return []
     return [f"the subject {subject.name!r} has no roles, so it may neither read nor write anything"]
 
 
 def on_role(role: Role, demands: Sequence[Demand]) -> list[str]:
-    """Sentences for whoever stored the role; `demands` are all that the server has."""
+    """Return warnings about a role, as sentences. `demands`: all demands of the server."""
     if not role.permissions:
         return [f"the role {role.name!r} has no permissions, so it grants nothing"]
     examined = islice(dict.fromkeys(role.permissions), MOST_EXAMINED)
@@ -48,7 +48,7 @@ def _on_permission(text: str, demands: Sequence[Demand]) -> Iterator[str]:
 
 
 def _meets(parts: Sequence[Collection[str]], demand: Demand, free: int = -1) -> bool:
-    """Whether a permission of these parts has to do with a demand, or would with another word in the place `free`."""
+    """Whether a permission of these parts overlaps with a demand; the part at index `free` is ignored."""
     for place, (words, wanted) in enumerate(zip(parts, demand.parts, strict=False)):
         if place != free and "*" not in words and wanted not in words:
             return False
@@ -57,12 +57,12 @@ def _meets(parts: Sequence[Collection[str]], demand: Demand, free: int = -1) -> 
 
 
 def _is_of_documents(demand: Demand) -> bool:
-    """Whether a grant may be limited to one document by a further part."""
+    """Whether a permission for this demand may be limited to one document by a further part."""
     return demand.parts[0] == "api" and demand.parts[2] != "admin"
 
 
 def _nearest(text: str, parts: Sequence[Collection[str]], demands: Sequence[Demand]) -> str:
-    """The demand that is written most like the text, with the stars of the text."""
+    """Return the demand whose name is most similar to the text, with the wildcards of the text kept."""
     names = []
     for demand in demands:
         starred = ["*" if "*" in words else word for words, word in zip(parts, demand.parts, strict=False)]

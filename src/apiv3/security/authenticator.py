@@ -1,4 +1,4 @@
-"""From a credential to a principal: the first verifier that knows its shape decides; failures are slowed down."""
+"""Turn a credential into an identity: the first verifier for its kind decides, and the throttle slows failures down."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Expired
 
 LONGEST_REMEMBERED, MOST_REMEMBERED = 512, 4096
-"""Bytes of an Authorization header that is remembered (one with a JWT of ours has about 250), and how many are remembered."""
+"""Most bytes of an Authorization header that is remembered (one with our JWT has about 250), and the most of them."""
 _NO_TIME = (
     "the calls of the subject %r carry no time (the header Date, or now in the query), so they are refused; if its app cannot "
-    "send it, `apiv3 subject change NAME --no-timestamp` excuses the subject"
+    "send it, `apiv3 subject change NAME --no-timestamp` allows calls without it"
 )
 _log = logging.getLogger(__name__)
 
@@ -31,17 +31,20 @@ class _NotExcused(Unknown):
 
 
 class Authenticator:
-    """Who presents this credential? A header that was found good is remembered until it expires or the policy changes."""
+    """Verifies credentials. Remembers headers that were good until the policy changes.
+
+    `verifiers` are asked in this order; the first that knows the kind of the credential decides.
+    """
 
     def __init__(self, verifiers: tuple[Verifier, ...], throttle: Throttle, policies: Policies) -> None:
         self._verifiers, self._throttle, self._policies = verifiers, throttle, policies
         self._reported: set[str | None] = set()
         self._known: OrderedDict[bytes, Identity] = OrderedDict()
-        """By the digest of the Authorization header, so that what is kept does not grow with what clients send."""
+        """Digest of the Authorization header -> identity. A digest has a fixed size, whatever a client sends."""
         policies.on_change.append(self._known.clear)
 
     def remember(self, header: bytes, identity: Identity) -> None:
-        """Keep the identity that an Authorization header was found to be. The oldest one makes way."""
+        """Remember the identity of an Authorization header that was verified, in place of the oldest one if need be."""
         if len(header) > LONGEST_REMEMBERED:
             return
         if len(self._known) >= MOST_REMEMBERED:
@@ -49,19 +52,21 @@ class Authenticator:
         self._known[secrets.digest(header)] = identity
 
     def recall(self, header: bytes) -> Identity | None:
-        """The identity that the same header was found to be. Whether it has expired since is for the caller to see."""
+        """Return the identity of the same header, None when it is not remembered. The caller checks whether it has expired."""
         return self._known.get(secrets.digest(header)) if len(header) <= LONGEST_REMEMBERED else None
 
     def vouch(self, secret: str) -> None:
-        """Let the throttle pass a credential that is known to be good, wherever it comes from."""
+        """Tell the throttle that a credential is good, so that it is verified even from an address with many failures."""
         self._throttle.clear(secret)
 
     async def identify(self, credential: Credential, *, dated: bool = True) -> Identity:
-        """Raises MissingToken or BadToken, by where the credential stood; TooManyRequests, before anything is verified, for
-        an address that has failed too often.
+        """Return whose credential this is.
 
-        `dated`: false for a call that should carry the client's time, but does not. Then only a subject that is excused from
-        it gets through; a bad credential and a good one of any other subject are refused alike, with MissingTimestamp.
+        Raises MissingToken for a bad credential in the query, BadToken for one elsewhere; TooManyRequests, before anything is
+        verified, for an address with too many failures.
+
+        `dated`: False for a call that should carry the client's time, but does not. Then only a subject that may leave it out
+        is accepted; a bad credential and a good one of any other subject are refused alike, with MissingTimestamp.
         """
         self._throttle.check(credential.address, credential.secret)
         try:
@@ -71,14 +76,17 @@ class Authenticator:
         except ValueError as error:
             if isinstance(error, _NotExcused):
                 self._report(error.name)
-                self._throttle.check(credential.address)  # what is known as good passed it before
+                self._throttle.check(credential.address)  # the check above lets known good credentials pass
             await self._throttle.fail(credential.address, credential.secret)
             raise _refusal(credential, dated) from error
         self._throttle.clear(credential.secret)
         return identity
 
     async def _verified(self, credential: Credential, dated: bool) -> Identity:
-        """Another process may have made, a moment ago, what is unknown here: so it is looked for before it is refused."""
+        """Verify; if the credential is unknown, load the newest policy and try again.
+
+        Another process may have created its subject a moment ago.
+        """
         try:
             return self._verify(credential, dated)
         except Unknown:
@@ -99,7 +107,7 @@ class Authenticator:
         return principal is not None and principal.timestamp == "optional"
 
     def _report(self, name: str | None) -> None:
-        """Tell who runs the server, once for each subject, what the caller must not learn: that the credential is good."""
+        """Log, once for each subject, that its calls lack the time. The answer must not tell that the credential is good."""
         if name not in self._reported:
             self._reported.add(name)
             _log.warning(_NO_TIME, name)

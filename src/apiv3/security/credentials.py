@@ -1,4 +1,4 @@
-"""What a caller presents, whose it turns out to be, and what tells the one from the other."""
+"""Credentials, the identities they belong to, and the interface of verifiers, which map one to the other."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple, Protocol
 from apiv3.security.principal import Principal
 
 Source = Literal["query", "header", "api-secret", "message"]
-"""Where a credential stood: in the query string, in the header Authorization or api-secret, or in a message of Socket.IO."""
+"""Where a credential was: in the query string, in the header Authorization or api-secret, or in a message of Socket.IO."""
 
 
 class Credential(NamedTuple):
-    """A secret, where in the request it stood, and the address that sent it."""
+    """A secret, where in the request it was, and the address that sent it. Its `repr` leaves the secret out."""
 
     secret: str
     source: Source
@@ -24,7 +24,11 @@ class Credential(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A good credential: whose it is, until when (seconds since the epoch; None: for as long as the subject has it)."""
+    """The owner of a verified credential.
+
+    `access_token`: the subject's access token, also when the credential was a JWT; empty for API_SECRET.
+    `expires`: when the credential expires, in seconds since 1970; None: it is good as long as the subject has it.
+    """
 
     principal: Principal
     access_token: str = field(repr=False)
@@ -32,13 +36,15 @@ class Identity:
 
 
 class Unknown(ValueError):
-    """A credential that may be good, but not by the subjects that this process knows of."""
+    """The credential belongs to no subject that this process knows; a newer policy may contain it."""
 
 
 class Verifier(Protocol):
     """Verifies one kind of credential."""
 
     def verify(self, credential: Credential) -> Identity | None:
-        """Return None for a credential of another kind. Raises ValueError for one of this kind that is not good: then no other
-        verifier is asked. Raises Unknown where a newer revision of the subjects could make it good.
+        """Return the owner of the credential; None for a credential of another kind, which the next verifier then checks.
+
+        Raises ValueError for a bad credential of this kind: no other verifier is asked. Raises Unknown, a ValueError, when a
+        newer revision of the policy could make it good.
         """

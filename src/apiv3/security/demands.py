@@ -8,13 +8,13 @@ from apiv3.model.collections import Collection
 from apiv3.security.permissions import Demand
 
 ACTIONS = ("create", "read", "update", "delete")
-"""What can be done to the documents of a collection."""
+"""The actions on the documents of a collection."""
 ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
-"""Silencing alarms."""
+"""The permission to silence alarms."""
 
 
 def every(collections: Iterable[Collection]) -> tuple[Demand, ...]:
-    """All demands of a server with these collections, sorted by name."""
+    """Return all demands of a server with these collections, sorted by name."""
     return tuple(sorted({*_on_documents(collections), *_on_administration(), ACKNOWLEDGE}, key=lambda demand: demand.name))
 
 

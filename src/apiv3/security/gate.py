@@ -1,11 +1,11 @@
-"""The gate round every route. The order of its checks is that of the protocol (docs/reference/protocol.md, section 1):
+"""The gate: what every request must pass before its endpoint runs, in the order of docs/reference/protocol.md, section 1:
 
     security switched off? -> HTTPS -> timestamp -> credential -> permission
 
-Some subjects are excused from the timestamp. So whether a missing one matters is decided once the credential is known; who
-is not excused cannot tell that from a refusal before it.
+Some subjects may leave out the timestamp, so a missing one is judged only once the credential is known. The refusal is the
+same whether the credential was good or bad, so that it tells nothing about the credential.
 
-Whatever it refuses, it refuses before the body is read or anything is looked up.
+The gate refuses a request before its body is read and before any document is looked up.
 """
 
 from __future__ import annotations
@@ -36,41 +36,51 @@ TimestampRule = Literal["required", "optional", "off"]
 
 
 class Caller(Protocol):
-    """What the gate asks of a request, whatever protocol brought it, and the two things that it notes there."""
+    """What the gate needs to know of a request, whatever its protocol. It sets `principal` and `identity`."""
 
     principal: Principal
     identity: Identity | None
 
     @property
     def secure(self) -> bool:
-        """Whether nobody could listen in."""
+        """Whether the request came encrypted, or never left this machine."""
 
     @property
     def document(self) -> str:
-        """The identifier that the request names, on a route for one document."""
+        """The identifier in the request's path, on a route for one document."""
 
     def foreign(self, origins: Sequence[str]) -> str | None:
-        """Why the request may not come from this machine alone; None when it does. `origins`: whose pages may send it."""
+        """Return why the request may come from elsewhere than this machine, None when it comes from here.
+
+        `origins`: the origins whose pages may send requests.
+        """
 
     def timestamp(self) -> bytes | str | None:
-        """The client's time as it was sent. Raises BadRequest."""
+        """Return the client's time as it was sent, None when it is missing. Raises BadRequest when it is repeated."""
 
     def authorization(self) -> bytes | None:
-        """The header in which the only credential stands, as it was sent; None where that is not certain. Raises BadRequest."""
+        """Return the header Authorization as it was sent; None when it is missing, or may not be the only credential.
+
+        Raises BadRequest for a malformed query string.
+        """
 
     def credential(self, *, api_secret: bool) -> Credential | None:
-        """The one credential. `api_secret`: the header api-secret counts too. Raises BadRequest when there is more than one."""
+        """Return the credential of the request, None when there is none. Raises BadRequest when there is more than one.
+
+        `api_secret`: whether the header api-secret counts as a credential.
+        """
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Access:
-    """Who may come in by a route.
+    """Who may use a route.
 
-    `demands`: it takes one of them; the first one is named in a refusal. None at all: whoever is known.
-    `public`: nobody is asked who they are. `instance`: the route's last parameter is the document that is demanded.
-    `endings`: what may follow the document's name in the path, such as `.csv`.
-    `administration`: a route of /api/v2/authorization: no timestamp, API_SECRET will do, one refusal for everything.
-    `timestamp`: whether the client's time is asked for; clients of event streams send none.
+    `demands`: the caller must hold one of these permissions; a refusal names the first. Empty: any authenticated subject.
+    `public`: no credential is required. `instance`: the route's last parameter is a document's identifier, and a permission
+    for that document alone is enough. `endings`: what may follow the identifier in the path, such as `.csv`.
+    `administration`: a route of /api/v2/authorization: requires no timestamp, accepts API_SECRET, and refuses every bad or
+    insufficient credential with the same answer.
+    `timestamp`: whether the client's time is required; clients of event streams do not send it.
     """
 
     demands: tuple[Demand, ...] = ()
@@ -81,7 +91,7 @@ class Access:
     timestamp: bool = True
 
     def check(self, caller: Caller) -> None:
-        """Raises MissingPermission when the caller's principal holds none of what the route could need."""
+        """Raise MissingPermission unless the caller's principal holds one of the permissions that the route demands."""
         principal = caller.principal
         if self in principal.admitted:
             return
@@ -97,9 +107,12 @@ class Access:
 
 
 class Gate:
-    """Admits calls. `tolerance`: minutes that a client's clock may be off, either way, bounds included.
+    """Checks whether calls may use their routes.
 
-    `local_origins`: where security is switched off on loopback, the origins whose pages may call; elsewhere None.
+    `enabled`: False switches security off (API3_SECURITY_ENABLE). `require_https`: refuse requests that came unencrypted from
+    another machine. `timestamp_rule`: whether calls must carry the client's time. `tolerance`: minutes by which a client's
+    clock may be off in either direction, inclusive. `api_secret_enabled`: whether administration accepts API_SECRET.
+    `local_origins`: the origins whose pages may call while security is switched off on a loopback address; None otherwise.
     """
 
     def __init__(
@@ -119,7 +132,10 @@ class Gate:
         self._api_secret_enabled, self._local_origins = api_secret_enabled, local_origins
 
     async def admit(self, caller: Caller, access: Access) -> None:
-        """Check everything that the route demands, and note who is calling. Raises Unauthorized, Forbidden, BadRequest."""
+        """Check everything that the route demands, and set the caller's `principal` and `identity`.
+
+        Raises BadRequest, Unauthorized, Forbidden, TooManyRequests; StorageUnavailable while subjects could not be loaded yet.
+        """
         if not self._enabled:
             self._check_local(caller)
             caller.principal = ANYBODY
@@ -137,7 +153,7 @@ class Gate:
         access.check(caller)
 
     def _check_local(self, caller: Caller) -> None:
-        """Without security, a proxy or a page in a browser here would open this server to everybody behind it."""
+        """Refuse requests from elsewhere while security is off: a proxy or a web page could otherwise forward anybody's."""
         reason = None if self._local_origins is None else caller.foreign(self._local_origins)
         if reason is not None:
             raise Forbidden(f"Security is switched off, so only programs on this machine are answered: {reason}")
@@ -151,7 +167,7 @@ class Gate:
             raise AdministrationRefused from error
 
     def _is_dated(self, caller: Caller) -> bool:
-        """False where the client's time is demanded, but missing. Raises Unauthorized for one that is wrong."""
+        """Return False when the client's time is required but missing. Raises Unauthorized for a malformed or wrong one."""
         if self._timestamp_rule == "off":
             return True
         sent = caller.timestamp()
@@ -166,7 +182,7 @@ class Gate:
         return True
 
     async def _identify(self, caller: Caller, dated: bool) -> Identity:
-        """Whose the only credential is; a header that was good a moment ago is remembered until it expires."""
+        """Return whose credential the call carries. A header that was verified is not verified again until it expires."""
         header = caller.authorization()
         if header is None:
             return await self._authenticate(caller, dated=dated)
@@ -183,25 +199,25 @@ class Gate:
         except BadRequest:
             if dated:
                 raise
-            credential = None  # the missing time comes first
+            credential = None  # the missing time is reported first
         if credential is None:
             raise MissingToken if dated else MissingTimestamp
         return await self._authenticator.identify(credential, dated=dated)
 
 
 def _holds(known: Identity, dated: bool) -> bool:
-    """Whether a remembered identity is good for this call."""
+    """Whether a remembered identity has not expired, and the call carries the time if its subject must send it."""
     if known.expires is not None and time.time() >= known.expires:
         return False
     return dated or known.principal.timestamp == "optional"
 
 
 def _parsed(sent: bytes | str) -> int:
-    """A client's timestamp in ms. Raises ValueError."""
+    """Return a client's timestamp in ms since 1970. Raises ValueError."""
     return timestamps.parse(sent.decode("latin-1") if isinstance(sent, bytes) else sent).ms
 
 
 _moment = lru_cache(maxsize=1024)(_parsed)
-"""The same; one that stands in a header is the same for a whole second."""
+"""`_parsed` with a cache: all requests within a second send the same Date header."""
 _LONGEST_REMEMBERED = 64
-"""Characters of a timestamp that is remembered; one of a client that means well has less."""
+"""Most characters of a timestamp that is cached; valid ones are shorter."""

@@ -1,4 +1,4 @@
-"""Rights that have to last: a connection that stays open ends when the right on which it was opened does."""
+"""End open connections (event streams, Socket.IO) when the permissions that they were opened with are lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class _Held:
 
 
 class LastingRights:
-    """What is open in this process. Policies tell of changes within a second, whoever made them."""
+    """The rights that open connections of this process depend on.
+
+    They are checked again whenever the policy changes, which takes effect within a second, whichever process changed it.
+    """
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
@@ -30,9 +33,9 @@ class LastingRights:
 
     @contextmanager
     def hold(self, identity: Identity | None, demands: Sequence[Demand], end: Callable[[], None]) -> Iterator[None]:
-        """Inside the block, call `end` once the credential is over or its subject lost one of the demands.
+        """Inside the block, call `end` when the credential expires or its subject loses one of the demanded permissions.
 
-        No identity: security is switched off, and nothing ends.
+        `identity` is None while security is switched off; then `end` is never called.
         """
         if identity is None:
             yield
@@ -41,7 +44,7 @@ class LastingRights:
         self._all.add(held)
         timer = _at(identity.expires, end)
         try:
-            self._check(held)  # the policy may have changed on the way here
+            self._check(held)  # the policy may have changed since the gate checked it
             yield
         finally:
             self._all.discard(held)
@@ -65,7 +68,7 @@ class LastingRights:
 
 
 def _at(moment: float | None, call: Callable[[], None]) -> asyncio.TimerHandle | None:
-    """A timer for a moment in seconds since the epoch."""
+    """Call `call` at `moment`, in seconds since 1970; None: never."""
     if moment is None:
         return None
     return asyncio.get_running_loop().call_later(max(0.0, moment - time.time()), call)

@@ -1,7 +1,8 @@
-"""What each caller holds of the server: the one ledger in which connections, requests and bytes are counted against budgets.
+"""Budgets: count the connections, requests and bytes that each caller holds, and make callers over their budget wait.
 
-An owner is whoever pays: an address (`addresses.network`: an IPv6 client pays for its whole /64), a subject, or one connection.
-Whoever is over its budget waits its turn; only what waits beyond measure is refused.
+An owner is whoever the use is counted for: a network (`addresses.network`: an IPv4 address or an IPv6 /64), a subject, or one
+connection. A request over the budget waits, first come, first served. It is refused only when too many wait already, or when
+its turn does not come in time.
 """
 
 from __future__ import annotations
@@ -22,32 +23,34 @@ class _Waiter:
 
 
 class Account:
-    """How much of one thing each owner holds, and how much all owners hold together.
+    """The budget of one resource: how much of it each owner holds, and how much all owners hold together.
 
-    `each`: the most that one owner may hold; an owner that holds nothing gets even more than that, if it fits `total`.
-    `total`: the most that all may hold together; None for no bound of its own. Who holds all there is waits for nobody, so
-    that an amount above `total` is served alone. `waiting`: how many may wait for one owner. `patience`: seconds to wait.
+    `each`: the most that one owner may hold. An owner that holds nothing may take even more than that, so that no single
+    request is impossible; it still has to fit `total`.
+    `total`: the most that all owners may hold together, None for no such limit. While nobody holds anything, any amount fits,
+    so that one above `total` is served alone.
+    `waiting`: the most calls that may wait for one owner. `patience`: seconds that a call waits before it is refused.
     """
 
     def __init__(self, each: int, *, total: int | None = None, waiting: int = 0, patience: float = 30) -> None:
         self.each, self.total, self.waiting, self.patience = each, total, waiting, patience
         self.used = 0
-        """What all owners hold together."""
+        """The amount that all owners hold together."""
         self._held: dict[Hashable, int] = {}
         self._queues: dict[Hashable, deque[_Waiter]] = {}
         self._crowded = False
-        """Somebody waits for room in `total`, so nobody may pass by."""
+        """Whether a call waits for room in `total`. Then all others wait too, so that small amounts do not overtake it."""
 
     def held(self, owner: Hashable) -> int:
-        """What the owner holds now."""
+        """Return the amount that the owner holds."""
         return self._held.get(owner, 0)
 
     def owners(self) -> list[Hashable]:
-        """Everybody who holds something, the one that holds most first."""
+        """Return all owners that hold something, those that hold most first."""
         return sorted(self._held, key=self._held.__getitem__, reverse=True)
 
     def take(self, owner: Hashable, amount: int = 1) -> bool:
-        """Take it at once. False when the budget does not allow it, or when others wait for theirs."""
+        """Take `amount` at once. Return False, and take nothing, when it exceeds a budget or when others are waiting."""
         if not amount:
             return True
         held = self._held.get(owner, 0)
@@ -60,8 +63,9 @@ class Account:
         return True
 
     async def wait(self, owner: Hashable, amount: int = 1) -> None:
-        """Take it when it is the owner's turn: first come, first served. Raises TooManyRequests when too many wait already,
-        or when the turn does not come in time.
+        """Take `amount`, waiting for it if necessary, first come, first served.
+
+        Raises TooManyRequests when `waiting` calls wait for this owner already, or after `patience` seconds.
         """
         if self.take(owner, amount):
             return
@@ -83,7 +87,7 @@ class Account:
             raise
 
     def give(self, owner: Hashable, amount: int = 1) -> None:
-        """Give back what was taken, or a part of it; whoever waits for it gets it."""
+        """Give back an amount that was taken, or a part of it, and let waiting calls take it."""
         if not amount:
             return
         left = self._held[owner] - amount
@@ -103,7 +107,10 @@ class Account:
         return self.total is None or not self.used or self.used + amount <= self.total
 
     def _settle(self, changed: Hashable) -> None:
-        """Let in all whose turn it is. The first one that finds no room in `total` holds back all behind it."""
+        """Grant waiting calls as much as fits, after the amount that `changed` holds has changed.
+
+        The first call that does not fit `total` stops the pass, so that those behind it do not overtake it.
+        """
         self._crowded = False
         for owner in [changed] if self.total is None else list(self._queues):
             queue = self._queues.get(owner) or deque()
@@ -121,7 +128,7 @@ class Account:
             waiter.turn.set_result(None)
 
     def _leave(self, waiter: _Waiter) -> None:
-        """Wait no more; what was granted in the same moment goes back."""
+        """Stop waiting, and give back what was granted in the same turn of the event loop."""
         if waiter.turn.done() and not waiter.turn.cancelled():
             self.give(waiter.owner, waiter.amount)
             return
@@ -138,11 +145,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The budgets of one server process. All numbers but those of bytes are counts.
+    """The budgets of one server process.
 
-    `connections`: open connections of an address. `requests`: requests under way of an address or a subject.
-    `live`: live connections (websockets, Engine.IO sessions, event streams) of an address. `bodies`: bytes of the request
-    bodies under way of an address.
+    `connections`: open connections of a network. `requests`: requests under way of a network, and of a subject.
+    `live`: live connections (websockets, Engine.IO sessions, event streams) of a network. `bodies`: bytes of the request
+    bodies that are being received from a network.
     """
 
     connections: Account

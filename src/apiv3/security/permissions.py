@@ -1,10 +1,10 @@
-"""Apache Shiro's wildcard permissions: parse a text, and tell whether one permission implies another.
+"""Apache Shiro's wildcard permissions: parse them, and decide whether one implies another.
 
-Parts are split by `:`, alternatives within a part by `,`; `*` matches a whole part; parts that a grant leaves out at its end
-are implied; letters' case does not matter (https://shiro.apache.org/permissions.html, seed "APIv3: Security").
+`:` separates parts, `,` separates alternatives within a part, and `*` matches any part. Parts that a permission leaves out at
+its end match anything. Case does not matter (https://shiro.apache.org/permissions.html, docs/reference/permissions.md).
 
-A request's demand is a value of its own, built from parts and never parsed: so an identifier with colons, commas or capitals
-in it is one literal part, and cannot be mistaken for anything else.
+What a request demands is a `Demand`, which is built from parts and never parsed. So an identifier that contains colons, commas
+or capitals is one literal part.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from apiv3.model.collections import Collection
 
 _BLANKS = "".join(map(chr, range(0x21)))
 LONGEST = 1000
-"""Letters of a permission."""
+"""Most characters of a permission."""
 MOST_PARTS = 4
-"""Parts of a demand, the one for a document included."""
+"""Most parts of a demand, the identifier of a document included."""
 _ROOTS = frozenset({"api", "admin", "notifications"})
-"""First parts of what is demanded."""
+"""The first parts of all demands."""
 _NO_WORD = re.compile(r"[^\w*-]")
-"""What cannot stand in a name of a collection, an action, or anything else that is demanded."""
+"""Characters that occur in no part of a demand except the identifier of a document."""
 _NO_DOCUMENT = re.compile(r"[\s;\"'`´‘’‚‛“”„‟«»‹›]|[^\x20-\U0010ffff]")
-"""What is not taken in the identifier of a document, since it hardly ever stands in one, and in mistakes often."""
+"""Characters refused in the part for a document's identifier: identifiers hardly ever contain them, mistakes often do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What an operation asks for: three parts or so, and maybe the one document that it is about."""
+    """The permission that an operation requires: its parts, and the identifier of the document it is about, if any."""
 
     parts: tuple[str, ...]
     instance: str | None = None
@@ -39,34 +39,34 @@ class Demand:
     @staticmethod
     @lru_cache(maxsize=1024)
     def of(*parts: str) -> Demand:
-        """The demand with these parts; there are few, so each is made once."""
+        """Return the demand with these parts. There are few of them, so each is made only once."""
         return Demand(parts)
 
     @classmethod
     def listing(cls, collection: Collection) -> Demand:
-        """What SEARCH, HISTORY and hearing of changes ask for."""
+        """Return the demand of SEARCH, HISTORY and event streams for a collection."""
         return cls.of("api", collection.name, collection.list_action)
 
     def on(self, instance: str) -> Demand:
-        """The same demand for one document only."""
+        """Return the same demand for one document. `instance`: its identifier."""
         return Demand(self.parts, instance)
 
     @property
     def name(self) -> str:
-        """The permission as a refusal names it: without the document."""
+        """The permission as refusals name it, without the document's identifier."""
         return ":".join(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A wildcard permission: for each part its alternatives, in lower case; `exact` keeps the case as written."""
+    """A wildcard permission. `parts`: the alternatives of each part, in lower case; `exact`: the same as written."""
 
     parts: tuple[frozenset[str], ...]
     exact: tuple[frozenset[str], ...] = field(compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Permission:
-        """Raises ValueError when there is nothing in the text, or a part of nothing but commas, or it is over-long."""
+        """Parse a permission. Raises ValueError when it is empty, too long, or has a part that consists of commas only."""
         text = text.strip(_BLANKS)
         if not text or len(text) > LONGEST:
             raise ValueError("a permission must not be empty" if not text else f"a permission has at most {LONGEST} letters")
@@ -76,11 +76,11 @@ class Permission:
         return cls(tuple(frozenset(word.lower() for word in part) for part in exact), exact)
 
     def implies(self, other: Permission) -> bool:
-        """Whether who holds this one holds the other one too."""
+        """Whether this permission includes the other one."""
         return self._covers(other.parts)
 
     def satisfies(self, demand: Demand) -> bool:
-        """Whether who holds this one may do what is demanded."""
+        """Whether this permission allows what is demanded."""
         wanted = tuple(frozenset((part,)) for part in demand.parts)
         if demand.instance is None:
             return self._covers(wanted)
@@ -97,7 +97,7 @@ class Permission:
 
 
 def _split(text: str, divider: str) -> list[str]:
-    """The pieces between dividers, without the empty ones at the end: as the reference implementation splits."""
+    """Split a text at the dividers and drop empty pieces at the end, as the reference implementation (Java) does."""
     pieces = text.split(divider)
     while len(pieces) > 1 and not pieces[-1]:
         pieces.pop()
@@ -112,7 +112,7 @@ def _alternatives(part: str, text: str) -> frozenset[str]:
 
 
 def check_meant(text: str) -> None:
-    """Raise ValueError for what is no permission, and for one that grants nothing because it was written in another syntax."""
+    """Raise ValueError for a text that is no permission, or that grants nothing because it was written in another syntax."""
     Permission.parse(text)
     parts = text.strip(_BLANKS).split(":")
     for place, part in enumerate(parts):
@@ -127,10 +127,10 @@ def check_meant(text: str) -> None:
 
 
 def split(text: str) -> list[str]:
-    """The permissions in one text, with blanks or commas between them. A comma may stand inside of a permission as well.
+    """Split a text into permissions at blanks and commas.
 
-    So it divides two of them only where a permission begins behind it. What is unclear stays in one piece, which is refused
-    or grants less than its pieces.
+    A comma can also be part of a permission, so it separates two only where a new permission clearly begins behind it. An
+    unclear text stays in one piece, which is then refused, or grants less than its pieces would.
     """
     first, *rest = re.split(r"([\s,]+)", text.strip(f",{_BLANKS}"))
     found = [first]
@@ -143,7 +143,7 @@ def split(text: str) -> list[str]:
 
 
 def _begins(before: str, divider: str, piece: str) -> bool:
-    """Whether a piece is a permission of its own, not the rest of the one before it."""
+    """Whether a piece begins a new permission, rather than continuing the one before it."""
     if ":" not in piece or "," not in divider:
         return ":" in piece
     root = piece.partition(":")[0].lower()
@@ -151,18 +151,18 @@ def _begins(before: str, divider: str, piece: str) -> bool:
 
 
 class PermissionSet:
-    """All that a principal was granted. Answers to demands without a document are remembered: there are few of them."""
+    """All permissions of a principal. Decisions on demands without a document are cached, since there are few of them."""
 
     def __init__(self, permissions: Iterable[Permission]) -> None:
         self.permissions = tuple(permissions)
         self._known: dict[tuple[str, ...], bool] = {}
 
     def implies(self, other: Permission) -> bool:
-        """Whether one of the permissions implies another one."""
+        """Whether one of these permissions includes the other one."""
         return any(p.implies(other) for p in self.permissions)
 
     def satisfies(self, demand: Demand) -> bool:
-        """Whether one of the permissions satisfies the demand. A right to all documents is one to each of them."""
+        """Whether one of these permissions allows what is demanded. One for all documents covers each of them."""
         answer = self._known.get(demand.parts)
         if answer is None:
             base = Demand(demand.parts)

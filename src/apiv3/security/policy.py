@@ -1,7 +1,7 @@
-"""Subjects, roles and compiled permissions in memory: one snapshot, swapped whole when something changes.
+"""Keep subjects, roles and compiled permissions in memory, as one snapshot that is replaced as a whole on a change.
 
-Every process looks for a new revision twice a second, so a change takes effect everywhere within a second; in the process
-that made it, at once. A process that would refuse a token looks once more before it does.
+Every process checks for a new revision twice a second, so a change takes effect everywhere within a second, and in the process
+that made it at once. Before a process refuses an unknown token, it checks again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from apiv3.security.principal import Principal
 from apiv3.storage.contracts import Policy, PolicyStore
 
 INTERVAL = 0.5
-"""Seconds between two looks for a new revision."""
+"""Seconds between two regular checks for a new revision."""
 SHORTEST_INTERVAL = 0.1
-"""Seconds between two looks before a refusal, however many tokens are refused."""
+"""Least seconds between two checks made before a refusal, however many tokens are refused."""
 PATIENCE = 1.0
 """Seconds that a refusal waits for a database that does not answer."""
 
@@ -30,7 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class Snapshot:
-    """Who is who and may do what, at one revision."""
+    """All subjects and roles at one revision, with their permissions compiled.
+
+    `default_roles`: names of the roles that every subject has besides its own.
+    """
 
     def __init__(self, policy: Policy, api_secret: str, default_roles: Iterable[str] = ()) -> None:
         self.revision = policy.revision
@@ -41,21 +44,25 @@ class Snapshot:
         self._by_token = {secrets.digest(secrets.token_digits(self.token(s))): self.principal(s) for s in self.subjects}
 
     def token(self, subject: Subject) -> str:
-        """The subject's access token."""
+        """Return the subject's access token."""
         return secrets.access_token(self._secret, subject.name, subject.id, subject.nonce)
 
     def principal(self, subject: Subject) -> Principal:
+        """Return the subject with the permissions of all its roles; roles that do not exist grant nothing."""
         roles = tuple(dict.fromkeys((*subject.roles, *self._default_roles)))
         granted = (permission for role in roles for permission in self._compiled.get(role, ()))
         return Principal(subject.name, PermissionSet(granted), roles, timestamp=subject.timestamp)
 
     def find(self, token: str) -> Principal | None:
-        """Whose access token this is. Its last 16 characters decide, looked up by a keyed digest: nothing to time."""
+        """Return the owner of an access token, None when there is none.
+
+        Its last 16 characters decide. They are looked up by a keyed digest, so that timing tells nothing about other tokens.
+        """
         return self._by_token.get(secrets.digest(secrets.token_digits(token)))
 
 
 def compile_role(role: Role) -> tuple[Permission, ...]:
-    """The permissions of a role; one that is malformed, which only another program can have stored, grants nothing."""
+    """Return the permissions of a role. Log and skip a malformed one, which only another program can have stored."""
     compiled = []
     for text in role.permissions:
         try:
@@ -66,7 +73,10 @@ def compile_role(role: Role) -> tuple[Permission, ...]:
 
 
 class Policies:
-    """The snapshot of this process, and how it keeps up with the others."""
+    """The current snapshot of this process, kept up to date with the database.
+
+    `on_change`: functions that are called, without arguments, after the snapshot was replaced.
+    """
 
     def __init__(self, store: PolicyStore, api_secret: str, default_roles: Iterable[str] = ()) -> None:
         self._store = store
@@ -81,16 +91,16 @@ class Policies:
 
     @property
     def current(self) -> Snapshot:
-        """The newest revision that is known here. Raises StorageUnavailable as long as there is none."""
+        """The newest snapshot in this process. Raises StorageUnavailable as long as none could be loaded."""
         if self._current is None:
             raise StorageUnavailable
         return self._current
 
     async def refresh(self) -> Snapshot:
-        """Take over the newest revision. Raises StorageUnavailable.
+        """Load the newest revision and return it. Raises StorageUnavailable.
 
-        One at a time, since a slow look must not undo what a later one found. To compare revisions would not do: in a copy
-        of the database that was put back they start again lower.
+        Refreshes run one at a time, so that a slow one cannot put an older policy back. Comparing revision numbers would not
+        prevent that: when a backup of the database is restored, they start again from a lower one.
         """
         async with self._refreshing:
             policy = await self._store.load()
@@ -101,10 +111,10 @@ class Policies:
             return self._current
 
     async def look(self) -> None:
-        """Take over what was stored before this was called, if the database answers in time.
+        """Load everything that was stored before this call, if the database answers within PATIENCE seconds.
 
-        Everybody who asks before a look begins shares that look, and at most one begins in SHORTEST_INTERVAL: so guessing
-        tokens costs the database next to nothing, and still no new token is refused.
+        Calls that arrive before a check begins share it, and checks begin at most once in SHORTEST_INTERVAL. So guessed tokens
+        cost the database next to nothing, and still no new token is refused.
         """
         if self._next_look is None:
             self._next_look = asyncio.create_task(self._look())
@@ -113,12 +123,12 @@ class Policies:
     async def _look(self) -> None:
         async with self._looking:
             await asyncio.sleep(self._looked + SHORTEST_INTERVAL - time.monotonic())
-            self._next_look = None  # who asks from now on needs a later look
+            self._next_look = None  # later calls need a later check
             self._looked = time.monotonic()
             try:
                 await self._catch_up()
             except StorageUnavailable:
-                pass  # `follow` reports that
+                pass  # `follow` logs that
             except Exception:
                 _log.exception(_FAILED)
 
@@ -127,7 +137,7 @@ class Policies:
             await self.refresh()
 
     async def follow(self) -> None:
-        """Keep up until cancelled; while the database is away, the last snapshot stays in force."""
+        """Keep the snapshot up to date until cancelled. While the database is unavailable, the last snapshot stays in force."""
         away = False
         while True:
             await asyncio.sleep(INTERVAL)

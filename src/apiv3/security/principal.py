@@ -1,4 +1,4 @@
-"""Who is calling, as far as permissions are concerned."""
+"""Principals: callers and their permissions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from apiv3.security.permissions import Demand, Permission, PermissionSet
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose credential was good. `name`: the subject's, None where security is switched off.
+    """A caller and its permissions.
 
-    `granted`: what the subject's roles allow. `ceilings`: what the credential narrows that to, each one on its own.
-    `timestamp`: whether its calls must carry the client's time.
-    `admitted`: the gate's memory of where the principal may come in; it ends with the principal, when the policy changes.
+    `name`: the subject's name; None for an anonymous caller. `granted`: what the subject's roles allow. `ceilings`: sets of
+    permissions to which the credential is limited; each of them must allow what is demanded as well. `timestamp`: whether its
+    calls must carry the client's time ("required" or "optional"). `admitted`: the gate's cache of the routes that the principal
+    may use; a change of the policy makes new principals and so empties it.
     """
 
     name: str | None
@@ -27,17 +28,17 @@ class Principal:
     admitted: set[Hashable] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def allows(self, demand: Demand) -> bool:
-        """Whether the subject may, and the credential does not forbid it."""
+        """Whether the subject has the permission, and the credential is not limited to less."""
         if not self.granted.satisfies(demand):
             return False
         return not self.ceilings or all(ceiling.satisfies(demand) for ceiling in self.ceilings)
 
     def holds(self, permission: Permission) -> bool:
-        """Whether the subject has a whole permission, and the credential does not narrow it."""
+        """Whether the subject has all that a wildcard permission includes, and the credential is not limited to less."""
         return all(group.implies(permission) for group in (self.granted, *self.ceilings))
 
     def demand(self, demand: Demand) -> None:
-        """Raises MissingPermission, which names the permission demanded."""
+        """Raise MissingPermission, which names the permission, unless the principal has it."""
         if not self.allows(demand):
             raise MissingPermission(demand.name)
 
@@ -45,8 +46,8 @@ class Principal:
 _ALL = PermissionSet([Permission.parse("*")])
 
 ANYBODY = Principal(None, _ALL)
-"""Whoever calls while API3_SECURITY_ENABLE is false."""
+"""Every caller while API3_SECURITY_ENABLE is false."""
 ADMINISTRATOR = Principal("api-secret", _ALL)
-"""Who knows API_SECRET, on the administration endpoints only."""
+"""A caller that presents API_SECRET, which only the administration endpoints accept."""
 STRANGER = Principal(None, PermissionSet([]))
-"""Whoever calls a public endpoint: nobody asked who it is."""
+"""A caller that is not authenticated, on a public endpoint or before the gate."""

@@ -1,4 +1,4 @@
-"""Secrets: minted, kept in files that only their owner reads, digested, compared in constant time."""
+"""Secrets: generate them, keep them in files that only their owner can read, digest them, compare them in constant time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ _NOT_A_WORD = re.compile(r"\W", re.ASCII)
 
 
 def sha1(text: str) -> str:
-    """Hex SHA-1: the protocol's way to derive tokens, not ours to choose (docs/reference/protocol.md, section 1)."""
+    """Return the hex SHA-1 of a text. The protocol prescribes it for tokens (docs/reference/protocol.md, section 1)."""
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def access_token(api_secret: str, name: str, id: str, nonce: str = "") -> str:
-    """The access token of a subject: derived, so that it survives a move from another server with the same secret.
+    """Return the access token of a subject.
 
-    `nonce` is empty until the token is rotated; then it makes another one.
+    It is derived from API_SECRET and the subject's id, so that it stays the same after a move from a Nightscout server with
+    the same secret. `nonce` is empty until the token is rotated; a new nonce makes a new token.
     """
     abbreviation = _NOT_A_WORD.sub("", name.lower())[:10]
     return f"{abbreviation}-{sha1(sha1(api_secret) + id + nonce)[:_TOKEN_DIGITS]}"
 
 
 def token_digits(token: str) -> str:
-    """The part of an access token that counts: its last 16 characters."""
+    """Return the part of an access token that is compared: its last 16 characters."""
     return token[-_TOKEN_DIGITS:]
 
 
@@ -40,7 +41,7 @@ def is_access_token(text: str) -> bool:
 
 
 def digest(secret: str | bytes) -> bytes:
-    """A digest under which a secret can be looked up without being kept. Random for each process: it is never stored."""
+    """Return a keyed digest, to look a secret up without keeping it. The key is random for each process; do not store it."""
     data = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
     return hashlib.blake2b(data, key=_KEY, digest_size=16).digest()
 
@@ -49,24 +50,25 @@ _KEY = secrets.token_bytes(32)
 
 
 def same(one: str, other: str) -> bool:
-    """Comparison in constant time."""
+    """Compare two texts in constant time."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
 def mint() -> str:
-    """A new random secret of 256 bits."""
+    """Return a new random secret of 256 bits, in URL-safe Base64."""
     return secrets.token_urlsafe(32)
 
 
 def object_id() -> str:
-    """A new id of 24 hex digits."""
+    """Return a new random id of 24 hex digits."""
     return secrets.token_hex(12)
 
 
 def keep(path: Path) -> str:
-    """The secret in the file, minted if there is none. The file is readable by its owner only.
+    """Return the secret in the file; generate one if the file does not exist, readable by its owner only.
 
-    Two processes that start at once agree: the file appears whole or not at all. Raises OSError, ValueError when empty.
+    Processes that start at the same time get the same secret, since the file is created complete in one step. Raises OSError,
+    and ValueError when the file is empty.
     """
     try:
         return _read(path)

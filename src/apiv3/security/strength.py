@@ -1,14 +1,14 @@
-"""Whether a secret that somebody chose could be guessed."""
+"""Judge whether a secret that a person chose could be guessed."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 SHORT = 16
-"""Characters below which a chosen secret is short."""
+"""Characters below which a chosen secret counts as short."""
 _FEW_CHARACTERS = 5
 _UNGUESSED = 8
-"""Characters that have to be left when common words and sequences are taken out."""
+"""Least characters that must remain when common words and sequences are taken out."""
 _WORDS = (
     *("password", "passwort", "passphrase", "passcode", "secret", "administrator", "admin", "root", "letmein", "welcome"),
     *("changeme", "changeit", "change", "default", "example", "testing", "test", "login", "master", "access", "please"),
@@ -22,7 +22,7 @@ _LETTERS = str.maketrans("013457@$!", "oieastasi")
 
 
 def weakness(secret: str) -> str | None:
-    """Why the secret is weak, as the end of a sentence that begins with its name; None if nothing is known against it."""
+    """Return why a secret is weak, as the end of a sentence that begins with its name; None if no weakness was found."""
     if len(set(secret)) <= _FEW_CHARACTERS:
         return "consists of a few different characters only"
     if len(secret.strip()) < SHORT:
@@ -34,7 +34,7 @@ def weakness(secret: str) -> str | None:
 
 
 def _rest(text: str) -> str:
-    """What is left without common words, sequences such as `12345` and `cba`, and what is no letter or digit."""
+    """Return a text without common words, sequences such as `12345` and `cba`, and anything but letters and digits."""
     for word in _WORDS:
         text = text.replace(word, " ")
     steps = [ord(other) - ord(one) for one, other in pairwise(text)]

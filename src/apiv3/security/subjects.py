@@ -1,4 +1,4 @@
-"""Managing subjects and roles: what the administration endpoints and the command line both do."""
+"""Manage subjects and roles, for the administration endpoints and the command line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
+from apiv3.retrying import retried
 from apiv3.security import secrets
 from apiv3.security.permissions import check_meant
 from apiv3.security.policy import Policies
@@ -21,13 +22,20 @@ LONGEST_NOTES = 10_000
 
 
 class Administration:
-    """Adds, changes and removes subjects and roles; every change takes effect in this process before it returns."""
+    """Adds, changes and removes subjects and roles. A change takes effect in this process before the method returns.
+
+    Every method raises StorageUnavailable when the database is unavailable.
+    """
 
     def __init__(self, store: PolicyStore, policies: Policies) -> None:
         self._store, self._policies = store, policies
 
+    @retried
     async def add_subject(self, subject: Subject) -> Subject:
-        """`subject.id` may be empty, or one to keep (24 hex digits). Raises BadRequest, Conflict."""
+        """Add a subject and return it as stored. An empty `id` is replaced by a new one, an empty `created_at` by the time.
+
+        Raises BadRequest for invalid values, Conflict when the id or the name is taken.
+        """
         async with self._store.changing() as writer:
             if any(other.id == subject.id for other in writer.policy.subjects):
                 raise Conflict(f"There is a subject with the _id {subject.id} already")
@@ -37,8 +45,12 @@ class Administration:
         await self._take_effect()
         return added
 
+    @retried
     async def change_subject(self, id: str, change: Callable[[Subject], Subject]) -> Subject:
-        """Store what `change` makes of the stored subject. Raises BadRequest, Conflict, NotFound."""
+        """Replace a subject by what `change` returns for it, and return that.
+
+        Raises BadRequest for invalid values, Conflict when the name is taken, NotFound.
+        """
         async with self._store.changing() as writer:
             changed = change(_find(writer.policy.subjects, id))
             _check_subject(changed, writer.policy)
@@ -46,10 +58,11 @@ class Administration:
         await self._take_effect()
         return changed
 
+    @retried
     async def rotate(self, id: str) -> Subject:
-        """A new access token for a subject, at once; the old one and every JWT made from it are dead.
+        """Give a subject a new access token. The old token, and every JWT issued for it, stop working at once.
 
-        Raises BadRequest for an `id` that is none, NotFound.
+        Raises BadRequest for a malformed `id`, NotFound.
         """
         async with self._store.changing() as writer:
             rotated = replace(_find(writer.policy.subjects, id), nonce=secrets.mint())
@@ -57,14 +70,19 @@ class Administration:
         await self._take_effect()
         return rotated
 
+    @retried
     async def remove_subject(self, id: str) -> None:
-        """Raises BadRequest for an `id` that is none, NotFound."""
+        """Remove a subject. Raises BadRequest for a malformed `id`, NotFound."""
         async with self._store.changing() as writer:
             await writer.remove_subject(_find(writer.policy.subjects, id).id)
         await self._take_effect()
 
+    @retried
     async def add_role(self, role: Role) -> Role:
-        """Raises BadRequest, Conflict."""
+        """Add a role and return it as stored. A role with the name of a built-in one replaces it.
+
+        Raises BadRequest for invalid values, Conflict when the id or the name is taken.
+        """
         async with self._store.changing() as writer:
             if role.id and any(other.id == role.id for other in writer.policy.roles):
                 raise Conflict(f"There is a role with the _id {role.id} already")
@@ -74,8 +92,12 @@ class Administration:
         await self._take_effect()
         return added
 
+    @retried
     async def change_role(self, id: str | None, change: Callable[[Role], Role]) -> Role:
-        """Store what `change` makes of the stored role. Raises BadRequest, Conflict, NotFound."""
+        """Replace a role by what `change` returns for it, and return that.
+
+        Raises BadRequest for invalid values, NotFound, and Conflict when the name is taken or a role in use is renamed.
+        """
         async with self._store.changing() as writer:
             stored = _find(writer.policy.roles, id)
             changed = change(stored)
@@ -86,8 +108,9 @@ class Administration:
         await self._take_effect()
         return changed
 
+    @retried
     async def remove_role(self, id: str) -> None:
-        """Raises BadRequest for an `id` that is none, NotFound, Conflict while subjects have the role."""
+        """Remove a role. Raises BadRequest for a malformed `id`, NotFound, Conflict while subjects have the role."""
         async with self._store.changing() as writer:
             role = _find(writer.policy.roles, id)
             _check_unused(role, writer.policy)
@@ -95,7 +118,7 @@ class Administration:
         await self._take_effect()
 
     async def _take_effect(self) -> None:
-        """The change is stored. If the database is gone by now, every process follows once it is back, this one too."""
+        """Load the stored change into this process; if the database has just become unavailable, `Policies.follow` does it."""
         with suppress(StorageUnavailable):
             await self._policies.refresh()
 
@@ -136,7 +159,7 @@ def _check_role(role: Role, policy: Policy) -> None:
 
 
 def _check_unused(role: Role, policy: Policy) -> None:
-    """A role that somebody has may go only when a built-in one of the same name takes its place."""
+    """Raise Conflict when subjects have the role, unless a built-in role of the same name takes its place."""
     if any(built_in.name == role.name for built_in in BUILT_IN_ROLES):
         return
     users = [subject.name for subject in policy.subjects if role.name in subject.roles]

@@ -1,4 +1,4 @@
-"""Guessing made slow: failures are counted for each address and, separately, for each credential."""
+"""Slow down the guessing of credentials: count failures for each network and, separately, for each credential."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from apiv3.security import secrets
 from apiv3.security.addresses import network
 
 MEMORY = 60.0
-"""Seconds after its last failure in which an address or a credential is forgotten."""
+"""Seconds after the last failure of a network or a credential until its failures are forgotten."""
 MOST_FAILURES = 20
-"""Failures of one address; beyond them nothing that comes from there is verified until they are forgotten."""
+"""Failures of one network from which on its credentials are refused unverified, until the failures are forgotten."""
 LARGEST_TABLE = 50_000
-"""Addresses and credentials whose failures are remembered; the oldest ones make way."""
+"""Most networks and credentials whose failures are remembered; the oldest are dropped."""
 MOST_GOOD = 10_000
-"""Credentials that are remembered as good, as digests of 16 bytes; the oldest ones make way."""
+"""Most credentials that are remembered as good, as digests of 16 bytes; the oldest are dropped."""
 MOST_WAITING = 200
-"""Requests that wait for their refusal at once."""
+"""Most requests that are delayed at the same time."""
 
 
 class Throttle:
-    """Each failure adds `delay` (ms) to the answer of the next one from the same address, or with the same credential.
-    With a delay of 0 nobody is slowed down or refused.
+    """Delays answers to bad credentials, and refuses networks that send too many.
 
-    An address with MOST_FAILURES is refused before anything is verified, so that the answer tells nothing about what was
-    guessed; it is not counted again for that, so a minute later it may try again. What was good once is not refused: those
-    who know do not suffer from those who guess at the same address.
+    `delay`: ms by which each failure delays the answer to the next one from the same network or with the same credential; 0
+    switches the throttle off.
+
+    Credentials from a network with MOST_FAILURES are refused before they are verified, so that the answer tells nothing about
+    the guess. These refusals do not count as failures, so after MEMORY seconds the network may try again. A credential that
+    was good before is still verified, so that its owner does not suffer from somebody who guesses from the same network.
     """
 
     def __init__(self, delay: int) -> None:
@@ -38,7 +40,10 @@ class Throttle:
         self._waiting = 0
 
     def check(self, address: str, secret: str | None = None) -> None:
-        """Raises TooManyRequests when the address has failed too often for this credential (None: any) to be verified."""
+        """Raise TooManyRequests when the network of `address` has too many failures.
+
+        A `secret` that is known to be good passes nevertheless.
+        """
         if not self._delay or not self._failures:
             return
         place = network(address)
@@ -47,7 +52,7 @@ class Throttle:
             raise TooManyRequests(retry_after=int(left) + 1)
 
     async def fail(self, address: str, secret: str) -> None:
-        """Count a failure and wait as long as those before it demand. Raises TooManyRequests when too many wait."""
+        """Count a failure, and wait `delay` for each earlier one. Raises TooManyRequests when too many requests wait."""
         if not self._delay:
             return
         digest = secrets.digest(secret)
@@ -59,7 +64,7 @@ class Throttle:
             await self._wait(min(failures * self._delay, MEMORY))
 
     def clear(self, secret: str) -> None:
-        """The credential turned out good: it has no failures any more, and is verified wherever it comes from."""
+        """Forget the failures of a credential that proved good, and let `check` pass it from any address."""
         if not self._delay:
             return
         digest = secrets.digest(secret)

@@ -1,4 +1,4 @@
-"""JSON Web Tokens: what an access token is exchanged for (docs/reference/protocol.md, section 1)."""
+"""JSON Web Tokens, for which clients exchange their access token (docs/reference/protocol.md, section 1)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from jose.exceptions import ExpiredSignatureError
 
 ALGORITHM = "HS256"
 LONGEST = 4096
-"""Characters of a JWT."""
+"""Most characters of a JWT that is verified."""
 _REQUIRED = {"require_exp": True, "require_iat": True, "verify_aud": False, "verify_at_hash": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token of ours says: `issued` and `expires` are seconds since the epoch."""
+    """The claims of a token. `issued` and `expires`: seconds since 1970."""
 
     access_token: str
     issued: int
@@ -24,7 +24,7 @@ class Claims:
 
 
 class Expired(ValueError):
-    """The token was good once; `access_token` is the one in it."""
+    """The token has a valid signature, but has expired. `access_token`: the access token that it was issued for."""
 
     def __init__(self, access_token: str) -> None:
         super().__init__("expired")
@@ -32,7 +32,10 @@ class Expired(ValueError):
 
 
 class Tokens:
-    """Signs and verifies, with one key and one algorithm. `lifetime`: seconds."""
+    """Signs and verifies tokens with HS256.
+
+    `key`: at least 32 characters, else ValueError. `lifetime`: seconds for which a token is valid.
+    """
 
     def __init__(self, key: str, lifetime: int) -> None:
         if len(key) < 32:
@@ -40,20 +43,20 @@ class Tokens:
         self._key, self._lifetime = key, lifetime
 
     def sign(self, access_token: str, now: int) -> tuple[str, Claims]:
-        """A token issued `now` (seconds)."""
+        """Return a token issued at `now` (seconds since 1970), and its claims."""
         claims = Claims(access_token, now, now + self._lifetime)
         body = {"accessToken": access_token, "iat": claims.issued, "exp": claims.expires}
         return jwt.encode(body, self._key, algorithm=ALGORITHM), claims
 
     def verify(self, token: str) -> Claims:
-        """Raises Expired for a token of ours that is over, ValueError for every other one that is not good now."""
+        """Return the claims of a valid token. Raises Expired for one of ours that has expired, ValueError for any other."""
         if len(token) > LONGEST:
             raise ValueError("too long")
         try:
             body = jwt.decode(token, self._key, algorithms=[ALGORITHM], options=_REQUIRED)
-        except ExpiredSignatureError as error:  # raised only after the signature proved right
+        except ExpiredSignatureError as error:  # raised only after the signature was verified
             raise Expired(_claims(jwt.get_unverified_claims(token)).access_token) from error
-        except Exception as error:  # the library lets more through than its own errors, RecursionError among them
+        except Exception as error:  # the library also raises others than its own errors, RecursionError for example
             raise ValueError("malformed or forged") from error
         return _claims(body)
 

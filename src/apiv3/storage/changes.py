@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apiv3.model.changes import Change, Clock
+from apiv3.retrying import retried
 from apiv3.storage.database import Database
 
 BURY = "INSERT INTO tombstones (collection, srv_modified, identifier) VALUES (?, ?, ?)"
@@ -40,6 +41,7 @@ class ChangeLog:
         (row,) = await self._database.fetch(self._clock, collection)
         return Clock(*row)
 
+    @retried
     async def forget(self, collection: str, before: int, limit: int) -> int:
         old = await self._database.fetch(self._old, collection, before, limit)
         if old:

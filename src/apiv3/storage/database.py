@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from databases.interfaces import ConnectionBackend
 
-from apiv3.model.errors import StorageUnavailable
+from apiv3.model.errors import StorageUnavailable, TransactionConflict, ValueRefused
 from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import Dialect, Row
 from apiv3.turns import Turns
@@ -22,6 +23,8 @@ TURN_TIMEOUT = 20.0
 """Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
 MOST_SCANS = 2
 """Streams at a time; a pool has several times as many connections."""
+
+_log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
@@ -85,13 +88,18 @@ class Driver(Protocol):
 
     def is_unavailable(self, error: BaseException) -> bool: ...
 
+    def is_conflict(self, error: BaseException) -> bool: ...
+
+    def is_refused_value(self, error: BaseException) -> bool: ...
+
     async def watch(self, backend: Any, ring: Ring) -> None: ...
 
 
 class Database:
     """One database: `async with database.connection() as c` to read, `database.transaction(lane)` to write.
 
-    Every failure that comes from the database's state rather than from the statement leaves as StorageUnavailable.
+    Every failure that comes from the database's state rather than from the statement leaves as StorageUnavailable, one that
+    comes from a value of the caller as ValueRefused.
     """
 
     def __init__(self, url: str) -> None:
@@ -222,7 +230,12 @@ class Borrowed:
 
 
 def _raise(error: Exception, driver: Driver) -> NoReturn:
-    """The same error, or StorageUnavailable when the database's state is to blame."""
+    """The same error, or what it means to a caller. The database's own words go into no answer: they may quote data."""
+    if driver.is_conflict(error):
+        raise TransactionConflict from error
     if driver.is_unavailable(error):
         raise StorageUnavailable from error
+    if driver.is_refused_value(error):
+        _log.warning("the database refused a value of a request: %s", type(error).__name__)
+        raise ValueRefused from error
     raise error

@@ -16,6 +16,7 @@ import orjson
 
 from apiv3.model import timestamps
 from apiv3.model.documents import is_valid
+from apiv3.retrying import retried
 from apiv3.storage.changes import BURY, ChangeLog
 from apiv3.storage.contracts import Stored
 from apiv3.storage.database import Connection, Database
@@ -77,6 +78,7 @@ class DocumentTable(ChangeLog, Pages):
         self._get_some = cache(lambda number: self._dialect.sql(_GET_SOME.format(_places(number))))
         self._gathering = Gathering(self._find_some) if self._dialect.remote else None
 
+    @retried
     async def prepare(self, collections: Sequence[str]) -> None:
         """Give each collection its clock."""
         async with self._database.transaction("clocks") as connection:
@@ -123,6 +125,7 @@ class DocumentTable(ChangeLog, Pages):
             async for rows in chunks:
                 yield [(body, bool(identified)) for body, _, identified in rows]
 
+    @retried
     async def prune(self, collection: str, before: int, limit: int) -> int:
         if not await _old(self._database.fetch, self._dialect, collection, before, 1):
             return 0

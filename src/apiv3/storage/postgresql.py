@@ -271,6 +271,16 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
+def is_conflict(error: BaseException) -> bool:
+    """Whether the transaction was undone for the sake of another one, so that it can be run again at once."""
+    return isinstance(error, asyncpg.SerializationError | asyncpg.DeadlockDetectedError)
+
+
+def is_refused_value(error: BaseException) -> bool:
+    """Whether a value is to blame that the caller sent: data exceptions, and what is too large for an index."""
+    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate)[:2] in {"22", "54"}
+
+
 _STATES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX"})
 """Classes of SQLSTATE: connection, read-only transaction, credentials, no such database, serialisation, resources, not ready,
 operator, system, internal (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""

@@ -183,8 +183,21 @@ def _fetch(cursor: sqlite3.Cursor) -> list[Row]:
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database's state is to blame, so that the same request can succeed later."""
     if isinstance(error, sqlite3.Error):
-        return not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError)
+        return not isinstance(error, _FAULTS | sqlite3.DataError)
     return isinstance(error, OSError | TimeoutError)
+
+
+def is_conflict(_error: BaseException) -> bool:
+    """Never: there is one writer at a time, from the beginning of its transaction."""
+    return False
+
+
+def is_refused_value(error: BaseException) -> bool:
+    """Whether a value is to blame that the caller sent: a text that is too long."""
+    return isinstance(error, sqlite3.DataError)
+
+
+_FAULTS = sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

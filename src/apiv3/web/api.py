@@ -1,6 +1,7 @@
-"""The one way through the server: every request of every route, from the first byte to the access log.
+"""The ASGI application: take every request through the gate to its endpoint, send the answer, and write the access log.
 
-Pure ASGI. Endpoints return an Answer or raise; it is sent here, or handed to what sends a stream or talks over a websocket.
+Endpoints return an Answer or raise an ApiError. This module sends the answer, unless it is a stream (`web/streams.py`) or
+the request became a websocket (`web/websockets.py`).
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 
 _log = logging.getLogger(__name__)
 _APIV1 = re.compile(rb"/+api/+v1(/|\.json|$)", re.IGNORECASE)
-"""Paths of the older protocol, as apps send them that were given an address with a slash at its end, too."""
+"""Paths of the older protocol. Some have a second slash: apps send it when their server address ends with one."""
 _NOBODY_THERE = Answer(499)
-"""For the log alone: the client went away."""
+"""The client has disconnected. This answer is logged, but never sent."""
 _ALLOWED_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -54,11 +55,14 @@ _ALLOWED_HEADERS = (
     "Last-Event-ID",
     "Last-Modified",
 )
-"""Of requests from pages of other sites."""
+"""Request headers that pages of other sites may send (CORS)."""
 
 
 class Api:
-    """ASGI app: all routes of the table behind the gate. What is neither HTTP nor a websocket goes to `others`."""
+    """ASGI application that serves `routes` behind the gate.
+
+    `others` is the ASGI application for everything that is neither HTTP nor a websocket, such as the lifespan.
+    """
 
     def __init__(
         self,
@@ -96,7 +100,10 @@ class Api:
             await self._others(scope, receive, send)
 
     async def _attempt(self, call: Call, work: Awaitable[Answer]) -> Answer:
-        """What comes of it, whatever that is; and a line in the log."""
+        """Run the request, turn exceptions into an Answer, and write a line to the access log.
+
+        Raises CancelledError when the request is cancelled while the server keeps running.
+        """
         started = time.perf_counter()
         try:
             answer = await self._compression.compress(call, await work)
@@ -147,7 +154,10 @@ class Api:
         return await route.talk(call, socket)
 
     async def _handle(self, call: Call, route: Route, send: Send) -> Answer:
-        """Run the endpoint; one more request of the principal, if there is one by name, as long as that takes."""
+        """Run the endpoint, and count it as a request of the subject while it runs; anonymous calls are not counted.
+
+        Raises TooManyRequests when the subject has too many requests under way.
+        """
         if call.principal.name is None:
             return await self._run(call, route, send)
         subject, requests = ("subject", call.principal.name), self._ledger.requests
@@ -159,7 +169,10 @@ class Api:
             requests.give(subject)
 
     async def _run(self, call: Call, route: Route, send: Send) -> Answer:
-        """Run the endpoint. A stream is sent at once: it is a live connection of its place until it ends."""
+        """Run the endpoint. Send a stream right away, and count it as a live connection of its address until it ends.
+
+        Raises TooManyRequests when the address has too many live connections.
+        """
         answer = await route.handler(call)
         if answer.stream is None:
             return answer
@@ -174,7 +187,10 @@ class Api:
 
 
 def _options(methods: Any, call: Call) -> Answer:
-    """OPTIONS says what a path takes; any other method or path that is not there is told so, without any check."""
+    """Answer OPTIONS with the methods of the path, without any check of credentials.
+
+    Raises BadOperation (OlderProtocol for paths of API v1) for an unknown path, or a method that the path does not have.
+    """
     if call.method != "OPTIONS" or not methods:
         raise OlderProtocol if _APIV1.match(call.path) else BadOperation
     allowed = ", ".join([*methods, "OPTIONS"])
@@ -182,12 +198,15 @@ def _options(methods: Any, call: Call) -> Answer:
 
 
 def lifespan(running: Callable[[], AbstractAsyncContextManager[Mapping[str, Any]]]) -> ASGIApp:
-    """What is done from the server's start to its end, as an ASGI app. What `running` yields is there for the protocols."""
+    """Return an ASGI application for the lifespan: it enters `running` when the server starts and leaves it when it ends.
+
+    The mapping that `running` yields becomes the lifespan's state, which the connections read.
+    """
     return Router(lifespan=lambda _app: running())
 
 
 class _Cors(CORSMiddleware):
-    """Answers preflights itself, so it has to date them itself."""
+    """Add the header Date to the preflight answers, which Starlette sends without passing through `Api`."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
@@ -196,7 +215,7 @@ class _Cors(CORSMiddleware):
 
 
 def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Let pages of `origins` call the app: with tokens in a header or the query, never with cookies."""
+    """Let pages of `origins` call the application (CORS), with tokens in a header or the query, never with cookies."""
     if not origins:
         return app
     return _Cors(

@@ -1,4 +1,4 @@
-"""Access tokens as credentials."""
+"""Verify access tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apiv3.security.policy import Policies
 
 
 class AccessTokenVerifier:
-    """Takes every credential, so it comes last: what no other verifier knows can only be the access token of a subject."""
+    """Verifies every credential as the access token of a subject, so it must be the last verifier."""
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
@@ -21,8 +21,8 @@ class AccessTokenVerifier:
 
 
 def _is_several(credential: Credential) -> bool:
-    """Whether it looks like more than one: only the last 16 characters count, so the last would stand for all of them.
+    """Whether the text looks like several credentials. Only the last 16 characters are compared, so the last would be taken.
 
-    A header cannot hold a blank within a credential (RFC 6750, section 2.1), and nothing else can be meant by a comma.
+    A credential in a header contains no blank (RFC 6750, section 2.1), and no access token contains a comma.
     """
     return "," in credential.secret or (credential.source == "header" and len(credential.secret.split()) > 1)

@@ -1,4 +1,4 @@
-"""API_SECRET as a credential."""
+"""Verify API_SECRET."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apiv3.security.principal import ADMINISTRATOR
 
 
 class ApiSecretVerifier:
-    """Takes what stands in the header api-secret: the hex SHA-1 of API_SECRET. Only administration routes look there."""
+    """Verifies the header api-secret, the hex SHA-1 of API_SECRET. Only administration routes read that header."""
 
     def __init__(self, api_secret: str) -> None:
         self._digest = secrets.sha1(api_secret)

@@ -1,4 +1,4 @@
-"""JSON Web Tokens as credentials."""
+"""Verify JSON Web Tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apiv3.security.tokens import Tokens
 
 
 class JwtVerifier:
-    """Takes every credential of three parts with dots between them. The access token in it must still belong to a subject."""
+    """Verifies every credential of three parts separated by dots. The access token in it must still belong to a subject."""
 
     def __init__(self, tokens: Tokens, policies: Policies) -> None:
         self._tokens, self._policies = tokens, policies

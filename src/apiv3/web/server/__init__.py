@@ -1,1 +1,1 @@
-"""The HTTP server: connections, what is read from and written to them, and the way they end. uvicorn runs it."""
+"""The HTTP server: accept connections, read requests, write answers, shut down. uvicorn runs it (docs/decisions/0020)."""

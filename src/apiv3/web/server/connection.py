@@ -1,8 +1,8 @@
-"""One client's connection: bytes in, bytes out, and what bounds both, whatever is spoken over it.
+"""One client's connection: read and write bytes within bounds, whatever protocol is spoken over it.
 
-The server reads at most `READ` bytes at a time into a buffer that all connections share, hands them to the speaker
-(HTTP, then perhaps WebSocket), and stops reading when the speaker has enough. It hands at most `HIGH` bytes to the transport
-ahead of the client, and cuts off a client that takes nothing for too long.
+Reads at most `READ` bytes at a time into a buffer that all connections share and passes them to the `Speaker` (HTTP,
+then perhaps WebSocket); stops reading while the speaker has enough. Keeps at most `HIGH` unsent bytes in the transport, and
+aborts the connection of a client that takes nothing for too long.
 """
 
 from __future__ import annotations
@@ -21,43 +21,48 @@ if TYPE_CHECKING:
 READ = 32_768
 """Bytes that are read at a time."""
 HIGH = 16_384
-"""Bytes that may lie ready for a client beyond what the system has taken; with more, nothing further is written."""
+"""Bytes in the transport's write buffer above which writing pauses until the client has read some."""
 _PIECE = 65_536
-"""Bytes of a large body that are written at a time, and with TLS encrypted at a time."""
+"""Bytes of a large body that are passed to the transport (and encrypted, with TLS) at a time."""
 _LINGER = 2.0
-"""Seconds in which a client may finish sending after its last answer, so that a reset does not take the answer from it."""
+"""Seconds that a client has to finish sending after its last answer. To close at once would send a reset, and the client
+might lose the answer (RFC 9112, section 9.6)."""
 _MOST_DISCARDED = 16_777_216
-"""Bytes that it may still send."""
+"""Bytes that the client may send, and the server discards, in that time."""
 
 _shared = bytearray(READ)
 _view = memoryview(_shared)
 
 
 class Speaker(Protocol):
-    """What makes sense of a connection's bytes."""
+    """The protocol spoken over a connection. The connection calls these methods."""
 
     def begin(self) -> None:
-        """The client may speak."""
+        """The connection is established, and the client may send."""
 
     def received(self, data: bytes) -> None:
-        """Bytes have come in."""
+        """Bytes have arrived."""
 
     def drained(self) -> None:
-        """All that was written has left, or nearly."""
+        """The write buffer is empty, or nearly: writing may continue."""
 
     def lost(self) -> None:
-        """The connection is over."""
+        """The connection is closed."""
 
     def end(self) -> None:
-        """The server ends: finish what is under way, begin nothing new."""
+        """The server is shutting down: finish the request under way, and start no new one."""
 
     def expired(self) -> None:
-        """The deadline has passed."""
+        """The deadline set with `Connection.expect` has passed."""
 
 
 class Connection(asyncio.BufferedProtocol):
-    """The transport's side. `client`: host and port. `place`: who pays for it, if anybody does. `encrypted`: whether TLS is
-    spoken here. `deadline`: when the speaker's patience ends, by the loop's clock; None: it is not the client's turn.
+    """An asyncio protocol that passes bytes between the transport and a `Speaker`.
+
+    `client`: host and port of the client. `place`: the network whose budget of connections it counts against
+    (`addresses.network`); None when it counts against none. `encrypted`: whether this server speaks TLS with the client.
+    `speaker` must be set before the connection is made. `deadline`: the time, by the loop's clock in seconds, until which the
+    client must act; None while the server is not waiting for the client.
     """
 
     def __init__(
@@ -73,18 +78,18 @@ class Connection(asyncio.BufferedProtocol):
         self.server: tuple[str, int] | None = None
         self.deadline: float | None = None
         self.idle_since: float | None = None
-        """When it began to wait for a request; None while one is on its way."""
+        """When it began to wait for a request, in seconds by the loop's clock; None while a request is under way."""
         self._is_reading = self._is_open = True
         self._is_over = self._lingers = False
-        """The last word is said; and the client may still send."""
+        """Whether nothing more will be written; and whether the client may nevertheless go on sending for `_LINGER`."""
         self._discarded = 0
         self._large: deque[memoryview] = deque()
         self._is_paused = False
         self._lag: tuple[int, float] = 0, 0.0
-        """Bytes that lay ready when the client last took some, and when that was."""
+        """Unsent bytes when the client last took some, and when that was, in seconds by the loop's clock."""
         self._waiters: list[asyncio.Future[None]] = []
 
-    # --- the beginning
+    # --- start
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -98,7 +103,7 @@ class Connection(asyncio.BufferedProtocol):
             self.speaker.end()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run what answers a request; a server that ends waits for it."""
+        """Run the coroutine that answers a request as a task; on shutdown the server waits for it."""
         task = self.loop.create_task(work)
         self._uvicorn.tasks.add(task)
         task.add_done_callback(self._uvicorn.tasks.discard)
@@ -109,10 +114,10 @@ class Connection(asyncio.BufferedProtocol):
         return self._uvicorn.tasks
 
     def count(self) -> None:
-        """One more request has been answered."""
+        """Count an answered request in uvicorn's statistics."""
         self._uvicorn.total_requests += 1
 
-    # --- in
+    # --- reading
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         return _view
@@ -126,23 +131,24 @@ class Connection(asyncio.BufferedProtocol):
                 self.abort()
 
     def eof_received(self) -> None:
-        """A client that ends its side is gone: the transport closes."""
+        """Return None, so that the transport closes: a client that ends its side is taken to be gone."""
 
     def pause(self) -> None:
-        """Read no more, until `read_on`."""
+        """Stop reading until `read_on` is called."""
         if self._is_reading and self._is_open:
             self._is_reading = False
             self.transport.pause_reading()
 
     def read_on(self) -> None:
+        """Resume reading."""
         if not self._is_reading and self._is_open:
             self._is_reading = True
             self.transport.resume_reading()
 
-    # --- out
+    # --- writing
 
     def write(self, data: bytes) -> None:
-        """Send it; what is written before has left or lies ready before it."""
+        """Send `data` after everything that was written before."""
         if self._is_open:
             if self._large:
                 self._large.append(memoryview(data))
@@ -150,11 +156,11 @@ class Connection(asyncio.BufferedProtocol):
                 self.transport.write(data)
 
     def write_large(self, head: bytes, body: bytes) -> None:
-        """Send an answer as the client takes it, without a copy of its body."""
+        """Send an answer in pieces of `_PIECE` bytes, as fast as the client reads, without copying its body."""
         if not self._is_open:
             return
         view = memoryview(body)
-        if not self._large and not self._is_paused:  # nearly always: the head goes out together with what follows it
+        if not self._large and not self._is_paused:  # nearly always: the head leaves together with the first piece
             self.transport.writelines([head, view[:_PIECE]])
             view = view[_PIECE:]
         else:
@@ -171,11 +177,11 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_behind(self) -> bool:
-        """More lies ready than the client takes at once."""
+        """Whether unsent bytes remain beyond what the transport may hold."""
         return (self._is_paused or bool(self._large)) and self._is_open
 
     async def caught_up(self) -> None:
-        """Wait until the client has taken what lies ready, or is gone."""
+        """Wait until the client has read enough for writing to continue, or the connection is closed."""
         while self.is_behind:
             waiter = self.loop.create_future()
             self._waiters.append(waiter)
@@ -203,12 +209,16 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def _lying(self) -> int:
+        """Bytes that are not yet sent."""
         return self.transport.get_write_buffer_size() + sum(map(len, self._large))
 
-    # --- time
+    # --- deadlines
 
     def check(self, now: float, patience: float) -> None:
-        """Called now and then: end what takes too long."""
+        """Abort a client that has read nothing for `patience` seconds; tell the speaker when the deadline has passed.
+
+        `Connections.watch` calls this about once a second. `now`: seconds by the loop's clock.
+        """
         if self._is_paused and self._is_stalled(now, patience):
             self.abort()
         elif self.deadline is not None and now > self.deadline:
@@ -216,7 +226,7 @@ class Connection(asyncio.BufferedProtocol):
             self._expire()
 
     def _is_stalled(self, now: float, patience: float) -> bool:
-        """Whether the client has taken nothing for so many seconds."""
+        """Whether the client has read nothing for more than `patience` seconds."""
         lying, since = self._lag
         if self._lying < lying:
             self._lag = self._lying, now
@@ -225,7 +235,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _expire(self) -> None:
         if self.is_behind:
-            self.expect(_LINGER)  # it still reads; when it does not, it is found to have stalled
+            self.expect(_LINGER)  # the client still reads; once it stops, `_is_stalled` finds it
         elif self._is_over:
             self.abort()
         else:
@@ -233,23 +243,23 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def has_unread(self) -> bool:
-        """Something has arrived that the loop has not come to yet; to close the connection now would reset it."""
+        """Whether bytes have arrived that were not read yet. To close the connection with unread bytes would reset it."""
         arrived = select.poll()
         arrived.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(arrived.poll(0))
 
     def expect(self, seconds: float) -> None:
-        """From now on the client has so much time."""
+        """Set the deadline: the client must act within `seconds` from now."""
         self.deadline = self.loop.time() + seconds
 
-    # --- the end
+    # --- end
 
     def close(self) -> None:
-        """Say no more; what lies ready is still sent."""
+        """Close the connection once everything written has been sent."""
         self._finish(lingers=False)
 
     def linger(self) -> None:
-        """Say no more, and bear for a moment with a client that still sends."""
+        """Close the connection like `close`, but first discard what the client still sends, for at most `_LINGER` seconds."""
         self._finish(lingers=True)
 
     def _finish(self, *, lingers: bool) -> None:
@@ -267,13 +277,13 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.write_eof()
 
     def abort(self) -> None:
-        """End it at once."""
+        """Close the connection at once; unsent bytes are lost."""
         self._is_over = True
         self._large.clear()
         self.transport.abort()
 
     def shutdown(self) -> None:
-        """The server ends (uvicorn calls this)."""
+        """Begin the shutdown of the server; uvicorn calls this for each connection."""
         self._connections.end()
         if not self._is_over:
             self.speaker.end()

@@ -1,4 +1,4 @@
-"""All connections of a server process: let in within the ledger's budget, watched for deadlines, ended together."""
+"""All connections of a server process: admit them within the ledger's budget, enforce deadlines, end them on shutdown."""
 
 from __future__ import annotations
 
@@ -17,41 +17,46 @@ from apiv3.security.addresses import network
 from apiv3.security.ledger import Account
 
 CONNECTIONS = "connections"
-"""Where a server finds them: in the state that its application's lifespan yields."""
+"""Key of the `Connections` object in the state that the application's lifespan yields."""
 ENDING = "apiv3.ending"
-"""In the scope of a request without an answer so far: the server ends, and will cancel it if it takes too long."""
+"""Key in the ASGI scope of an unanswered request: the server is shutting down, and cancels the request if it takes too long."""
 LAST_PATIENCE = 1.0
-"""Seconds that a client which does not read keeps a server from ending, and in which an idle one may send a last request."""
+"""Seconds, during shutdown, that the server waits for a client that does not read, and for a last request of an idle one."""
 _RESERVE = 64
-"""File descriptors kept for what is no client's connection: the database, files, the log."""
+"""File descriptors reserved for everything that is not a client's connection: database, files, log."""
 _SETTLED = 1.0
-"""Seconds after which a connection without a request may be closed for another one of its place."""
+"""Seconds that a connection must have been idle before it may be closed in favour of a new one from the same network."""
 _FULL = 0.9
-"""The part of all possible connections from which on idle ones are closed."""
+"""Fraction of the possible connections above which idle ones are closed."""
 _TELL_EVERY = 10.0
-"""Seconds between two lines of the log about connections that were refused."""
+"""Seconds between two log lines about refused connections."""
 
 _log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """One of them. `place`: who pays for it. `idle_since`: when it began to wait for a request; None while one is under way."""
+    """What `Connections` needs of a connection.
+
+    `place`: the network whose budget it counts against; None when it counts against none. `idle_since`: when it began to wait
+    for a request, in seconds by the loop's clock; None while a request is under way.
+    """
 
     place: str | None
     idle_since: float | None
 
     def check(self, now: float, patience: float) -> None:
-        """End what takes longer than so many seconds."""
+        """End the connection if its client has kept the server waiting for more than `patience` seconds."""
 
     def close(self) -> None:
-        """Say no more; what lies ready is still sent."""
+        """Close the connection once everything written has been sent."""
 
 
 class Connections:
-    """`account`: connections of each place. `patience`: seconds that a client may take for whatever it has to do.
+    """The open connections of this process.
 
-    `shares`: whether an address stands for many clients, as a trusted proxy's does; then no budget of one place holds for it.
-    `at_end`: called when the server begins to end.
+    `account`: the budget of connections of each network. `patience`: seconds that a client may take for each step, such as
+    sending a request or reading an answer. `shares`: tells whether an address stands for many clients, as that of a trusted
+    proxy does; its connections count against no network's budget. `at_end`: called once when the server begins to shut down.
     """
 
     def __init__(
@@ -65,19 +70,21 @@ class Connections:
         self.open: set[Connection] = set()
         self._paying: dict[str, set[Connection]] = {}
         self._claimed = 0
-        """Clients that were let in, or wait for that."""
+        """Clients that are connected, or accepted and waiting for their network's budget."""
         self.most = raise_descriptors() - _RESERVE
-        """Connections that the process can have."""
+        """The most connections that the process can have, by its limit of open files."""
         self._refused: Counter[str] = Counter()
         self._told = 0.0
         self.ends = False
 
-    # --- in and out
+    # --- admission
 
     async def claim(self, address: str) -> str | None:
-        """Wait until a client from `address` may connect; the place that pays for it, None for an address that many share.
+        """Wait until a client from `address` may connect, and count it.
 
-        `release` has to follow. Raises TooManyRequests.
+        Return the network whose budget it counts against, None for an address that many clients share. The caller must call
+        `release` with it once the client is gone. Raises TooManyRequests when the process has no connection left, when too
+        many clients of the network wait already, or when the wait takes too long.
         """
         place = network(address)
         if self._claimed >= self.most:
@@ -100,19 +107,19 @@ class Connections:
             raise
 
     def release(self, place: str | None) -> None:
-        """A client that was let in is gone."""
+        """Stop counting a client that `claim` has counted."""
         self._claimed -= 1
         if place is not None:
             self._account.give(place)
 
     def add(self, connection: Connection) -> None:
-        """A connection is made."""
+        """Register a connection that has been established."""
         self.open.add(connection)
         if connection.place is not None:
             self._paying.setdefault(connection.place, set()).add(connection)
 
     def remove(self, connection: Connection) -> None:
-        """A connection is over."""
+        """Forget a connection that has been closed, and release its claim."""
         self.open.discard(connection)
         if connection.place is not None:
             paying = self._paying[connection.place]
@@ -122,7 +129,10 @@ class Connections:
         self.release(connection.place)
 
     def _close_idle(self, place: str) -> bool:
-        """Close the connection of this place that has waited longest for a request; its client will connect again."""
+        """Close the connection from `place` that has been idle longest; its client can connect again when it needs to.
+
+        Return False when none has been idle for `_SETTLED` seconds.
+        """
         settled = asyncio.get_running_loop().time() - _SETTLED
         longest = min(self._paying.get(place, ()), key=_idle_since, default=None)
         if longest is None or _idle_since(longest) > settled:
@@ -131,16 +141,19 @@ class Connections:
         return True
 
     def _make_room(self) -> None:
-        """When few more connections can be had, close idle ones of the place that has most of them."""
+        """When most of the possible connections are in use, close idle ones of the network that has the most connections."""
         while self._claimed > self.most * _FULL:
             greediest = max(self._paying, key=lambda place: len(self._paying[place]), default=None)
             if greediest is None or not self._close_idle(greediest):
                 return
 
-    # --- time
+    # --- deadlines
 
     async def watch(self) -> None:
-        """End what takes too long, until cancelled. One look at all connections now and then costs less than timers."""
+        """Enforce the deadlines of all connections until cancelled.
+
+        One pass over all connections each second, or more often, costs less than a timer for each.
+        """
         tick = min(1.0, self.patience / 4)
         while True:
             await asyncio.sleep(LAST_PATIENCE / 4 if self.ends else tick)
@@ -152,7 +165,7 @@ class Connections:
             self._tell()
 
     def _tell(self) -> None:
-        """Say who was refused, once in a while, not for each connection."""
+        """Log which networks had connections refused, at most once in `_TELL_EVERY` seconds."""
         now = time.monotonic()
         if self._refused and now - self._told >= _TELL_EVERY:
             self._told = now
@@ -165,7 +178,7 @@ class Connections:
             self._refused.clear()
 
     def end(self) -> None:
-        """The server ends."""
+        """Begin the shutdown; further calls do nothing."""
         if not self.ends:
             self.ends = True
             self._at_end()
@@ -176,13 +189,13 @@ def _idle_since(connection: Connection) -> float:
 
 
 def raise_descriptors() -> int:
-    """Raise the soft limit of open files to the hard one; what it is now."""
+    """Raise the soft limit of open files to the hard limit, where the system allows it, and return the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 1_048_576 if hard == resource.RLIM_INFINITY else hard
     if soft == resource.RLIM_INFINITY:
         return most
     if soft < most:
-        with suppress(ValueError, OSError):  # what the system does not allow stays as it is
+        with suppress(ValueError, OSError):  # not allowed: keep the old limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
     return soft

@@ -1,4 +1,4 @@
-"""Where clients come in: a listening socket, the budget of their place, and the TLS handshake."""
+"""Accept clients on a listening socket: check the budget of their network, then make the TLS handshake."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from apiv3.web.server.connections import Connections
 NewConnection = Callable[[tuple[str, int], str | None], Connection]
 
 _AT_ONCE = 64
-"""Clients that are accepted in one go, before those who are there already have their turn."""
+"""Most clients accepted in one turn of the event loop, so that those already connected are not kept waiting."""
 _PAUSE = 0.5
-"""Seconds until the next try when the system has no descriptor or memory for another connection."""
+"""Seconds until the next attempt when the system has no file descriptor or memory for another connection."""
 _GOODBYE = 5.0
-"""Seconds that TLS may take to say goodbye."""
+"""Seconds that the closing handshake of TLS may take."""
 
 _log = logging.getLogger(__name__)
 
 
 class Door:
-    """Lets clients in until it is closed. `connect`: makes a connection for a client and the place that pays for it."""
+    """A listening socket that accepts clients until it is closed.
+
+    `connect`: makes the protocol object for a client (host and port) and the network whose budget it counts against. `tls`:
+    the TLS context, None for plain HTTP. Accepts as soon as it is made, so it needs a running event loop.
+    """
 
     def __init__(
         self, listener: socket.socket, connections: Connections, connect: NewConnection, tls: ssl.SSLContext | None
@@ -44,7 +48,9 @@ class Door:
             self._loop.add_reader(self._listener, self._accept, _AT_ONCE)
 
     def _accept(self, most: int) -> None:
-        """Accept who has come. Those who have to wait wait as sockets, which cost next to nothing."""
+        """Accept up to `most` clients that are waiting. A client over its network's budget waits as a bare socket: nothing
+        is read from it, and it costs next to nothing.
+        """
         for _ in range(most):
             try:
                 accepted, address = self._listener.accept()
@@ -59,7 +65,7 @@ class Door:
             task.add_done_callback(self._entering.discard)
 
     def _rest(self, error: OSError) -> None:
-        """The system has run out of something: say so now and then, and try again in a while."""
+        """Log that the system has run out of a resource (at most every 10 seconds), and try again after `_PAUSE`."""
         if time.monotonic() - self._told > 10:
             self._told = time.monotonic()
             _log.error("no further connection can be accepted for now: %s", error)
@@ -83,14 +89,17 @@ class Door:
                 ssl_handshake_timeout=timeouts[0],
                 ssl_shutdown_timeout=timeouts[1],
             )
-        except (OSError, TimeoutError):  # ssl.SSLError is an OSError; who does not speak TLS is not worth a line
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError; failed handshakes are too common to be logged
             accepted.close()
         finally:
             if not connection.is_made:
                 self._connections.release(place)
 
     async def close(self) -> None:
-        """Let in those who have connected already, since closing the listener would reset them; then nobody more."""
+        """Accept the clients that the system has already queued, which closing the listener would reset; then close it.
+
+        Returns when their handshakes are done, or after one second.
+        """
         self._is_open = False
         self._loop.remove_reader(self._listener)
         self._accept(self._connections.most)

@@ -1,4 +1,4 @@
-"""One request and its answer, as ASGI has them (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+"""One HTTP request and its answer, by the ASGI specification (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _CLOSE = (b"connection", b"close")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DISCONNECT = {"type": "http.disconnect"}
 _LARGE = 65_536
-"""Bytes of a body from which on it is not copied behind its head, and the request is under way until the client took it."""
+"""Bytes of a body from which on it is written in pieces, without a copy. The request then counts as under way until the client
+has read nearly all of it."""
 
 
 def _status_line(status: int) -> bytes:
@@ -27,7 +28,10 @@ _STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
 
 
 def head(status: int, headers: Headers) -> bytes:
-    """The status line and the headers of an answer. Raises RuntimeError for a header with a line break in it."""
+    """Return the status line and the headers of an answer, the empty line included.
+
+    Raises RuntimeError for a header that contains a line break, which could forge a second answer.
+    """
     text = b"".join([_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
     if text.count(b"\n") != len(headers) + 2 or text.count(b"\r") != len(headers) + 2:
         raise RuntimeError("a header with a line break in it")
@@ -35,37 +39,38 @@ def head(status: int, headers: Headers) -> bytes:
 
 
 class Line(Protocol):
-    """What carries requests and answers."""
+    """What an exchange needs of the HTTP connection that carries it."""
 
     @property
     def is_behind(self) -> bool:
-        """More lies ready than the client takes at once."""
+        """Whether unsent bytes remain beyond what the transport may hold."""
 
     @property
     def write(self) -> Callable[[bytes], None]:
-        """Sends bytes."""
+        """Sends bytes after everything that was written before."""
 
     def write_large(self, head: bytes, body: bytes) -> None:
-        """Send an answer as the client takes it, without a copy."""
+        """Send an answer in pieces, as fast as the client reads, without copying its body."""
 
     async def caught_up(self) -> None:
-        """Wait until the client has taken what lies ready, or is gone."""
+        """Wait until the client has read enough for writing to continue, or the connection is closed."""
 
     def read_on(self) -> None:
-        """The application waits for more of the body, or for the client's departure."""
+        """Read on: the application waits for more of the body, or for the client to disconnect."""
 
     def answered(self, exchange: Exchange) -> None:
-        """The answer has been written."""
+        """The whole answer has been written."""
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once; unsent bytes are lost."""
 
 
 class Exchange:
-    """The application's side of one request: its `scope`, `receive` and `send`.
+    """The application's side of one request: its ASGI `scope`, `receive` and `send`.
 
-    `keep_alive`: another request may follow on the connection. `gone`: the client is not there any more.
-    `whole`: all of the request's body has arrived. `begun` and `complete`: what became of the answer.
+    `keep_alive`: whether another request may follow on the connection. `expects_continue`: whether the client waits for
+    "100 Continue" before it sends the body. `whole`: whether all of the request's body has arrived. `gone`: whether the client
+    has disconnected. `begun` and `complete`: whether the first byte and the last byte of the answer have been written.
     """
 
     __slots__ = (
@@ -98,13 +103,16 @@ class Exchange:
         self.begun = self.complete = self.gone = False
 
     def start(self, app: Any, tasks: set[asyncio.Task[None]]) -> None:
-        """Let the application answer, in a task that stands in `tasks` until it has."""
+        """Run the application in a task, which is kept in `tasks` until it ends."""
         self._tasks = tasks
         self._task = asyncio.get_running_loop().create_task(self._run(app))
         tasks.add(self._task)
 
     async def _run(self, app: Any) -> None:
-        """An application that fails gets the client a 500, or the end of the connection."""
+        """Run the application. When it fails, answer 500, or abort the connection if the answer has begun.
+
+        Logs the failure. Raises CancelledError when the task is cancelled.
+        """
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -132,7 +140,7 @@ class Exchange:
     # --- the request
 
     def add(self, piece: bytes, *, whole: bool) -> None:
-        """A piece of the body has arrived; `whole`: it was the last one."""
+        """Take a piece of the body. `whole`: whether it is the last one."""
         if piece and not self.complete:
             self._body.append(piece)
         self.whole = whole
@@ -140,15 +148,16 @@ class Exchange:
 
     @property
     def buffered(self) -> int:
-        """Bytes of the body that the application has not taken yet."""
+        """Bytes of the body that have arrived and that the application has not received yet."""
         return sum(map(len, self._body))
 
     def leave(self) -> None:
-        """The client is gone."""
+        """Tell the application that the client has disconnected."""
         self.gone = True
         self._notify()
 
     async def receive(self) -> dict[str, Any]:
+        """ASGI's `receive`: return the next part of the body, or wait until the client disconnects or the answer is written."""
         if self._expects_continue and not self.begun and not self.gone:
             self._line.write(_CONTINUE)
         self._expects_continue = False
@@ -169,8 +178,10 @@ class Exchange:
     # --- the answer
 
     async def send(self, message: Any) -> None:
-        """The beginning of an answer is held back until it is known whether more than one body follows, so that an answer
-        that is there as a whole goes out as a whole.
+        """ASGI's `send`: write a part of the answer, and wait while the client is slow to read.
+
+        The start is held back until the first part of the body comes, so that an answer with a single part goes out in one
+        write. Raises RuntimeError after the answer is complete. Once the client is gone, messages are dropped.
         """
         start, self._start = self._start, None
         if self.complete:
@@ -214,7 +225,9 @@ class Exchange:
             self._finish()
 
     def _begin(self, status: int, headers: Headers) -> bytes:
-        """The head of an answer that comes bit by bit: in chunks, unless it says its length or the client knows none."""
+        """Return the head of an answer sent in parts: chunked, unless it has a Content-Length or the client speaks HTTP/1.0,
+        in which case the end of the connection ends the answer.
+        """
         self.begun = True
         names = {name for name, _ in headers}
         if b"content-length" not in names:
@@ -226,7 +239,7 @@ class Exchange:
         return head(status, self._closing(headers))
 
     def _closing(self, headers: Headers) -> Headers:
-        """The headers, with word of the connection's end where it is due."""
+        """Return the headers, with "Connection: close" added when the connection ends after this answer."""
         if _CLOSE in headers:
             self.keep_alive = False
         elif not self.keep_alive:

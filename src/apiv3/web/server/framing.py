@@ -1,4 +1,4 @@
-"""Where a request's body ends (RFC 9112, section 6): after so many bytes, or with the last chunk."""
+"""Find where a request's body ends (RFC 9112, section 6): after Content-Length bytes, or with the last chunk."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Protocol
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;.*)?", re.DOTALL)
 _LONGEST_LINE = 1024
-"""Bytes of the line that opens a chunk; extensions included (RFC 9112, section 7.1.1: a recipient bounds them)."""
+"""Most bytes of a chunk's size line, extensions included (RFC 9112, section 7.1.1, asks recipients for a limit)."""
 _LINES_AT_ONCE = 256
-"""Lines of chunked framing that are read in one go, so that tiny chunks do not keep others waiting."""
+"""Most lines of chunked framing that one call of `take` reads, so that tiny chunks do not keep other connections waiting."""
 
 
 class BadFraming(ValueError):
-    """The body is not what the headers say, or its framing is out of bounds."""
+    """The body's framing is malformed, ambiguous, or exceeds a limit."""
 
 
 class Framing(Protocol):
-    """A body as it arrives. `done`: all of it is there."""
+    """A body as it arrives. `done`: whether all of it has been read."""
 
     done: bool
 
     def take(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """What of `data`, from `at` on, belongs to the body, and where the rest begins. Raises BadFraming.
+        """Return the content in `data` from index `at` on, without its framing, and the index of the first byte not read.
 
-        It may stop early, with bytes left that belong to the body.
+        It may stop before the end of `data` although the body goes on; then call it again. Raises BadFraming.
         """
 
 
 class Sized:
-    """A body of `length` bytes, which is at least one."""
+    """A body of `length` bytes (Content-Length); `length` is at least 1."""
 
     __slots__ = ("_left", "done")
 
@@ -46,19 +46,20 @@ class Sized:
 
 
 class Chunked:
-    """A body in chunks (RFC 9112, section 7.1). `most`: bytes of trailer fields, which are read and ignored."""
+    """A chunked body (RFC 9112, section 7.1). `most`: the most bytes of trailer fields, which are read and ignored."""
 
     __slots__ = ("_closing", "_left", "_line", "_most", "_trailing", "done")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._line = b""
-        """The beginning of a line of which the end is still to come."""
+        """The beginning of a framing line whose end has not arrived yet."""
         self._left = 0
         """Bytes of the current chunk that are still to come."""
         self._closing = False
-        """A chunk is complete, and its line end is next."""
+        """Whether the line end behind a chunk's data comes next."""
         self._trailing = False
+        """Whether the last chunk has been read, and trailer fields follow."""
         self.done = False
 
     def take(self, data: bytes, at: int) -> tuple[bytes, int]:
@@ -77,7 +78,10 @@ class Chunked:
         return b"".join(pieces), at
 
     def _read_line(self, data: bytes, at: int) -> int:
-        """Read up to the end of a line, or keep its beginning. Raises BadFraming for one that is too long."""
+        """Read a line from index `at` on, or keep its beginning until more arrives; return the index behind what was read.
+
+        Raises BadFraming for a line that is too long, or ends in a CR or LF alone.
+        """
         if self._line.endswith(b"\r") and data[at : at + 1] == b"\n":
             line, is_whole, at = self._line[:-1], True, at + 1
         else:
@@ -115,10 +119,10 @@ class Chunked:
 
 
 def framing(headers: Sequence[tuple[bytes, bytes]], most_trailers: int) -> Framing | None:
-    """How the body of a request with these headers is framed; None when it has none.
+    """Return how the body of a request with these headers (lower-case names) is framed; None when it has no body.
 
-    The parser of the head has refused a `Content-Length` that is no number, or stands beside `Transfer-Encoding`.
-    Raises BadFraming for a transfer coding other than `chunked`.
+    httptools has already refused a `Content-Length` that is not a number, or that comes with a `Transfer-Encoding`.
+    Raises BadFraming for a transfer coding other than `chunked`, and for contradictory lengths.
     """
     codings, lengths = [], []
     for name, value in headers:

@@ -1,7 +1,7 @@
-"""HTTP/1.1 over a connection (RFC 9112): one request at a time, its head by httptools, its body by `framing`.
+"""HTTP/1.1 over a connection (RFC 9112): read one request at a time, its head with httptools, its body with `framing`.
 
-What a client sends behind a request that is under way is not parsed, and not read beyond one buffer. So nothing that it can
-send makes the server hold more than a head, a part of a body and one answer for each connection.
+What a client sends behind a request that is under way is not parsed, and not read beyond one buffer. So a connection never
+makes the server hold more than one head, a part of one body, and one answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from apiv3.web.server.framing import BadFraming, Framing, framing
 from apiv3.web.server.websocket import WebSocketProtocol
 
 _BUFFERED = 32_768
-"""Bytes of a body that wait for the application before reading stops."""
+"""Bytes of a body waiting for the application above which reading pauses."""
 _REFUSAL = "HTTP/1.1 {status}\r\ndate: {date}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _BAD = "400 Bad Request"
 _TOO_LARGE = "431 Request Header Fields Too Large"
@@ -32,9 +32,10 @@ _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Http:
-    """`app`: answers the requests. `state`: what the lifespan of the app yielded.
+    """A `Speaker` that speaks HTTP, and the `Line` of its exchanges.
 
-    `most`: bytes of a request's line and headers, and of the trailers of a body.
+    `app`: the ASGI application that answers. `state`: what the application's lifespan yielded. `most`: the most bytes of a
+    request's head (request line and headers), and of the trailer fields of its body.
     """
 
     def __init__(self, connection: Connection, app: Any, state: dict[str, Any], most: int) -> None:
@@ -46,13 +47,13 @@ class Http:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._unread, self._at = b"", 0
-        """What came in and was not made sense of yet, and where it begins."""
+        """Bytes that have arrived, and the index of the first one that was not parsed yet."""
         self._exchange: Exchange | None = None
         self._framing: Framing | None = None
-        """The body of the current request, as long as some of it is still to come."""
+        """The framing of the current request's body; None once all of it has been read."""
         self._is_ending = False
 
-    # --- the connection's side
+    # --- called by the connection, see `Speaker`
 
     def begin(self) -> None:
         self._connection.idle_since = self._connection.loop.time()
@@ -86,16 +87,16 @@ class Http:
         self._is_ending = True
         exchange = self._exchange
         if exchange is None:
-            self._connection.expect(LAST_PATIENCE)  # a request may be on its way; it is still answered
+            self._connection.expect(LAST_PATIENCE)  # answer a request that is already on its way
         elif not exchange.complete:
             exchange.keep_alive = False
             if not exchange.begun:
                 exchange.scope[ENDING] = True
 
-    # --- in
+    # --- reading
 
     def _advance(self) -> None:
-        """Make sense of what has come in, as far as it is its turn."""
+        """Parse what has arrived: the rest of the body, or the next head once the last answer has been sent."""
         if self._framing is not None and self._exchange is not None:
             self._read_body(self._framing, self._exchange)
         elif self._at == len(self._unread) or self._parser is None:
@@ -136,7 +137,7 @@ class Http:
         else:
             self._refuse(_BAD)
 
-    # httptools calls these
+    # called by httptools
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -145,12 +146,12 @@ class Http:
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Take down what the parser forgets when it is ready for another head."""
+        """Keep what httptools forgets once the message is complete."""
         self._is_head_complete = True
         self._keeps_alive, self._upgrades = self._parser.should_keep_alive(), self._parser.should_upgrade()
 
     def on_message_complete(self) -> None:
-        """The head is all that the parser waited for, so that it can take another one."""
+        """The parser expects no body, so that it can be used for the next head."""
         self._is_parser_fresh = True
 
     def _read_body(self, body: Framing, exchange: Exchange) -> None:
@@ -181,7 +182,7 @@ class Http:
     # --- a request and its answer
 
     def _begin(self, size: int) -> None:
-        """The head of a request is there."""
+        """Start a request whose head has been parsed. `size`: bytes of the head."""
         try:
             scope = self._scope()
             body = framing(self._headers, self._most)
@@ -202,7 +203,7 @@ class Http:
         self._advance()
 
     def _scope(self) -> dict[str, Any]:
-        """Raises ValueError, httptools.HttpParserError."""
+        """Return the request's ASGI scope. Raises ValueError or httptools.HttpParserError for a bad version or target."""
         connection, version = self._connection, self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise ValueError("unknown version")
@@ -231,11 +232,11 @@ class Http:
         return next((value for each, value in self._headers if each == name), b"")
 
     def _wants_websocket(self, scope: dict[str, Any]) -> bool:
-        """Whether the client asks for what RFC 6455, section 4.1 describes."""
+        """Whether the client asks for a websocket (RFC 6455, section 4.1)."""
         return self._upgrades and scope["method"] == "GET" and self._header(b"upgrade").strip().lower() == b"websocket"
 
     def _upgrade(self, scope: dict[str, Any], body: Framing | None) -> None:
-        """Hand the connection over; a request that has a body of its own is no beginning of a websocket."""
+        """Hand the connection over to a websocket; refuse a handshake that has a body."""
         if body is not None:
             self._refuse(_BAD)
             return
@@ -245,25 +246,25 @@ class Http:
         websocket.start(self._app)
 
     def answered(self, exchange: Exchange) -> None:
-        """The answer has been written."""
+        """Go on to the next request, or close the connection, after the answer has been written."""
         self._connection.count()
         if not exchange.keep_alive:
             self._conclude()
         elif self._framing is None:
             self._next()
-        else:  # the rest of a body that nobody wants
+        else:  # read and discard the rest of the body
             self._connection.expect(self._connection.patience)
             self._connection.read_on()
 
     def _conclude(self) -> None:
-        """Close the connection, once the client has taken the answer."""
+        """Close the connection once the client has read the answer."""
         if self._framing is None and self._at == len(self._unread):
             self._connection.close()
         else:
             self._connection.linger()
 
     def _next(self) -> None:
-        """Go on to the next request."""
+        """Wait for the next request, or parse it if it has arrived already."""
         self._exchange = None
         if self._is_ending:
             self._conclude()
@@ -271,13 +272,13 @@ class Http:
         connection, now = self._connection, self._connection.loop.time()
         connection.deadline = now + connection.patience
         if self._at < len(self._unread):
-            connection.loop.call_soon(self._advance)  # after others had their turn
+            connection.loop.call_soon(self._advance)  # other connections go first
         else:
             connection.idle_since = now
             connection.read_on()
 
     def _refuse(self, status: str) -> None:
-        """Answer what is no request, and be done with it."""
+        """Answer a malformed request with `status` and close the connection; abort it if an answer has begun already."""
         exchange = self._exchange
         if exchange is not None:
             exchange.leave()
@@ -287,7 +288,7 @@ class Http:
         self._connection.write(_REFUSAL.format(status=status, date=formatdate(usegmt=True)).encode())
         self._connection.linger()
 
-    # --- for the exchange
+    # --- called by the exchange, see `Line`
 
     def write_large(self, head: bytes, body: bytes) -> None:
         self._connection.write_large(head, body)
@@ -300,7 +301,7 @@ class Http:
         await self._connection.caught_up()
 
     def read_on(self) -> None:
-        """The application waits for more of the body, or for the client's departure."""
+        """Read on, unless there are bytes that were not parsed yet."""
         if self._at == len(self._unread):
             self._connection.read_on()
 
@@ -309,5 +310,5 @@ class Http:
 
 
 async def too_large(_scope: Any, _receive: Any, send: Any) -> None:
-    """ASGI app for a request whose headers are all there, but too long."""
+    """ASGI application that answers a request whose head has arrived whole, but is too large, with 431."""
     await send_answer(send, failure(HeadersTooLarge()), ((b"connection", b"close"),), bodiless=False)

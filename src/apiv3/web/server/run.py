@@ -1,7 +1,7 @@
-"""uvicorn, as this server uses it: its lifespan, its signals and its workers, with connections of our own.
+"""Run the server with uvicorn: its lifespan, signals and graceful shutdown, but connections of our own.
 
-Of uvicorn's inside it relies on what stands in `Config.load`, `Server.startup` and `Server.shutdown`; a test fails when
-another version has changed that.
+This relies on internals of uvicorn in `Config.load`, `Server.startup` and `Server.shutdown`; `tests/web/test_wire.py` fails
+when a new version of uvicorn changes them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from apiv3.web.server.door import Door
 from apiv3.web.server.http import Http
 
 _GRACE = 10
-"""Seconds that requests under way may take when the server ends."""
+"""Seconds that requests under way have to complete when the server shuts down."""
 
 
 class Config(uvicorn.Config):
-    """Nothing trusted that a client sends, nothing said about the server. `most_headers`: bytes of a request's head."""
+    """uvicorn's configuration: trust no forwarding headers, and send no headers that describe the server.
+
+    `most_headers`: the most bytes of a request's head. `options`: further options of `uvicorn.Config`.
+    """
 
     tls: ssl.SSLContext | None = None
-    """What connections are encrypted with. uvicorn is not told, since a handshake is bounded by ours as all the rest."""
+    """The TLS context, None for plain HTTP. uvicorn gets none, because `Door` makes the handshakes, within its time limit."""
 
     def __init__(self, app: Any, *, most_headers: int, **options: Any) -> None:
         super().__init__(
@@ -53,7 +56,7 @@ class Config(uvicorn.Config):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, but for how it listens."""
+    """uvicorn's server, with a `Door` for each listening socket in place of uvicorn's own listeners."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -64,11 +67,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets=[])
         state = self.lifespan.state
         connections: Connections = state[CONNECTIONS]
-        connections.open = cast("Any", self.server_state.connections)  # for which uvicorn waits when it ends
+        connections.open = cast("Any", self.server_state.connections)  # uvicorn waits for this set on shutdown
         self._doors = [Door(listener, connections, self._connection, self._configuration.tls) for listener in sockets or ()]
 
     def _connection(self, client: tuple[str, int], place: str | None) -> Connection:
-        """For each client that is let in."""
+        """Make the connection of an admitted client."""
         config, state = self._configuration, self.lifespan.state
         connection = Connection(state[CONNECTIONS], self.server_state, client, place, encrypted=config.tls is not None)
         connection.speaker = Http(connection, config.loaded_app, state, config.most_headers)
@@ -81,7 +84,7 @@ class Server(uvicorn.Server):
 
 
 def alone(app: Any, connections: Connections) -> Any:
-    """An ASGI app that has a server for itself and no lifespan of its own, with the connections that are let in."""
+    """Give an ASGI application that has no lifespan one that provides `connections`, so that a `Server` can run it."""
 
     @asynccontextmanager
     async def running(_app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -98,7 +101,7 @@ def alone(app: Any, connections: Connections) -> Any:
 
 @asynccontextmanager
 async def watching(connections: Connections) -> AsyncIterator[None]:
-    """Watch the connections until the end of the block."""
+    """Enforce the deadlines of the connections until the end of the block."""
     task = asyncio.create_task(connections.watch())
     try:
         yield

@@ -1,7 +1,7 @@
-"""A websocket over a connection (RFC 6455): its handshake and its frames by websockets' sans-I/O half, as ASGI has it.
+"""A websocket over a connection (RFC 6455), as ASGI specifies it; `websockets.protocol` makes the handshake and the frames.
 
-Messages flow only as fast as the application takes them. What carries no message, or next to nothing of one (pings, pongs,
-tiny fragments), is read at a bounded rate; the rest waits in the client's own system.
+Messages are read only as fast as the application receives them. Pings, pongs and tiny fragments are read at a bounded rate.
+What is not read waits in the client's operating system.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from apiv3.web.server.connections import ENDING
 from apiv3.web.server.exchange import head
 
 LARGEST = 65_536
-"""Bytes of a message that comes in."""
+"""Most bytes of a received message; a larger one closes the websocket with code 1009."""
 _SLICE = 1024
-"""Bytes that are made sense of at a time: as few as 170 frames."""
+"""Bytes that are parsed at a time; they hold at most 170 frames, since a masked frame has at least 6 bytes."""
 _BURST, _RATE = 100, 10.0
-"""Frames without a message that a client may send at once, and in each second on average."""
+"""Pings, pongs and tiny fragments that a client may send at once, and per second on average."""
 _TINY = 512
-"""Bytes of a fragment below which it counts as such a frame."""
+"""Bytes below which a fragment of a message counts as tiny."""
 _LINGER = 5.0
-"""Seconds in which a client may answer the end of a websocket with its own."""
+"""Seconds that a client has to answer a close frame."""
 _ABNORMAL, _RESTART = 1006, 1012
+"""Close codes: the connection was lost without a close frame; the server is restarting (RFC 6455, section 7.4)."""
 
 _log = logging.getLogger(__name__)
 _silence = logging.getLogger(f"{__name__}.silence")
@@ -42,7 +43,10 @@ _silence.setLevel(logging.CRITICAL)
 
 
 class WebSocketProtocol:
-    """`scope`: of the request that asks for it. `early`: what the client sent behind that request."""
+    """A `Speaker` that speaks WebSocket, from the handshake on.
+
+    `scope`: the ASGI scope of the HTTP request that asks for the websocket. `early`: bytes that followed that request.
+    """
 
     def __init__(self, connection: Connection, scope: dict[str, Any], early: bytes) -> None:
         self._connection = connection
@@ -50,7 +54,7 @@ class WebSocketProtocol:
         self._scope["extensions"] = {"websocket.http.response": {}}
         self._frames = Protocol(SERVER, max_size=LARGEST, logger=_silence)
         self._response: Response | None = None
-        """What accepts it; None once that is decided."""
+        """The answer that would accept the handshake; None once the handshake has been accepted or refused."""
         self._unread, self._at = early, 0
         self._messages: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
         self._message, self._opcode = bytearray(), Opcode.TEXT
@@ -61,7 +65,7 @@ class WebSocketProtocol:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, app: Any) -> None:
-        """Check the handshake, and ask the application."""
+        """Check the handshake: refuse a malformed one, otherwise let the application decide."""
         headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._scope["headers"]])
         response = ServerProtocol(logger=_silence).accept(Request(self._scope["path"], headers))
         if response.status_code != 101:
@@ -84,10 +88,10 @@ class WebSocketProtocol:
             elif self._is_accepted:
                 self._close(1011)
 
-    # --- the connection's side
+    # --- called by the connection, see `Speaker`
 
     def begin(self) -> None:
-        """A websocket never begins a connection."""
+        """Never called: every connection begins with HTTP."""
 
     def received(self, data: bytes) -> None:
         self._unread, self._at = self._unread[self._at :] + data, 0
@@ -110,10 +114,10 @@ class WebSocketProtocol:
         else:
             self._scope[ENDING] = True
 
-    # --- in
+    # --- reading
 
     def _read(self) -> None:
-        """Make sense of what has come in, as far as the application and the client's allowance go."""
+        """Parse what has arrived, as far as the application keeps up and the rate limit allows."""
         self._stop_timer()
         if not self._is_accepted or self._is_over:
             return
@@ -122,7 +126,7 @@ class WebSocketProtocol:
             self._at += len(piece)
             self._frames.receive_data(piece)
             for frame in self._frames.events_received():
-                self._take(cast("Frame", frame))  # what else there can be belongs to handshakes
+                self._take(cast("Frame", frame))  # other events only occur during a handshake
             self._flush()
             if self._frames.parser_exc is not None:
                 self._end(_ABNORMAL)
@@ -132,7 +136,7 @@ class WebSocketProtocol:
             return
         self._connection.pause()
         if self._may_read():
-            self._connection.loop.call_soon(self._read)  # after others had their turn
+            self._connection.loop.call_soon(self._read)  # other connections go first
         elif self._allowance < 1 and not self._is_over:
             self._timer = self._connection.loop.call_later((1 - self._allowance) / _RATE, self._read)
 
@@ -155,7 +159,7 @@ class WebSocketProtocol:
             self._gather(frame)
 
     def _gather(self, frame: Frame) -> None:
-        """A fragment of a message, or a whole one."""
+        """Append a frame to the current message, and deliver the message when it is complete."""
         if frame.opcode is not Opcode.CONT:
             self._opcode = frame.opcode
             self._message.clear()
@@ -185,7 +189,7 @@ class WebSocketProtocol:
             self._wake.set_result(None)
 
     def _end(self, code: int) -> None:
-        """Nothing more comes from the client."""
+        """Tell the application that the websocket is closed with `code`, and discard what has not been parsed."""
         if not self._is_over:
             self._is_over = True
             self._stop_timer()
@@ -205,13 +209,13 @@ class WebSocketProtocol:
                 await self._wake
         message = self._messages.popleft()
         if message["type"] == "websocket.disconnect":
-            self._messages.append(message)  # for whoever asks again
+            self._messages.append(message)  # later calls return it again
         return message
 
-    # --- out
+    # --- writing
 
     async def _send(self, message: Any) -> None:
-        """Raises ConnectionResetError when the client is gone."""
+        """ASGI's `send`. Waits while the client is slow to read. Raises ConnectionResetError when the websocket is closed."""
         await self._connection.caught_up()
         kind = message["type"].removeprefix("websocket.")
         if self._is_over and (self._is_accepted or self._response is None):
@@ -249,11 +253,11 @@ class WebSocketProtocol:
         self._flush()
 
     def _close(self, code: int) -> None:
-        """Say goodbye, and give the client a moment to answer."""
+        """Send a close frame, and give the client `_LINGER` seconds to answer it."""
         if self._is_closing or self._is_over:
             return
         self._is_closing = True
-        with suppress(WebSocketException):  # the client was faster
+        with suppress(WebSocketException):  # the client has sent its close frame already
             self._frames.send_close(code)
         self._flush()
         self._messages.clear()
@@ -266,7 +270,7 @@ class WebSocketProtocol:
             self._connection.write(data)
 
     def _answer(self, status: int, headers: Any, body: bytes) -> None:
-        """Refuse the handshake by HTTP."""
+        """Refuse the handshake with an HTTP answer, and close the connection."""
         self._response = None
         self._is_over = True
         self._connection.write(head(status, [*headers, (b"connection", b"close")]) + body)
