@@ -264,7 +264,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _finish(self, *, lingers: bool) -> None:
         if not self._is_over and self._is_open:
-            self._is_over, self._lingers = True, lingers
+            self._is_over, self._lingers, self.idle_since = True, lingers, None
             self.expect(_LINGER if lingers else self.patience)
             self.read_on()
             if not self._large:

@@ -142,7 +142,7 @@ class Connections:
 
     def _make_room(self) -> None:
         """When most of the possible connections are in use, close idle ones of the network that has the most connections."""
-        while self._claimed > self.most * _FULL:
+        for _ in range(int(self._claimed - self.most * _FULL)):
             greediest = max(self._paying, key=lambda place: len(self._paying[place]), default=None)
             if greediest is None or not self._close_idle(greediest):
                 return
