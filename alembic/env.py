@@ -1,5 +1,5 @@
-"""What Alembic runs for each of its commands: on the connection that `apiv3.storage.schema` hands over, or, from the command
-line, on a connection to the database of the settings in this folder.
+"""The environment of Alembic's commands. They use the connection that `apiv3.storage.schema` passes; on the command line, a
+connection to the database that the settings in this folder name.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Documents with their clocks; subjects and roles.
 
-The order of texts is that of their code points on both databases, so PostgreSQL's text columns collate as "C". Nulls come
-first in ascending order, as SEARCH wants it and SQLite does anyway.
+Texts are sorted by their code points on both databases, so PostgreSQL's text columns use the collation "C". Nulls come first in
+ascending order, as SEARCH requires and SQLite does by default.
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-KEY = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts up an INTEGER PRIMARY KEY by itself
+KEY = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite generates the values of an INTEGER PRIMARY KEY
 
 
 def upgrade() -> None:
@@ -41,7 +41,7 @@ def upgrade() -> None:
     op.create_index("documents_type", "documents", ["collection", "type", date, "identifier"])
     op.create_index("documents_event_type", "documents", ["collection", "event_type", created_at, "identifier"])
 
-    # One row for each collection, its last srvModified; and the row "policy", which counts changes of subjects and roles.
+    # A row for each collection with its last srvModified, and the row "policy", which counts changes of subjects and roles.
     clocks = op.create_table(
         "clocks",
         sa.Column("name", TEXT, primary_key=True),

@@ -1,8 +1,8 @@
-"""Types: which documents have a list of them, and indexes over those only that have one at all.
+"""Types: mark documents whose `type` or `eventType` is a list, and index only documents that have a type.
 
-The columns hold texts, a filter looks into lists too. Hardly any document has such a list; the index over them tells at once
-that a collection has none. And an entry without an `eventType`, or a treatment without a `type`, need not stand in the
-index of what it does not have.
+The columns hold texts, but filters also match elements of lists. Hardly any document has such a list; with an index over those
+that do, it is quick to find out that a collection has none. Entries without an `eventType` and treatments without a `type` are
+left out of the index of that field.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
-"""What was removed for good leaves a tombstone, so that those who follow a collection hear of it.
+"""Tombstones: documents that are removed for good leave one, so that followers of the collection are told.
 
-A collection's clock says up to where its tombstones have been thrown away. Before this revision there were none: so as if
-all of them had been.
+A collection's clock says up to which `srvModified` its tombstones have been deleted. Before this revision there were none; that
+counts as if all of them had been deleted.
 """
 
 import sqlalchemy as sa

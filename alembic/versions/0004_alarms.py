@@ -1,6 +1,6 @@
-"""Alarms: which are on, which are silenced, and the notifications as a log.
+"""Alarms: which are on, which are silenced, and the log of notifications.
 
-The clock "/alarm" counts the notifications, and its row is the lock of all three; no collection can have that name.
+The clock "/alarm" counts the notifications, and its row is the lock for all three tables. No collection can have that name.
 """
 
 import sqlalchemy as sa

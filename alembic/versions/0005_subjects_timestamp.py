@@ -1,6 +1,6 @@
-"""Whether a subject's calls have to carry the client's time: `required`, or `optional` for a subject that is excused.
+"""Subjects: add the column `timestamp`, whether calls must carry the client's time: `required` or `optional`.
 
-Subjects from before this revision are not excused.
+It is `required` for subjects from before this revision.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
-"""Whole numbers: what is stored as `20.0` becomes `20`.
+"""Whole numbers: begin to rewrite documents in which a whole number is stored as `20.0` instead of `20`.
 
-The documents are rewritten afterwards, in transactions of their own; see `apiv3.storage.rewriting`. The row that it begins
-with counts how far it is.
+The documents are rewritten after this migration, in separate transactions, see `apiv3.storage.rewriting`. The row that this
+migration inserts records the progress.
 """
 
 from alembic import op

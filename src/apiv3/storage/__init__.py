@@ -1,1 +1,1 @@
-"""The only place that knows SQL. Everyone else sees `contracts`."""
+"""Storage: the only package that uses SQL. Other packages use the interfaces in `contracts`."""

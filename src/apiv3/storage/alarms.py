@@ -1,6 +1,6 @@
-"""Alarms in the database: what is on, what is silenced, and the log of notifications.
+"""Alarms in the database: which are on, which are silenced, and the log of notifications.
 
-A row of `clocks` counts the notifications. Whoever changes anything holds it, so that changes happen one after the other.
+A row of the table `clocks` counts the notifications. Every change locks it first, so that changes happen one at a time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect, Row
 
 KEPT = 86_400_000
-"""Milliseconds that a notification stays in the log: longer than any process could be behind."""
+"""Milliseconds that a notification stays in the log; no process can be that far behind."""
 _HOLD = f"UPDATE clocks SET last = last WHERE name = '{ALARMS}'"
 _ON = f"""SELECT last, group_name, alarms.name, level, reading, told, payload FROM clocks LEFT JOIN alarms ON TRUE
     WHERE clocks.name = '{ALARMS}'"""
-"""One statement, so one state of the database: what is on belongs to the number of the last notification."""
+"""A single statement, so that the alarms and the number of the last notification belong to the same state of the database."""
 _SILENCES = "SELECT group_name, name, level, ends FROM silences"
 _LOG = "SELECT event, payload FROM notifications WHERE number > ? AND number <= ? ORDER BY number"
 _PUT_ALARM = "INSERT INTO alarms (group_name, name, level, reading, told, payload) VALUES (?, ?, ?, ?, ?, ?)"
@@ -70,7 +70,7 @@ class AlarmTableWriter:
         return state._replace(last=await self._note(notifications, now))
 
     async def _note(self, notifications: Sequence[Notification], now: int) -> int:
-        """Add to the log; returns the number of its last notification."""
+        """Add notifications to the log and return the number of the last one. `now`: ms since 1970."""
         for number, (event, payload) in enumerate(notifications, self.state.last + 1):
             await self._execute(_NOTE, number, now, event, _text(payload))
         last = self.state.last + len(notifications)

@@ -1,4 +1,4 @@
-"""A collection as a log: documents and tombstones merged, in the order of their commits."""
+"""Read a collection as a log of changes: documents and tombstones merged, in the order of their commits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _DOCUMENTS = f"SELECT srv_modified, identifier, body, valid, srv_created FROM do
 _TOMBSTONES = f"""SELECT srv_modified, identifier, CAST(NULL AS TEXT), FALSE, CAST(0 AS BIGINT) FROM tombstones
     WHERE {_SINCE}"""
 _CHANGES = f"SELECT * FROM ({_DOCUMENTS}) AS d UNION ALL SELECT * FROM ({_TOMBSTONES}) AS t ORDER BY srv_modified LIMIT ?"
-"""One statement, so one state of the database: between two of them a commit would fall through. Each half is cut by itself,
-and of the same types as the other, so that PostgreSQL merges two indexes instead of sorting two tables."""
+"""A single statement, so that no commit between two reads is missed. Each half has its own LIMIT and the same column types as
+the other, so that PostgreSQL merges two indexes instead of sorting two tables."""
 _CLOCK = "SELECT last, forgotten FROM clocks WHERE name = ?"
 _OLD = "SELECT srv_modified FROM tombstones WHERE collection = ? AND srv_modified < ? ORDER BY srv_modified LIMIT ?"
 _MARK = "UPDATE clocks SET forgotten = {greatest}(forgotten, ?) WHERE name = ?"
@@ -24,7 +24,7 @@ _FORGET = "DELETE FROM tombstones WHERE collection = ? AND srv_modified <= ?"
 
 
 class ChangeLog:
-    """The part of a DocumentStore for those who follow."""
+    """The part of a DocumentStore for followers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

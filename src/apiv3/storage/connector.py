@@ -1,4 +1,4 @@
-"""How connections to a PostgreSQL database are made, also where a pooler such as pgbouncer stands before it."""
+"""Make connections to a PostgreSQL database, directly or through a pooler such as pgbouncer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 class Connector:
     """Makes connections to one database.
 
-    `shared`: whether a pooler may share the database's connections among its clients, a transaction each. Statements are
-    then not prepared on a connection, and LISTEN is of no use. It is known from the first connection on, or from the URL.
+    `shared`: whether a pooler may give each transaction a different connection to the database. Then statements are not
+    prepared, and LISTEN does not work. This is known from the URL, or from the first connection on.
     """
 
     def __init__(self, address: Address) -> None:
@@ -28,17 +28,17 @@ class Connector:
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look for connections that are dead. Behind a pooler, whose processes are not known, nobody can tell."""
+        """Begin to look for dead connections. This does nothing behind a pooler, which hides the server's processes."""
         self._watching = asyncio.create_task(self._liveness.run())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop looking for dead connections."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
 
     async def connect(self, *_: object, **options: Any) -> Watched:
-        """Make a connection; `options` go to asyncpg, whose errors pass through."""
+        """Make a connection. `options` are passed to asyncpg; its errors are raised unchanged."""
         connection = await self._connect(options)
         try:
             if not self.shared and await _is_shared(connection):
@@ -62,9 +62,9 @@ class Connector:
 
 
 async def _is_shared(connection: Connection) -> bool:
-    """Whether the process that answers is another than the one that was announced: a pooler invents the latter.
+    """Whether a pooler is between: it announces a made-up process id, so another process answers than the one announced.
 
-    The statement has no name, so that nothing is left behind on a connection which is shared.
+    The statement has no name, so that it leaves nothing behind on a shared connection.
     """
     statement = await connection.prepare("SELECT pg_backend_pid()", name="")
     return bool(await statement.fetchval() != connection.get_server_pid())

@@ -1,6 +1,7 @@
-"""What the rest of the server may ask of storage, whichever database is behind it.
+"""The interfaces of storage for the rest of the server, the same for both databases.
 
-Every method raises `StorageUnavailable` when the database is down, locked or full; then nothing was stored.
+Every method raises `StorageUnavailable` when the database is down, locked or full; then nothing was stored. All times are ms
+since 1970.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from apiv3.turns import LARGEST_ANSWER, Hold
 
 
 class Stored(NamedTuple):
-    """A document as it stands in the table.
+    """A stored document.
 
-    `key`: its row. `body`: JSON text, ready to be sent. `srv_modified`: ms. `identified`: whether the identifier is its own;
-    if not, it is the `_id` that an import kept.
+    `key`: the primary key of its row. `body`: its JSON text, as it is sent to clients. `srv_modified`: ms. `valid`: False for a
+    deleted document. `identified`: whether the identifier is the document's own; False: it is the `_id` kept by an import.
     """
 
     key: int
@@ -37,15 +38,15 @@ class Stored(NamedTuple):
 
     @property
     def document(self) -> Document:
-        """The document itself, parsed anew at each call."""
+        """The document, parsed anew on each access."""
         document: Document = orjson.loads(self.body)
         return document
 
 
 class Page(NamedTuple):
-    """Documents as JSON texts with commas between them, in order, and the greatest `srvModified` (ms) among them.
+    """Documents in order: their JSON texts with commas between them, and the greatest `srvModified` (ms) among them.
 
-    Where there are none, that is no text, and 0.
+    Without documents, the text is empty and `srv_modified` is 0. SEARCH does not set it.
     """
 
     text: bytes
@@ -53,18 +54,20 @@ class Page(NamedTuple):
 
     @property
     def documents(self) -> list[Document]:
-        """The same, parsed."""
+        """The documents, parsed."""
         parsed: list[Document] = orjson.loads(b"[%b]" % self.text)
         return parsed
 
     def release(self) -> None:
-        """A small page takes no memory that anybody counts."""
+        """Do nothing: the memory of small pages is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargePage:
-    """The same of more than `SMALL` bytes: the JSON text of each document. `hold`: the memory, to be given back. `cut`: whether
-    it ends early.
+    """A page of more than `SMALL` bytes.
+
+    `bodies`: the JSON text of each document. `hold`: the memory of the page, which must be given back with `release`. `cut`:
+    whether documents were left out because the page would have become too large.
     """
 
     bodies: deque[bytes]
@@ -74,25 +77,26 @@ class LargePage:
 
     @property
     def text(self) -> bytes:
+        """The JSON texts with commas between them."""
         return b",".join(self.bodies)
 
     @property
     def documents(self) -> list[Document]:
-        """The same, parsed."""
+        """The documents, parsed."""
         return [orjson.loads(body) for body in self.bodies]
 
     def release(self) -> None:
-        """Give the memory back."""
+        """Drop the documents, and give the memory back."""
         self.bodies.clear()
         self.hold.release()
 
 
 SMALL = 1024 * 1024
-"""Bytes of documents that are read at once, as one text."""
+"""Most bytes of documents that are read as a single text."""
 
 
 class Window(NamedTuple):
-    """How much of an answer is wanted. `most`: bytes of JSON. `whole`: to be refused rather than cut off after that."""
+    """How large an answer may be. `most`: bytes of JSON. `whole`: refuse a larger answer, rather than cut it."""
 
     most: int = LARGEST_ANSWER
     whole: bool = True
@@ -102,98 +106,108 @@ WHOLE = Window()
 
 
 class Upserter(Protocol):
-    """What it takes to store a document, be it new or there already, in one collection inside a writing transaction."""
+    """Stores documents in one collection, new ones and new versions, inside a writing transaction."""
 
     def tick(self, at: int = 0) -> int:
-        """The next `srvModified` of the collection, in ms: greater than every one before it, and not before `at`."""
+        """Take the next `srvModified` of the collection, in ms: greater than every one before, and at least `at`."""
 
-    async def find(self, identifier: str) -> Stored | None: ...
+    async def find(self, identifier: str) -> Stored | None:
+        """Return the document with this identifier, also a deleted one; None when there is none."""
 
     async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
-        """Documents without an identifier of their own whose `date` or `created_at` is one of the values."""
+        """Return the documents without an identifier of their own whose `field` (date, created_at) has one of the values."""
 
-    async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None: ...
+    async def insert(self, *documents: Mapping[str, Any], identified: bool = True) -> None:
+        """Store new documents. `identified`: whether their identifiers are their own."""
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
-        """Another version of a document; an identifier that changes leaves a tombstone."""
+        """Replace a stored document by a new version. If the identifier changes, the old one gets a tombstone."""
 
     async def remove(self, stored: Stored) -> None:
-        """Remove a document for good; it leaves a tombstone."""
+        """Remove a document for good, and leave a tombstone."""
 
 
 class DocumentWriter(Upserter, Protocol):
-    """One collection inside a writing transaction: nobody else writes to it until the transaction ends."""
+    """One collection inside a writing transaction. No other transaction writes to it until this one ends."""
 
     async def look_up(self, identifiers: Sequence[str], field: str, values: Sequence[object]) -> Sequence[Stored]:
-        """What `find` and `find_unidentified` would find, all together, in any order; some of it may be there twice."""
+        """Return the results of `find` for all identifiers and of `find_unidentified`, in any order, possibly repeated."""
 
     async def replace_all(self, changes: Sequence[tuple[Stored, Mapping[str, Any]]]) -> None:
-        """Other versions of many documents, each after the stored one."""
+        """Replace many documents: pairs of a stored document and its new version."""
 
 
 class DocumentStore(Protocol):
-    async def get(self, collection: str, identifier: str) -> Stored | None: ...
+    """The documents of all collections."""
+
+    async def get(self, collection: str, identifier: str) -> Stored | None:
+        """Return the document with this identifier, also a deleted one; None when there is none."""
 
     async def search(self, collection: str, query: Query, caller: str = "", window: Window = WHOLE) -> Page | LargePage:
-        """What matches. `caller`: whose turn it is when many want what takes long.
+        """Return the documents that match a query. `caller`: the subject's name; long searches take turns among callers.
 
         Raises AnswerTooLarge, TooMuchWork, ServerBusy.
         """
 
     async def history(self, collection: str, since: int, limit: int, caller: str = "") -> Page | LargePage:
-        """What changed after `since` (ms, exclusive), deleted documents included, oldest change first.
+        """Return documents that changed after `since` (ms, exclusive), deleted ones included, oldest change first.
 
-        There are fewer than `limit` where more would be too large, but at least one. Raises ServerBusy.
+        Returns at most `limit` documents, and fewer if the page would become too large, but at least one if there is one.
+        Raises ServerBusy.
         """
 
     async def last_modified(self, fields: Mapping[str, str | None]) -> Mapping[str, int]:
-        """Collection -> ms, for those that are not empty; `fields` names the field that counts beside srvModified."""
+        """Return collection -> the time of its last change in ms, without empty collections.
+
+        `fields`: collection -> the name of a field that counts as a time of change besides srvModified, or None.
+        """
 
     def writing(self, collection: str, at: int | None = None, ticks: int = 1) -> AbstractAsyncContextManager[DocumentWriter]:
-        """A transaction on one collection; committed at the end, rolled back when anything is raised.
+        """Begin a transaction on one collection; it is committed at the end of the block, rolled back on an exception.
 
-        No tick is before `at` (ms; None: now). `ticks`: as many are taken from the clock in advance, used or not; any more
-        of them take another statement.
+        `at`: the earliest `srvModified` (ms; None: now). `ticks`: how many of them to take in advance, whether they are used
+        or not; taking more than that costs another statement.
         """
 
     def export(self, collection: str, since: int, until: int) -> AsyncGenerator[Sequence[tuple[bytes, bool]], None]:
-        """Documents whose `date`, else `srvCreated`, is from `since` on and before `until` (ms), oldest change first, some at a
-        time: their bodies, and whether their identifiers are their own. All as they were at one moment.
+        """Yield the documents whose `date`, else `srvCreated`, is in `since` <= time < `until` (ms), oldest change first.
+
+        Each item is a chunk of documents: pairs of a body and whether the identifier is its own. All are from one snapshot.
         """
 
     async def prune(self, collection: str, before: int, limit: int) -> int:
-        """Remove up to `limit` documents older than `before` (ms); returns how many were removed.
+        """Remove up to `limit` documents older than `before` (ms), and return how many were removed.
 
-        Where there are none, nothing is written and nobody told.
+        When there are none, nothing is written and no bell rings.
         """
 
     async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:
-        """What happened after `since` (ms, exclusive) in the order of the commits, removals included; at most `limit`."""
+        """Return at most `limit` changes after `since` (ms, exclusive), removals included, in the order of their commits."""
 
     async def clock(self, collection: str) -> Clock:
-        """How far the collection is. Asked after `changes`, it says whether anything before them had been forgotten."""
+        """Return the collection's clock. Read after `changes`, it tells whether tombstones before them had been deleted."""
 
     async def forget(self, collection: str, before: int, limit: int) -> int:
-        """Throw away up to `limit` tombstones older than `before` (ms); returns how many those were."""
+        """Delete up to `limit` tombstones older than `before` (ms), and return how many were deleted."""
 
     async def version(self) -> tuple[str, str]:
-        """The database's name and version."""
+        """Return the name and the version of the database."""
 
 
 ALARMS = "/alarm"
-"""Stands for alarms among the names of collections, none of which can be this one."""
+"""Used for alarms in place of a collection's name; no collection can have this name."""
 Ring = Callable[[str | None], None]
-"""Takes the name of a collection that may have changed, or ALARMS; None: any of them may have."""
+"""Called with the name of a collection that may have changed, or ALARMS; with None when any of them may have."""
 Watch = Callable[[Ring], Coroutine[Any, Any, None]]
-"""Rings, until it is cancelled, whenever another process may have written to the database; now and then in vain.
+"""Runs until cancelled and rings whenever another process may have written to the database, sometimes without a change.
 
-It outlives the database's absences. It may miss something only while it is not connected, and rings for that afterwards.
+It continues when the database comes back after an interruption. Changes that it missed meanwhile are covered by one more ring.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All subjects and all stored roles at one moment. `revision` grows with every change of either."""
+    """All subjects and all stored roles at one moment. `revision` increases with every change of either."""
 
     revision: int
     subjects: tuple[Subject, ...]
@@ -201,42 +215,56 @@ class Policy:
 
 
 class PolicyWriter(Protocol):
-    """Subjects and roles inside a writing transaction; `policy` is what they were at its beginning."""
+    """Changes subjects and roles inside a writing transaction. `policy`: their state at the beginning of it."""
 
     policy: Policy
 
-    async def put_subject(self, subject: Subject) -> None: ...
+    async def put_subject(self, subject: Subject) -> None:
+        """Store a subject, in place of the one with the same id."""
 
-    async def put_role(self, role: Role) -> None: ...
+    async def put_role(self, role: Role) -> None:
+        """Store a role, in place of the one with the same id."""
 
-    async def remove_subject(self, id: str) -> None: ...
+    async def remove_subject(self, id: str) -> None:
+        """Remove the subject with this id, if there is one."""
 
-    async def remove_role(self, id: str) -> None: ...
+    async def remove_role(self, id: str) -> None:
+        """Remove the role with this id, if there is one."""
 
 
 class PolicyStore(Protocol):
-    async def revision(self) -> int: ...
+    """Subjects and roles."""
 
-    async def load(self) -> Policy: ...
+    async def revision(self) -> int:
+        """Return the newest revision, without loading the policy."""
+
+    async def load(self) -> Policy:
+        """Return all subjects and roles."""
 
     def changing(self) -> AbstractAsyncContextManager[PolicyWriter]:
-        """A transaction over subjects and roles, one at a time over all processes; its end makes a new revision."""
+        """Begin a transaction on subjects and roles, one at a time among all processes; its commit makes a new revision."""
 
 
 class AlarmWriter(Protocol):
-    """The state of alarms inside a writing transaction; `state` is what it was at its beginning."""
+    """Changes the state of alarms inside a writing transaction. `state`: the state at the beginning of it."""
 
     state: State
 
     async def put(self, state: State, notifications: Sequence[Notification], now: int) -> State:
-        """Keep a state, and add notifications to the log (`now`, ms); returns the state with the number of the last one."""
+        """Store the state, and add notifications to the log with the time `now` (ms).
+
+        Returns the state with the number of the last notification.
+        """
 
 
 class AlarmStore(Protocol):
-    async def load(self) -> State: ...
+    """The state of alarms, and the log of notifications."""
+
+    async def load(self) -> State:
+        """Return the current state."""
 
     async def notifications(self, after: int, last: int) -> Sequence[Notification]:
-        """Those with the numbers after `after` up to `last`, in order, as far as they are not too old."""
+        """Return the notifications numbered `after` < number <= `last`, in order, without those deleted for their age."""
 
     def changing(self) -> AbstractAsyncContextManager[AlarmWriter]:
-        """A transaction over the state, one at a time over all processes."""
+        """Begin a transaction on the state, one at a time among all processes."""

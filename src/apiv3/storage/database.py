@@ -1,4 +1,4 @@
-"""Connections and transactions of one database, of either kind, and the one place where its errors are translated."""
+"""Connections and transactions of one database, of either kind; translates the database's errors."""
 
 from __future__ import annotations
 
@@ -20,49 +20,53 @@ from apiv3.storage.dialects import Dialect, Row
 from apiv3.turns import Turns
 
 TURN_TIMEOUT = 20.0
-"""Seconds that a writer or a scan waits for those before it, before it is told to come back later."""
+"""Seconds that a writer waits for those before it, until StorageUnavailable is raised."""
 MOST_SCANS = 2
-"""Streams at a time; a pool has several times as many connections."""
+"""Most streams at a time; a pool has several times as many connections."""
 
 _log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """What both kinds of raw connection can do. Parameters stand as `?` in SQLite and as `$1` in PostgreSQL."""
+    """What the raw connections of both databases have in common. Parameters are `?` for SQLite and `$1` for PostgreSQL."""
 
-    async def fetch(self, sql: str, *args: Any) -> list[Row]: ...
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """Run a statement and return all its rows."""
 
-    async def execute(self, sql: str, *args: Any) -> Any: ...
+    async def execute(self, sql: str, *args: Any) -> Any:
+        """Run a statement that returns no rows."""
 
     async def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> Any:
-        """A statement once for each of the rows of parameters."""
+        """Run a statement once for each row of parameters."""
 
 
 class Backend(Protocol):
     """The connections to one database."""
 
-    async def connect(self) -> None: ...
+    async def connect(self) -> None:
+        """Connect to the database. Raises the errors of the driver."""
 
-    async def disconnect(self) -> None: ...
+    async def disconnect(self) -> None:
+        """Close all connections."""
 
     def connection(self) -> ConnectionBackend:
-        """A loan from the pool."""
+        """Return a loan from the pool, which is not acquired yet."""
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
-        """All rows of one query, which is a transaction of its own, in the least time."""
+        """Return all rows of a query, in a transaction of its own, as fast as possible."""
 
     async def fetch_quick(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
-        """The same; None where it takes long, or is large."""
+        """Return all rows of a query as `fetch` does; None when it takes long, or its result is large."""
 
 
 class Absent:
-    """The backend of a database that is not connected: whoever asks it is told to come back later."""
+    """The backend while the database is not connected: every method raises StorageUnavailable."""
 
     async def connect(self) -> None:
         raise StorageUnavailable
 
     async def disconnect(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: no connection is open."""
 
     def connection(self) -> ConnectionBackend:
         raise StorageUnavailable
@@ -75,7 +79,7 @@ class Absent:
 
 
 class Driver(Protocol):
-    """What `storage.sqlite` and `storage.postgresql` have in common; only the one in use is loaded."""
+    """What the modules `storage.sqlite` and `storage.postgresql` have in common; only the one in use is imported."""
 
     DIALECT: Dialect
 
@@ -84,7 +88,7 @@ class Driver(Protocol):
     def stream(self, connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]: ...
 
     def transaction(self, connection: Any) -> AbstractAsyncContextManager[object]:
-        """A writing transaction on a connection of the pool."""
+        """Begin a writing transaction on a connection of the pool."""
 
     def is_unavailable(self, error: BaseException) -> bool: ...
 
@@ -98,8 +102,8 @@ class Driver(Protocol):
 class Database:
     """One database: `async with database.connection() as c` to read, `database.transaction(lane)` to write.
 
-    Every failure that comes from the database's state rather than from the statement leaves as StorageUnavailable, one that
-    comes from a value of the caller as ValueRefused.
+    Raises StorageUnavailable for errors that are caused by the state of the database, and ValueRefused for those caused by a
+    value of the caller.
     """
 
     def __init__(self, url: str) -> None:
@@ -113,7 +117,7 @@ class Database:
         self._lanes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def connect(self) -> None:
-        """May be tried again after it has failed; once connected it does nothing. Raises StorageUnavailable."""
+        """Connect to the database, unless it is connected. May be called again after a failure. Raises StorageUnavailable."""
         if self._connected.is_set():
             return
         backend = self._driver.backend(self._url)
@@ -125,34 +129,35 @@ class Database:
         self._connected.set()
 
     async def disconnect(self) -> None:
+        """Close all connections."""
         self._connected.clear()
         backend, self._backend = self._backend, Absent()
         await backend.disconnect()
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        """All rows of one query, in the least time."""
+        """Return all rows of a query, as fast as possible."""
         try:
             return await self._backend.fetch(sql, args)
         except Exception as error:
             _raise(error, self._driver)
 
     async def fetch_quick(self, sql: str, *args: Any) -> list[Row] | None:
-        """The same of a query of bodies; None where it takes long, or is large: then it is one for a stream."""
+        """Return all rows of a query of bodies; None when it takes long or its result is large: then use `stream`."""
         try:
             return await self._backend.fetch_quick(sql, args)
         except Exception as error:
             _raise(error, self._driver)
 
     def connection(self) -> Borrowed:
-        """A connection for reading; given back at the end of the block."""
+        """Borrow a connection for reading until the end of the block."""
         return Borrowed(self._backend.connection(), self._driver)
 
     @asynccontextmanager
     async def transaction(self, lane: str) -> AsyncIterator[Connection]:
-        """A connection with a writing transaction: committed at the end of the block, rolled back when anything is raised.
+        """Begin a writing transaction; it is committed at the end of the block, rolled back on an exception.
 
-        Transactions of one `lane` would wait for each other in the database; they wait here instead, where they take no
-        connection away from readers and come in their order.
+        Transactions with the same `lane` run one at a time, in their order. They would wait for each other in the database
+        anyway; waiting here takes no connection away from readers.
         """
         async with (
             _turn(self._lanes[lane if not self.dialect.one_writer else ""]),
@@ -167,15 +172,15 @@ class Database:
         await self._driver.watch(self._backend, ring)
 
     async def stream(self, sql: str, *args: Any, caller: str = "") -> AsyncGenerator[Sequence[Row], None]:
-        """The rows of a query of any size or cost, a chunk at a time, in constant memory. The first column is a body, in UTF-8,
-        the second the document's key.
+        """Yield the rows of a query of any size or cost in chunks, in constant memory.
 
-        Few at a time, so that there are always connections left for those who want little; they go round among the callers.
+        The first column must be a body (UTF-8), the second the key of the document. At most MOST_SCANS streams run at a time,
+        so that connections are left for short queries; they take turns among the callers.
         """
         async with (
             self._scans.take(caller),
             self.connection() as connection,
-            # It ends a transaction: left to the garbage collector, it would do so after the connection was given back.
+            # Closing it ends a transaction, which must happen before the connection is given back.
             aclosing(self._driver.stream(connection, sql, *args)) as chunks,
         ):
             async for rows in chunks:
@@ -184,7 +189,7 @@ class Database:
 
 @asynccontextmanager
 async def _turn(place: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
-    """Wait for one's turn, but not for ever. Raises StorageUnavailable."""
+    """Hold a lock or semaphore for a block. Raises StorageUnavailable after waiting for TURN_TIMEOUT seconds."""
     if place.locked():
         try:
             async with asyncio.timeout(TURN_TIMEOUT):
@@ -200,9 +205,9 @@ async def _turn(place: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
 
 
 class Borrowed:
-    """A raw connection of the pool for the length of a block.
+    """A raw connection of the pool, borrowed for a block.
 
-    The loans of `databases` are taken from its backends directly: its own `Database` binds a connection to a task and guards
+    This uses the backends of `databases` directly. The class `Database` of that library binds a connection to a task and guards
     it with three locks, which costs more than reading a document.
     """
 
@@ -230,7 +235,9 @@ class Borrowed:
 
 
 def _raise(error: Exception, driver: Driver) -> NoReturn:
-    """The same error, or what it means to a caller. The database's own words go into no answer: they may quote data."""
+    """Raise the error of ours that a database error stands for, or else the error itself. The database's message never gets
+    into an answer, since it may quote data.
+    """
     if driver.is_conflict(error):
         raise TransactionConflict from error
     if driver.is_unavailable(error):

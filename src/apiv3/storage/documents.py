@@ -1,7 +1,7 @@
-"""Documents in the database: JSON text ready to be sent, beside the columns by which apps look for it.
+"""Documents in the database: the JSON text that is sent to clients, and columns for the fields by which apps search.
 
-`srvModified` is taken from a clock row of the collection, inside the writing transaction and before anything else: so
-writers of a collection queue up there, the numbers follow the order of the commits, and none is given twice.
+Every writing transaction first takes `srvModified` from the clock, a row for each collection. So the writers of a collection
+run one at a time, the numbers follow the order of the commits, and none is used twice.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _EXPORT = """SELECT body, id, identified FROM documents WHERE collection = ? AND
     AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
 _TICK = "UPDATE clocks SET last = {greatest}(last + 1, ?) + ? WHERE name = ? RETURNING last{bell}"
 _FIRST_TICK = timestamps.EPOCH_2000 + 1
-"""ms. HISTORY begins after EPOCH_2000: what a machine whose clock stands in 1970 stores would never be in it."""
+"""The least `srvModified`, in ms. HISTORY begins after EPOCH_2000, so a machine with its clock in 1970 must not go below."""
 _SET_CLOCK = "UPDATE clocks SET last = ? WHERE name = ?"
 _LAST_TICK = f"SELECT COALESCE(max(last), 0) FROM clocks WHERE last >= {_FIRST_TICK}"
-"""Rows that are no collection's only count, and never come that far."""
+"""The rows of `clocks` that belong to no collection are plain counters, far below _FIRST_TICK."""
 _ADD_CLOCK = "INSERT INTO clocks (name, last) VALUES (?, 0) ON CONFLICT (name) DO NOTHING"
 _COLUMNS = (
     "identifier",
@@ -60,14 +60,17 @@ _COLUMNS = (
 _INSERT = f"INSERT INTO documents (collection, {', '.join(_COLUMNS)}) VALUES "
 _VALUES = f"({', '.join('?' * (len(_COLUMNS) + 1))})"
 _AT_ONCE = (1000, 100)
-"""Documents that one statement inserts or looks for: few sizes, so that the database knows the statements."""
+"""How many documents one statement inserts or looks for. The few different sizes let the database reuse its plans."""
 _FEW = 64
-"""Documents that are looked for, by identifiers and otherwise, with one statement."""
+"""Most documents that are looked for with a single statement, both by identifiers and by a time."""
 _REPLACE = f"UPDATE documents SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
 
 
 class DocumentTable(ChangeLog, Pages):
-    """The DocumentStore of both databases. `on_write`: is told of each collection that was written to, after the commit."""
+    """The DocumentStore of both databases.
+
+    `on_write`: functions that are called with the name of a collection after a transaction that may have written to it.
+    """
 
     def __init__(self, database: Database) -> None:
         ChangeLog.__init__(self, database)
@@ -80,7 +83,7 @@ class DocumentTable(ChangeLog, Pages):
 
     @retried
     async def prepare(self, collections: Sequence[str]) -> None:
-        """Give each collection its clock."""
+        """Create the clocks of new collections."""
         async with self._database.transaction("clocks") as connection:
             for name in collections:
                 await connection.execute(self._dialect.sql(_ADD_CLOCK), name)
@@ -115,7 +118,7 @@ class DocumentTable(ChangeLog, Pages):
                 await writer.begin(timestamps.now() if at is None else at, ticks)
                 yield writer
                 await writer.end()
-        finally:  # also when the caller went away during the commit
+        finally:  # also when the caller is cancelled during the commit
             for tell in self.on_write:
                 tell(collection)
 
@@ -133,7 +136,7 @@ class DocumentTable(ChangeLog, Pages):
             return await writer.prune(before, limit)
 
     async def last_tick(self) -> int:
-        """The newest `srvModified` in any collection, in ms; 0 before the first one."""
+        """Return the greatest `srvModified` of all collections, in ms; 0 before the first write."""
         ((last,),) = await self._database.fetch(_LAST_TICK)
         return int(last)
 
@@ -150,13 +153,13 @@ class DocumentTableWriter:
         self._next = self._last = 0
 
     async def begin(self, at: int, ticks: int) -> None:
-        """Take the clock, with so many ticks in advance, and with it the right to write to the collection."""
+        """Lock the collection's clock and take `ticks` values of it in advance, none of them before `at` (ms)."""
         sql = self._sql(_TICK.format(greatest=self._dialect.greatest, bell=self._dialect.bell))
         ((self._last, *_),) = await self._connection.fetch(sql, max(at, _FIRST_TICK), ticks - 1, self._collection)
         self._next = self._last - ticks + 1
 
     async def end(self) -> None:
-        """Put the clock forward by the ticks that were taken beyond those in advance."""
+        """Store the clock if more ticks were used than were taken in advance."""
         if self._next > self._last + 1:
             await self._connection.execute(self._sql(_SET_CLOCK), self._next - 1, self._collection)
 
@@ -212,7 +215,7 @@ class DocumentTableWriter:
                 await self._bury(stored.identifier)
 
     async def _execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """A statement once for each of the rows, which are its parameters."""
+        """Run a statement once for each row of parameters."""
         if len(rows) == 1:
             await self._connection.execute(self._sql(sql), *rows[0])
         elif rows:
@@ -226,11 +229,11 @@ class DocumentTableWriter:
         await self._bury(identifier)
 
     async def _bury(self, identifier: str) -> None:
-        """Leave a tombstone: there is no document of that name any more."""
+        """Leave a tombstone for an identifier that no document has any more."""
         await self._connection.execute(self._sql(BURY), self._collection, self.tick(), identifier)
 
     async def prune(self, before: int, limit: int) -> int:
-        """Remove up to `limit` documents older than `before` (ms); returns how many there were."""
+        """Remove up to `limit` documents older than `before` (ms), and return how many were removed."""
         old = await _old(self._connection.fetch, self._dialect, self._collection, before, limit)
         for key, identifier in old:
             await self._remove(key, identifier)
@@ -241,7 +244,7 @@ class DocumentTableWriter:
 
 
 async def _old(fetch: Fetch, dialect: Dialect, collection: str, before: int, limit: int) -> list[Row]:
-    """Key and identifier of up to `limit` documents older than `before` (ms): by date, else created_at, else srvCreated."""
+    """Return key and identifier of up to `limit` documents older than `before` (ms), by date, else created_at or srvCreated."""
     age = {"date": before, "created_at": timestamps.iso(before), "srv_created": before}
     unknown, old = "", list[Row]()
     for column, bound in age.items():
@@ -253,30 +256,30 @@ async def _old(fetch: Fetch, dialect: Dialect, collection: str, before: int, lim
 
 
 def _is_identified(stored: Stored, document: Mapping[str, Any]) -> bool:
-    """Whether a document that takes the place of a stored one has an identifier of its own."""
+    """Whether a document that replaces a stored one has an identifier of its own."""
     return stored.identified or document["identifier"] != stored.identifier
 
 
 @cache
 def _places(number: int) -> str:
-    """So many parameters."""
+    """Return placeholders for so many parameters."""
     return ", ".join("?" * number)
 
 
 def _round_up(number: int) -> int:
-    """To a power of two: few numbers of parameters, since PostgreSQL makes a plan for each. For one array, it would make one
-    at each query.
+    """Round up to a power of two, since PostgreSQL makes a plan for each number of parameters. With a single array instead, it
+    would make a plan at each query.
     """
     return 1 << (number - 1).bit_length()
 
 
 def _padded(values: Sequence[T], number: int) -> Iterator[T]:
-    """As many values as that, of which the last ones say nothing new."""
+    """Repeat the first value at the end until there are `number` values."""
     return chain(values, repeat(values[0], number - len(values)))
 
 
 def _parts(values: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
-    """Values in parts of the first of the sizes, what is left in parts of the next one; the last part may be smaller."""
+    """Split values into parts of the first size, the rest into parts of the next size; the last part may be smaller."""
     place = 0
     for size in sizes:
         last = len(values) if size == sizes[-1] else len(values) // size * size
@@ -290,7 +293,7 @@ def _stored(row: Row) -> Stored:
 
 
 def _row(document: Mapping[str, Any], identified: bool) -> tuple[Any, ...]:
-    """The values of _COLUMNS for a document."""
+    """Return the values of _COLUMNS for a document."""
     return (
         document["identifier"],
         identified,
@@ -310,7 +313,7 @@ def _text(value: object, longest: int | None = None) -> str | None:
 
 
 def _instant(value: object) -> int:
-    """A time in ms; 0 for what is none, or lies before the year 2000, as an imported `created_at` may."""
+    """Return a time in ms; 0 for a value that is no time, or before the year 2000, as an imported `created_at` may be."""
     if isinstance(value, int):
         return value
     try:

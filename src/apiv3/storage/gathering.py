@@ -1,4 +1,4 @@
-"""Documents that are asked for at the same time, found with one query."""
+"""Find documents that are requested at the same time with one query."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from apiv3.storage.contracts import Stored
 
 Find = Callable[[str, Sequence[str]], Awaitable[Mapping[str, Stored]]]
-"""Takes a collection's name and identifiers; gives those documents that there are, by identifier."""
+"""Takes a collection's name and identifiers; returns the documents that exist, by identifier."""
 Asked = tuple[str, asyncio.Future[Stored | None]]
 MOST = 64
-"""Documents that one query looks for."""
+"""Most documents that one query looks for."""
 
 
 class Gathering:
-    """Gathers whoever asks during one turn of the event loop, and asks for them all at its end.
+    """Collects the calls of one turn of the event loop and answers them with one query.
 
-    For a database that is a round trip away: looking for many documents takes hardly longer than looking for one.
+    With a database that is a round trip away, looking for many documents takes hardly longer than looking for one.
     """
 
     def __init__(self, find: Find) -> None:
@@ -26,11 +26,11 @@ class Gathering:
         self._queries = set[asyncio.Task[None]]()
 
     async def get(self, collection: str, identifier: str) -> Stored | None:
-        """The document as it is when the query runs, after this call; None if there is none. Raises what `find` raises."""
+        """Return the document as it is when the query runs, after this call; None if there is none. Raises as `find` does."""
         asked = self._asked.get(collection)
         if asked is None or len(asked) == MOST:
             asked = self._asked[collection] = []
-            # A task of its own, which begins when this turn is over, and which no caller takes along when it goes away.
+            # A separate task starts after this turn, and is not cancelled together with one of the callers.
             query = asyncio.create_task(self._query(collection, asked))
             self._queries.add(query)
             query.add_done_callback(self._queries.discard)

@@ -1,8 +1,8 @@
-"""Connections to PostgreSQL that nobody answers any more, although the database is there: found, and ended.
+"""Find and close connections to PostgreSQL that are dead although the database is up.
 
-A firewall or a router that forgets its connections tells neither end. A query would then wait for its timeout, and a
-transaction would keep its locks in the database. But the database can be asked on a new connection: a process that waits
-for us, while we wait for its answer, will never give one.
+A firewall or a router that drops its table of connections tells neither end. A query would then wait for its timeout, and a
+transaction would keep its locks in the database. So the state of the server process is read on a new connection: if it waits
+for our next statement while we wait for its answer, the connection is dead.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import asyncpg
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a connection that is lost, or was never made, raises."""
+"""The errors raised on a connection that was lost, or that could not be made."""
 SILENCE = 2.0
-"""Seconds without an answer after which the database is asked about a connection."""
+"""Seconds without an answer after which the state of a connection's server process is read."""
 INTERVAL = 1.0
-"""Seconds between two looks at the connections."""
+"""Seconds between two checks of the connections."""
 PROBE_TIMEOUT = 3.0
-"""Seconds that the database may take to say what its processes do."""
+"""Seconds that the database may take to report the states of its processes."""
 _WAITING = """SELECT pid, state FROM pg_stat_activity
     WHERE pid::text = ANY(string_to_array($1, ',')) AND usename = current_user AND backend_start < now() - interval '1 s'"""
 _TERMINATE = "SELECT pg_terminate_backend({:d})"
@@ -37,15 +37,17 @@ _TCP = {
     "TCP_KEEPCNT": (socket.IPPROTO_TCP, 3),
     "TCP_USER_TIMEOUT": (socket.IPPROTO_TCP, 6000),
 }
-"""Options by which the system itself notices a dead connection in six seconds, where it knows them; in seconds but for the
-last one, which is in milliseconds."""
+"""Socket options with which the operating system notices a dead connection within six seconds, where it supports them. Values
+are in seconds, except for the last one, which is in milliseconds."""
 
 _log = logging.getLogger(__name__)
 
 
 class Watched(asyncpg.Connection):
-    """A connection that notes, by the monotonic clock, since when it waits for an answer (0: it does not), and when the last
-    one came. `suspect`: the question after which the database was found to wait for us, too.
+    """A connection that records when it last sent a statement and received an answer, in seconds of the monotonic clock.
+
+    `asked`: since when it waits for an answer; 0: it does not wait. `heard`: when the last answer came. `suspect`: the `asked`
+    of a statement for which the server process was found waiting for us.
     """
 
     def __init__(self, protocol: Any, transport: Any, *others: Any) -> None:
@@ -77,17 +79,18 @@ def _set_options(connected: socket.socket | None) -> None:
 
 
 class Liveness:
-    """Looks after the connections that are added. `connect`: makes a new one, to ask the database on."""
+    """Watches the connections that are added. `connect`: makes a new connection, on which the states are read."""
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
         self._connections: weakref.WeakSet[Watched] = weakref.WeakSet()
 
     def add(self, connection: Watched) -> None:
+        """Watch a connection, until it is garbage collected."""
         self._connections.add(connection)
 
     async def run(self) -> None:
-        """Look after them until cancelled."""
+        """Check the connections until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             limit = time.monotonic() - SILENCE
@@ -98,8 +101,8 @@ class Liveness:
                         await self._probe(silent)
 
     async def _probe(self, silent: Sequence[Watched]) -> None:
-        """Ask the database about those that are silent, and end them when it says for the second time that it waits for us:
-        at the first time the answer may have been on its way.
+        """Read the states of the processes of silent connections, and close those that are found waiting for us twice: the
+        first time, the answer may have been on its way.
         """
         questions = [(each, each.get_server_pid(), each.asked) for each in silent]
         probe = await self._connect()
@@ -118,8 +121,8 @@ class Liveness:
             probe.terminate()
 
     def _end(self, dead: Watched) -> None:
-        """Those that have heard nothing since the dead one asked are ended, too, unless they wait for an answer."""
-        _log.warning("a connection to the database is dead, although the database is there; making new ones")
+        """Close a dead connection, and all idle ones that have received nothing since it sent its statement."""
+        _log.warning("a connection to the database is dead although the database is up; making new ones")
         since = dead.asked
         for each in list(self._connections):
             if each is dead or (not each.asked and each.heard < since):
@@ -127,6 +130,6 @@ class Liveness:
 
 
 async def _states(probe: Connection, pids: Sequence[int]) -> Mapping[int, str]:
-    """What the database's processes do, by their numbers; "active" also for what it does not tell."""
+    """Return process id -> state of the database's processes; "active" when the database does not tell the state."""
     rows = await probe.fetch(_WAITING, ",".join(map(str, pids)))
     return {int(pid): state or "active" for pid, state in rows}

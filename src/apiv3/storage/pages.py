@@ -1,4 +1,4 @@
-"""SEARCH and HISTORY: what is small and soon found comes as one text; all else comes row by row, in turn, within bounds."""
+"""SEARCH and HISTORY: read small, fast results as a single text; stream all others row by row, in turn, within limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HISTORY = """SELECT body, id, srv_modified FROM documents WHERE collection = ? 
 
 
 class _Found(NamedTuple):
-    """A document as JSON text, and its `srvModified` where that is wanted."""
+    """A document as JSON text, and its `srvModified` (ms) for HISTORY."""
 
     body: bytes
     srv_modified: int = 0
@@ -63,7 +63,7 @@ class Pages:
         return await self._gather(found, caller, window)
 
     async def _gather(self, found: AsyncGenerator[_Found, None], caller: str, window: Window) -> Page | LargePage:
-        """What is found, as a page. Raises AnswerTooLarge, ServerBusy."""
+        """Collect documents in a page. Raises AnswerTooLarge, ServerBusy."""
         bodies, size, last, cut = deque[bytes](), 0, 0, False
         async with aclosing(found), ANSWERS.take(caller, window.most) as hold:
             async for body, srv_modified in found:
@@ -86,7 +86,7 @@ class Pages:
                     yield _Found(body, *others)
 
     async def _scan(self, select: Select, query: Query, caller: str) -> AsyncGenerator[_Found, None]:
-        """Look for documents by what has no column, one chunk of rows after the other until there are enough."""
+        """Search with filters that have no column: check chunks of rows until enough documents match."""
         effort, number = Effort(), 0
         async with aclosing(self._database.stream(select.sql, *select.args, caller=caller)) as chunks:
             async for rows in chunks:
@@ -100,7 +100,7 @@ class Pages:
 
 
 def _matching(bodies: Sequence[bytes], filters: Sequence[Filter]) -> Iterator[bytes | None]:
-    """The documents that match; None after each step of the way there, so that it can be interrupted."""
+    """Yield the documents that match, and None after each step, so that the work can be interrupted there."""
     for body in bodies:
         document = orjson.loads(body)
         for condition in filters:
@@ -113,7 +113,7 @@ def _matching(bodies: Sequence[bytes], filters: Sequence[Filter]) -> Iterator[by
 
 
 def _text_of(rows: Sequence[Row]) -> bytes:
-    """The bodies that stand first in the rows, with commas between them."""
+    """Return the first columns of the rows, which are bodies, with commas between them."""
     if len(rows) == 1 and isinstance(rows[0][0], bytes):
         return rows[0][0]
     return ",".join([row[0] for row in rows if row[0]]).encode()

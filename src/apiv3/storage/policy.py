@@ -1,4 +1,4 @@
-"""Subjects and roles in the database, and the revision that tells every process when they have changed."""
+"""Subjects and roles in the database, and the revision by which every process notices changes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PolicyTable:
         return int(revision)
 
     async def load(self) -> Policy:
-        """The revision is read first: what changes meanwhile is seen once more, never missed."""
+        """Return all subjects and roles. The revision is read first, so that a change meanwhile makes them load again."""
         async with self._database.connection() as connection:
             return await _load(connection)
 
@@ -64,7 +64,7 @@ def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> 
 
 
 class PolicyTableWriter:
-    """The PolicyWriter, inside the transaction that holds the row of the revision."""
+    """The PolicyWriter, inside a transaction that has locked the row of the revision."""
 
     def __init__(self, connection: Connection, dialect: Dialect, policy: Policy) -> None:
         self._connection, self._dialect, self.policy = connection, dialect, policy

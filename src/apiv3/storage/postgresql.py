@@ -1,7 +1,7 @@
-"""PostgreSQL behind `databases`: its pool, what its errors mean, rows in a stream.
+"""The driver for PostgreSQL, on top of `databases` and asyncpg: connections, streams, and the meaning of errors.
 
-A single query does not go through the pool: asyncpg's way to lend a connection and take it back costs more than the query
-itself. It runs on one of a few connections that are borrowed once and kept.
+Single queries do not go through the pool, because borrowing and returning a connection of asyncpg's pool costs more than the
+query itself. They run on a few connections that are borrowed once and kept.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from apiv3.storage.liveness import LOST, Connection
 
 DIALECT = POSTGRESQL
 POOL_TIMEOUT = 10.0
-"""Seconds that a request waits for a connection before it is told to come back later."""
+"""Seconds that a request waits for a connection until StorageUnavailable is raised."""
 POOL_SIZE, READERS = 6, 10
-"""Connections: those that are lent, and those that are kept for single queries."""
+"""Most connections in the pool, and most connections that are kept for single queries."""
 CHUNK = 250
 """Rows that a stream fetches at a time."""
 QUICK = 0.5
-"""Seconds after which a query is no quick one."""
+"""Seconds after which `fetch_quick` gives up."""
 SHORTEST_BREAK, LONGEST_BREAK = 0.1, 5.0
-"""Seconds between two attempts to listen: more each time, until one succeeds."""
+"""Seconds between attempts to connect the listener; they double after each failure."""
 GLANCE = 0.5
-"""Seconds between two looks for changes where they are not told."""
+"""Seconds between two checks for changes behind a pooler, where LISTEN does not work."""
 CLOCKS = "SELECT name, last FROM clocks"
 FEW_ROWS = "SET LOCAL cursor_tuple_fraction = 0.01; SET LOCAL jit = off"
-"""Makes PostgreSQL plan a cursor for its first rows: the fraction of them that is expected to be fetched; and not compile a
-plan whose whole cost looks high, since it is left early."""
+"""Makes PostgreSQL optimize a cursor for its first rows (the fraction that it expects to be fetched), and not compile a plan
+because of its high total cost, since most cursors are closed early."""
 
 
 async def _keep(_connection: object) -> None:
-    """Instead of asyncpg's reset, a round trip for each loan: no statement of ours changes a connection's state."""
+    """Replace asyncpg's reset, which costs a round trip for each loan. None of our statements changes a connection's state."""
 
 
 _OPTIONS: dict[str, Any] = {
-    "min_size": 0,  # else the pool keeps on logging tracebacks while the database is away
+    "min_size": 0,  # otherwise the pool logs tracebacks again and again while the database is unavailable
     "command_timeout": 30,
     "reset": _keep,
 }
@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 class PatientConnection(PostgresConnection):
-    """A connection on loan from the pool, for which nobody waits for ever."""
+    """A connection borrowed from the pool. Waiting for it raises TimeoutError after POOL_TIMEOUT seconds."""
 
     async def acquire(self) -> None:
         pool: asyncpg.Pool | None = self._database._pool
@@ -67,7 +67,7 @@ class PatientConnection(PostgresConnection):
 
 
 class Pool(PostgresBackend):
-    """The backend of `databases` with our options, and connections that a Connector makes."""
+    """The backend of `databases` with our options, and with connections made by a Connector."""
 
     def __init__(self, url: str, connector: Connector, size: int) -> None:
         super().__init__(url)
@@ -84,7 +84,7 @@ class Pool(PostgresBackend):
 
 
 class PostgresqlBackend(Pool):
-    """The connections that are lent, and the readers beside them."""
+    """The Backend for PostgreSQL: a pool of connections, and the readers for single queries."""
 
     def __init__(self, url: str) -> None:
         self.connector = Connector(urls.read(url))
@@ -108,19 +108,20 @@ class PostgresqlBackend(Pool):
 
 
 class Readers(Pool):
-    """Connections for one query each at a time. They are borrowed from a pool, which they go back to when anything is amiss:
-    it knows how to end a query that was cancelled, and replaces what is broken.
+    """Connections for single queries, borrowed from a pool and kept.
+
+    When a query fails or is cancelled, its connection is returned to the pool, which cleans it up or replaces it.
     """
 
     def __init__(self, url: str, connector: Connector, size: int) -> None:
         super().__init__(url, connector, size)
         self._idle: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
-        """A place for each connection; None: to be borrowed when it is needed."""
+        """The connections that are not in use; None in place of one that is yet to be borrowed."""
         for _ in range(size):
             self._idle.put_nowait(None)
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Any]:
-        """All rows of a query, which is a transaction of its own."""
+        """Return all rows of a query, which is a transaction of its own."""
         idle, kept = self._idle, None
         place = await self._wait() if idle.empty() else idle.get_nowait()
         try:
@@ -136,7 +137,7 @@ class Readers(Pool):
         return rows
 
     async def fetch_quick(self, sql: str, args: Sequence[Any]) -> list[Any] | None:
-        """The same; None where it takes long, or is large."""
+        """Return all rows of a query; None when it takes more than QUICK seconds, or its result is large."""
         try:
             async with asyncio.timeout(QUICK):
                 rows = await self.fetch(sql, args)
@@ -170,7 +171,7 @@ class Readers(Pool):
 
 
 def _is_open(place: Any) -> bool:
-    """Whether there is a connection, and it is neither closed nor, because it was closed, back in the pool."""
+    """Whether there is a connection that is usable: neither closed nor, after it was closed, returned to the pool."""
     try:
         return place is not None and not place.is_closed()
     except asyncpg.InterfaceError:
@@ -182,9 +183,9 @@ def backend(url: str) -> PostgresqlBackend:
 
 
 async def watch(backend: PostgresqlBackend, ring: Ring) -> None:
-    """Listen on a connection of its own; when it is lost, make a new one, and ring for whatever was missed in between.
+    """Listen for notifications on a separate connection; when it is lost, make a new one, and ring for all collections.
 
-    Where nothing is heard because connections are shared, look at the clocks instead.
+    Behind a pooler, where LISTEN does not work, poll the clocks instead.
     """
     pause = SHORTEST_BREAK
     while True:
@@ -217,7 +218,7 @@ async def _listen(connection: Connection, ring: Ring) -> None:
 
 
 async def _look(connection: Connection, ring: Ring) -> None:
-    """Ring for each clock that has moved since the last look, until the connection is lost."""
+    """Poll the clocks and ring for each that has changed, until the connection is lost."""
     seen: dict[str, int] = {}
     ring(None)
     while True:
@@ -231,19 +232,20 @@ async def _look(connection: Connection, ring: Ring) -> None:
 
 
 def transaction(connection: Any) -> Any:
-    """A writing transaction, in the isolation that it is made for, whatever the database's default is: writers wait for each
-    other at the row of a clock, and each statement after that sees what the writer before has committed.
+    """Begin a writing transaction with isolation level "read committed", whatever the database's default is.
+
+    Writers wait for each other at the row of a clock. Statements after that must see what the previous writer has committed.
     """
     return connection.transaction(isolation="read_committed")
 
 
 async def stream(connection: Any, sql: str, *args: Any) -> AsyncGenerator[Sequence[Sequence[Any]], None]:
-    """The rows of a query of any size, a chunk at a time. The first column is a body; NULL stands for a large one, which is
-    fetched by itself, by the document's key in the second column.
+    """Yield the rows of a query of any size in chunks. The first column is a body, or NULL for a large one, which is fetched
+    with a query of its own, by the document's key in the second column.
 
-    A cursor of SQL's own, since PostgreSQL then plans for the first rows: it walks along an index that has the order, where
-    it would sort the whole collection otherwise. The cursor is named after its query: asyncpg remembers for the text of each
-    statement which columns its rows have, and a FETCH has those of the cursor's query.
+    This uses a cursor of SQL, since PostgreSQL then optimizes for the first rows: it reads along an index with the right order,
+    instead of sorting the whole collection. The cursor is named after its query, because asyncpg caches the columns of a result
+    by the text of the statement, and the columns of a FETCH are those of the cursor's query.
     """
     cursor = f"scan_{hash(sql) % 2**64:x}"
     async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -265,7 +267,7 @@ def _encoded(row: Sequence[Any]) -> Sequence[Any]:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database's state is to blame, so that the same request can succeed later."""
+    """Whether the state of the database caused the error, so that the same request can succeed later."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)[:2] in _STATES
     return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
@@ -282,5 +284,6 @@ def is_refused_value(error: BaseException) -> bool:
 
 
 _STATES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX"})
-"""Classes of SQLSTATE: connection, read-only transaction, credentials, no such database, serialisation, resources, not ready,
-operator, system, internal (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+"""Classes of SQLSTATE: connection, invalid transaction state (read-only), authorization, unknown database, serialization,
+resources, object not ready, operator intervention, system, internal error
+(https://www.postgresql.org/docs/current/errcodes-appendix.html)."""

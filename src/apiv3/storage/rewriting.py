@@ -1,9 +1,9 @@
-"""Bodies that an earlier version stored, rewritten in batches: `20.0` becomes `20`, as every body is stored by now.
+"""Rewrite bodies stored by earlier versions in batches: `20.0` becomes `20`, as newer versions store it.
 
-A migration of the tables is one transaction. This is not: a batch is, so that a large table costs little memory, keeps
-nobody from writing for long, and goes on where it was when the process was killed. Any number of processes may take part.
+Unlike a migration of the tables, this is not a single transaction, but one per batch. So a large table needs little memory,
+writers wait only for a moment, and the work resumes where it was when the process was killed. Several processes may take part.
 
-A document keeps its `srvModified`, since its value does not change; those who follow the collection are told nothing.
+A document keeps its `srvModified`, since its value does not change, and followers are not notified.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from sqlalchemy import Connection, text
 from apiv3.model.documents import whole
 
 PROGRESS = "/numbers"
-"""The row of `clocks` that says up to which `id` it is done; there is none once everything is. No collection has that name."""
+"""The row of `clocks` with the greatest `id` that has been rewritten. It is deleted when all are done. No collection can have
+this name."""
 ROWS, CHARACTERS = 1000, 8_000_000
-"""A batch: at most so many documents, and the first of them that together have so many characters."""
+"""Most documents in a batch, and the characters of their bodies after which a batch ends."""
 
 _DONE_UP_TO = text("SELECT last FROM clocks WHERE name = :name")
 _BATCH = text("""
@@ -30,15 +31,15 @@ _BATCH = text("""
     ) AS page WHERE characters < :characters ORDER BY id
 """)
 _REWRITE = text("UPDATE documents SET body = :body WHERE id = :id AND srv_modified = :seen")
-"""Unless somebody has written to the document meanwhile."""
+"""Does nothing if the document has been changed meanwhile."""
 _GO_ON = text("UPDATE clocks SET last = :last WHERE name = :name")
 _END = text("DELETE FROM clocks WHERE name = :name")
 _WHOLE_FLOAT = re.compile(r"\d\.0[,}\]]")
-"""How orjson ends a whole float within 2^53; texts that only look like it cost a second look."""
+"""The end of a whole float below 2^53 as orjson writes it. It can also match inside a text; then the body does not change."""
 
 
 def make_numbers_whole(connection: Connection) -> bool:
-    """Rewrite one batch; whether there may be more to do. In a transaction that holds the lock of `storage.schema`."""
+    """Rewrite one batch, and return whether there may be more to do. Call this with `storage.schema.locked`."""
     last = connection.execute(_DONE_UP_TO, {"name": PROGRESS}).scalar()
     if last is None:
         return False

@@ -1,7 +1,7 @@
-"""Bring a database's tables to what this version of the server needs.
+"""Migrate a database's tables to the revision that this version of the server needs.
 
-Any number of processes may do so at once: SQLite's lock and PostgreSQL's advisory lock let one at a time in, and the next
-one finds nothing left to do.
+Several processes may do this at the same time: a lock (SQLite's write lock, an advisory lock of PostgreSQL) lets one run at a
+time, and the others then find nothing left to do.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _INSTALLED, _CLONED = Path(__file__).with_name("alembic"), Path(__file__).parents[3] / "alembic"
-"""Where the migrations stand: beside this file in an installed copy, at the top of a clone."""
+"""The folder of the migrations: beside this file in an installed copy, at the top of a clone."""
 _UNNAMED = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
-"""Statements without names, which leave nothing behind on a connection that a pooler shares."""
-_LOCK = 0x61706976  # "apiv": any number will do that no other program locks in this database
+"""Options for statements without names, which leave nothing behind on a connection that a pooler shares."""
+_LOCK = 0x61706976  # "apiv": any number that no other program locks in this database
 
 
 class NewerTables(Exception):
@@ -39,31 +39,32 @@ class NewerTables(Exception):
 
 
 class NoTables(Exception):
-    """There is nothing in the database yet."""
+    """The database has no tables of apiv3 yet."""
 
 
 class WrongEncoding(Exception):
-    """The database cannot hold every text."""
+    """The database's encoding cannot represent every text."""
 
 
 def head() -> str:
-    """The revision that this version of the server needs."""
+    """Return the revision that this version of the server needs."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
 def upgrade(url: str, *, makes: bool = True) -> tuple[str | None, str]:
-    """Migrate to the newest revision; returns the revisions before and after. `makes`: from nothing, too.
+    """Migrate to the newest revision, and return the revisions before (None: no tables) and after.
 
-    Raises NewerTables, WrongEncoding, and NoTables unless `makes`; the database's own errors pass through.
+    `makes`: create the tables if there are none; otherwise NoTables is raised. Raises NewerTables, WrongEncoding, and errors of
+    the database.
     """
     revisions = locked(url, lambda connection: _migrate(connection, makes))
     while locked(url, make_numbers_whole):
-        pass  # each batch is a transaction of its own
+        pass  # each batch is a separate transaction
     return revisions
 
 
 def locked(url: str, work: Callable[[Connection], T]) -> T:
-    """Call `work` with a connection, in a transaction that keeps everybody else who would migrate waiting."""
+    """Call `work` with a connection, in a transaction that holds the lock for migrations, and return its result."""
     if urlsplit(url).scheme == "sqlite":
         return _locked_sqlite(url, work)
     return asyncio.run(_locked_postgresql(url, work))
@@ -78,12 +79,12 @@ def _locked_sqlite(url: str, work: Callable[[Connection], T]) -> T:
 
 
 def _let_us_begin(connection: Any, _record: object) -> None:
-    """Python's driver would begin late and not at all before CREATE TABLE."""
+    """Stop Python's driver from beginning transactions: it would do so late, and not at all before CREATE TABLE."""
     connection.isolation_level = None
 
 
 async def _locked_postgresql(url: str, work: Callable[[Connection], T]) -> T:
-    from sqlalchemy.ext.asyncio import create_async_engine  # brings greenlet, which SQLite can do without
+    from sqlalchemy.ext.asyncio import create_async_engine  # imports greenlet, which SQLite does not need
 
     from apiv3.storage.connector import Connector
 

@@ -1,4 +1,4 @@
-"""A query as SQL: what columns can decide goes into the statement, what they cannot is left to whoever runs it."""
+"""Compile queries to SQL. Filters on columns go into the statement; the caller must apply all others."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ LISTED = "SELECT 1 FROM documents WHERE collection = ? AND listed LIMIT 1"
 _NUMBERS = {"date": "date", "srvModified": "srv_modified", "srvCreated": "srv_created"}
 _TEXTS = {"identifier": "identifier", "created_at": "created_at", "type": "type", "eventType": "event_type"}
 SORTABLE = _NUMBERS | {"identifier": "identifier", "created_at": "created_at"}
-_UNIQUE = {("identifier",): "identifier", ("srvModified",): "srv_modified"}  # nothing to say about nulls and ties
+_UNIQUE = {("identifier",): "identifier", ("srvModified",): "srv_modified"}  # without nulls and ties
 CUT = ("type", "eventType")
 _COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _INT64 = 2**63
 LONGEST_INDEXED = 200
-"""Characters of `type` and `eventType` in their columns: PostgreSQL takes up to 2,700 bytes into a row of an index."""
+"""Characters of `type` and `eventType` that are stored in their columns; an index row of PostgreSQL holds 2,700 bytes."""
 
 
 FEW = 20
-"""Choices of a filter that are a parameter each: databases plan better for those that they can count."""
+"""Most choices of a filter that are passed as a parameter each: databases plan better when they know the number."""
 
 
 class Select(NamedTuple):
-    """A query as statements.
+    """A query as SQL statements.
 
-    `quick`: the statement that tells it alone, and soon, if there is one; `sql`: the one whose rows are streamed, whatever they
-    are. `rest`: the filters that no column can decide; then the statement is without the window. `unless_listed`: it decides
-    by texts in columns, and finds nothing at all in a collection where some document has a list in such a place.
+    `quick`: a statement that may return the whole result at once; None if there is none. `sql`: the statement to stream, which
+    works for any result. `args`: the parameters of both. `rest`: the filters that no column can decide; then the statements
+    have no LIMIT and OFFSET. `unless_listed`: a filter on `type` or `eventType` uses their columns, which cannot represent
+    lists; so the statement finds nothing if any document of the collection has a list there.
     """
 
     quick: str | None
@@ -39,7 +40,9 @@ class Select(NamedTuple):
 
 
 def select(collection: str, query: Query, dialect: Dialect, *, into_lists: bool = False) -> Select:
-    """Compile a query; once for each Query object, and apps that poll share theirs. `into_lists`: see Select."""
+    """Compile a query, once for each Query object; the same requests share one. `into_lists`: do not use the columns of `type`
+    and `eventType`, see `Select.unless_listed`.
+    """
     key = collection, dialect, into_lists
     made: Select | None = query.compiled.get(key)
     if made is None:
@@ -76,7 +79,7 @@ def _has_column(sort: Sort) -> bool:
 
 
 def _condition(condition: Filter, args: list[Any], dialect: Dialect) -> str | None:
-    """A filter as SQL, its parameters added to `args`; None when no column can decide it."""
+    """Return a filter as SQL and add its parameters to `args`; None when no column can decide it."""
     (name, *deeper), value = condition.path, condition.value
     column = _NUMBERS.get(name) or _TEXTS.get(name)
     is_kind = _is_int64 if name in _NUMBERS else _is_short if name in CUT else _is_text
@@ -104,12 +107,12 @@ def _is_text(value: object) -> bool:
 
 
 def _is_short(value: object) -> bool:
-    """Whether a text compares with the beginning of another as it does with the whole."""
+    """Whether comparing with a text gives the same result for the stored beginning of a text as for the whole text."""
     return isinstance(value, str) and len(value) < LONGEST_INDEXED
 
 
 def _order(sort: Sort | None, dialect: Dialect, args: list[Any]) -> str:
-    """ORDER BY for a query; ties go by identifier, which no two documents of a collection share."""
+    """Return the ORDER BY of a query, and add its parameters to `args`. Ties are sorted by identifier, which is unique."""
     direction = "DESC NULLS LAST" if sort and sort.descending else "ASC NULLS FIRST"
     plain = direction.split(maxsplit=1)[0]
     keys: list[str] = []

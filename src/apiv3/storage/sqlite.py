@@ -1,12 +1,12 @@
-"""SQLite behind `databases`: a pool of connections that never block the event loop for long and never lose a write.
+"""The driver for SQLite: a pool of connections that do not block the event loop for long and do not lose writes.
 
-The backend that comes with `databases` opens a connection and a thread for each query and begins transactions late, so that
-concurrent writers fail. This one keeps a few connections, begins writing transactions with BEGIN IMMEDIATE, and commits
-durably (WAL with synchronous=FULL: an acknowledged write survives a power cut).
+The backend in `databases` opens a connection and a thread for each query and begins transactions late, so that concurrent
+writers fail. This one keeps a few connections, begins writing transactions with BEGIN IMMEDIATE, and commits durably (WAL with
+synchronous=FULL: an acknowledged write survives a power failure).
 
-A short query runs where it is asked, on the event loop: the hop to a thread and back costs several times as much as reading
-a document. Each has a budget of virtual machine steps, about a millisecond; what exceeds it, or finds the database locked,
-is run again in a thread.
+Short queries run on the event loop, since passing them to a thread and back costs several times as much as reading a document.
+Each has a budget of virtual machine steps, about a millisecond. A query that exceeds it, or finds the database locked, is run
+again in a thread.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from apiv3.storage.threads import ThreadWork
 DIALECT = SQLITE
 POOL_SIZE = 6
 BUDGET = 15_000
-"""Virtual machine steps: a query on the event loop may take between one and two budgets, half a millisecond or so each."""
+"""Virtual machine steps, about half a millisecond. A query on the event loop may take between one and two budgets."""
 CHUNK = 500
-"""Rows that a stream hands over at a time,"""
+"""Most rows in a chunk of a stream."""
 CHUNK_SIZE = 1_000_000
-"""and about how many bytes of documents."""
+"""Bytes of documents after which a chunk ends."""
 BUSY_TIMEOUT = 10_000
 """Milliseconds that a statement in a thread waits for another process's lock."""
 POOL_TIMEOUT = 10.0
-"""Seconds that a request waits for a connection before it is told to come back later."""
+"""Seconds that a request waits for a connection until StorageUnavailable is raised."""
 GLANCE = 0.25
-"""Seconds between two looks at whether anybody else has written to the file."""
+"""Seconds between two checks whether another connection has written to the file."""
 
 MANY_PARAMETERS = 50
-"""A statement with more has many rows to insert, which would hold up the event loop."""
+"""Parameters above which a statement runs in a thread: it inserts many rows, which would block the event loop."""
 MANY_ROWS = 32
-"""The same of rows that are written one by one."""
+"""Rows above which `executemany` runs in a thread."""
 
 _BEGIN = "BEGIN IMMEDIATE"
 
@@ -54,7 +54,10 @@ T = TypeVar("T")
 
 
 class SqliteConnection:
-    """One connection, with the few methods of asyncpg's that storage uses."""
+    """One connection, with those methods of asyncpg's connections that storage uses.
+
+    `largest`: the most bytes of one value; larger ones raise sqlite3.DataError. None: SQLite's limit.
+    """
 
     def __init__(self, path: str, threads: ThreadPoolExecutor, largest: int | None = None) -> None:
         self._threads = threads
@@ -68,14 +71,16 @@ class SqliteConnection:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, largest)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        """All rows of a query. Inside a transaction without a budget: what is done there is small, and must not be cut off."""
+        """Return all rows of a query. Inside a transaction there is no budget: queries there are small, and must not be
+        interrupted.
+        """
         rows = self.fetch_now(sql, args)
         if rows is not None:
             return rows
         return await self.in_thread(lambda: self._patiently(lambda: self._connection.execute(sql, args).fetchall()))
 
     def fetch_now(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
-        """All rows of a query that is answered at once; None when it has to be run again, in a thread."""
+        """Run a query on the event loop and return all its rows; None when it has to be run again in a thread."""
         try:
             self._on_loop, self._budgets = not self._connection.in_transaction, 0
             return self._connection.execute(sql, args).fetchall()
@@ -87,16 +92,17 @@ class SqliteConnection:
             self._on_loop = False
 
     def _is_over(self) -> bool:
-        """Called whenever a statement has used up a budget. SQLite counts on from the last run of a statement that it has
-        prepared, so the first call comes too early.
+        """Return whether to interrupt the statement; SQLite calls this each time a budget is used up.
+
+        For a prepared statement, SQLite continues the count of its last run, so the first call comes too early.
         """
         self._budgets += 1
         return self._on_loop and self._budgets > 1
 
     async def execute(self, sql: str, *args: Any) -> None:
-        """A statement inside a transaction, whose lock is held already; one with many parameters in a thread.
+        """Run a statement inside a transaction, which holds the lock already; in a thread if it has many parameters.
 
-        Without a budget: SQLite rolls the whole transaction back when it interrupts a statement that writes.
+        There is no budget, since SQLite rolls the whole transaction back when it interrupts a statement that writes.
         """
         if len(args) > MANY_PARAMETERS:
             await self.in_thread(lambda: self._connection.execute(sql, args))
@@ -104,7 +110,7 @@ class SqliteConnection:
             self._connection.execute(sql, args)
 
     async def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """The same for each row of parameters; for many of them in a thread."""
+        """Run a statement inside a transaction for each row of parameters; in a thread if there are many rows."""
         if len(rows) > MANY_ROWS:
             await self.in_thread(lambda: self._connection.executemany(sql, rows))
         else:
@@ -112,7 +118,7 @@ class SqliteConnection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """A writing transaction: the lock first, then the work, then a durable commit."""
+        """Begin a writing transaction with the lock, and commit it durably at the end of the block."""
         try:
             if self.fetch_now(_BEGIN, ()) is None:
                 await self.in_thread(self._begin)
@@ -123,7 +129,9 @@ class SqliteConnection:
                 self._connection.rollback()
 
     def _begin(self) -> None:
-        """For use in a thread. SQLite's own waiting asks ever more seldom: beside a busy neighbour it would get no chance."""
+        """Begin a transaction, in a thread. SQLite's own busy handler retries less and less often, and so would rarely get the
+        lock while another process writes all the time.
+        """
         deadline = time.monotonic() + BUSY_TIMEOUT / 1000
         while True:
             try:
@@ -135,15 +143,15 @@ class SqliteConnection:
             time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 (no secret)
 
     def cursor(self, sql: str, *args: Any) -> sqlite3.Cursor:
-        """For use in a thread."""
+        """Run a query and return its cursor. Call this in a thread."""
         return self._patiently(lambda: self._connection.execute(sql, args))
 
     def in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
-        """Run to the end in a thread however often the caller is cancelled: nobody may use the connection before that."""
+        """Run `work` in a thread to its end, even if the caller is cancelled, since nobody may use the connection before."""
         return ThreadWork(work).run(self._threads)
 
     def _patiently(self, work: Callable[[], T]) -> T:
-        """Wait for locks, as only a thread may."""
+        """Run `work` with waiting for locks, which only a thread may do."""
         self._connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT}")
         try:
             return work()
@@ -151,16 +159,17 @@ class SqliteConnection:
             self._connection.execute("PRAGMA busy_timeout=0")
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
 
 def transaction(connection: SqliteConnection) -> AbstractAsyncContextManager[None]:
-    """A writing transaction."""
+    """Begin a writing transaction on a connection of the pool."""
     return connection.transaction()
 
 
 async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
-    """The rows of a query of any size, a chunk at a time. The first column is a body."""
+    """Yield the rows of a query of any size in chunks. The first column must be a body."""
     cursor = await connection.in_thread(partial(connection.cursor, sql, *args))
     try:
         while rows := await connection.in_thread(partial(_fetch, cursor)):
@@ -170,7 +179,7 @@ async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncGen
 
 
 def _fetch(cursor: sqlite3.Cursor) -> list[Row]:
-    """The next rows, for use in a thread."""
+    """Return the rows of the next chunk. Call this in a thread."""
     rows, size = list[Row](), 0
     for row in cursor:
         rows.append(row)
@@ -181,7 +190,7 @@ def _fetch(cursor: sqlite3.Cursor) -> list[Row]:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database's state is to blame, so that the same request can succeed later."""
+    """Whether the state of the database caused the error, so that the same request can succeed later."""
     if isinstance(error, sqlite3.Error):
         return not isinstance(error, _FAULTS | sqlite3.DataError)
     return isinstance(error, OSError | TimeoutError)
@@ -201,7 +210,7 @@ _FAULTS = sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceE
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL, for good. While others open it for the first time SQLite does not wait, so we do."""
+    """Switch the file to WAL permanently. SQLite does not wait while other processes do the same, so this retries."""
     deadline = time.monotonic() + POOL_TIMEOUT
     while True:
         try:
@@ -214,14 +223,12 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _worth_waiting(error: sqlite3.DatabaseError) -> bool:
-    """Whether the same statement can succeed in a thread: it ran out of its budget, or found more than is taken at once, or
-    somebody holds a lock.
-    """
+    """Whether the same statement can succeed in a thread: it exceeded its budget or the limit of a value, or a lock is held."""
     return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_BUSY)
 
 
 class SqliteBackend(DatabaseBackend):
-    """A pool of connections to one file, opened as they are needed."""
+    """The Backend for SQLite: a pool of connections to one file, opened when they are needed."""
 
     def __init__(self, url: str) -> None:
         self.path = DatabaseURL(url).database
@@ -235,7 +242,7 @@ class SqliteBackend(DatabaseBackend):
             self._idle.put_nowait(None)
 
     async def disconnect(self) -> None:
-        """Close what is in the pool, and what comes back to it in time."""
+        """Close the connections in the pool, and those that return to it within POOL_TIMEOUT seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(POOL_TIMEOUT):
                 for _ in range(POOL_SIZE):
@@ -247,7 +254,7 @@ class SqliteBackend(DatabaseBackend):
         self._threads.shutdown(wait=False)
 
     async def _open(self, largest: int | None = None) -> SqliteConnection:
-        """In a thread, since it waits for locks. `largest`: the most bytes that one value may have."""
+        """Open a connection in a thread, since this can wait for locks. `largest`: the most bytes of one value."""
         opening = ThreadWork(partial(SqliteConnection, self.path, self._threads, largest))
         try:
             return await opening.run(self._threads)
@@ -257,12 +264,12 @@ class SqliteBackend(DatabaseBackend):
             raise
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
-        """At once if that will do, on a connection that is never lent, so that nothing else can come between."""
+        """Return all rows of a query: on the event loop, on a connection that is never lent out; otherwise in a thread."""
         rows = None if self._reader is None else self._reader.fetch_now(sql, args)
         return await self._fetch_on_loan(sql, args) if rows is None else rows
 
     async def fetch_quick(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
-        """The same; None where it takes long, or is large, or has to wait for a lock."""
+        """Return all rows of a query; None when it takes long, its result is large, or it would have to wait for a lock."""
         return None if self._reader is None else self._reader.fetch_now(sql, args)
 
     async def _fetch_on_loan(self, sql: str, args: Sequence[Any]) -> list[Row]:
@@ -282,23 +289,23 @@ def backend(url: str) -> SqliteBackend:
 
 
 async def watch(backend: SqliteBackend, ring: Ring) -> None:
-    """Look now and then at the number that changes whenever anything is committed on another connection, whoever has it."""
+    """Poll `PRAGMA data_version`, which changes with every commit on another connection, of this process or another."""
     while True:
         try:
             with closing(sqlite3.connect(backend.path, isolation_level=None, timeout=0)) as connection:
-                seen: object = None  # each connection counts for itself; what happened before it is told by a ring in vain
+                seen: object = None  # the number is only valid for one connection, so begin with a ring
                 while True:
                     version = connection.execute("PRAGMA data_version").fetchone()
                     if version != seen:
                         ring(None)
                         seen = version
                     await asyncio.sleep(GLANCE)
-        except sqlite3.Error:  # the disk is to blame, or a lock; whoever reads will say so
+        except sqlite3.Error:  # the disk or a lock; the readers report such errors
             await asyncio.sleep(GLANCE)
 
 
 class SqliteLoan(ConnectionBackend):
-    """A connection on loan from the pool."""
+    """A connection borrowed from the pool."""
 
     def __init__(
         self, idle: asyncio.LifoQueue[SqliteConnection | None], open: Callable[[], Awaitable[SqliteConnection]]

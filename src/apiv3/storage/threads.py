@@ -1,4 +1,4 @@
-"""Work that blocks, run to its end in a thread."""
+"""Run blocking work to its end in a thread."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ T = TypeVar("T")
 
 
 class ThreadWork(Generic[T]):
-    """Work for a thread, which cannot be cancelled: a caller that is cancelled has to wait for it, too.
+    """Work for a thread. It cannot be cancelled: a caller that is cancelled still waits for its end.
 
-    It does what asyncio's executor with a shield does, in half the time, which counts at each commit.
+    This does the same as `run_in_executor` with `shield`, but takes half the time, which matters for each commit.
+    `result` and `error`: how the work ended, None before its end.
     """
 
     __slots__ = ("_finished", "_loop", "_waiter", "_work", "error", "result")
@@ -26,7 +27,7 @@ class ThreadWork(Generic[T]):
         self.error: BaseException | None = None
 
     async def run(self, threads: ThreadPoolExecutor) -> T:
-        """What comes of it, after its end; or CancelledError, also after its end."""
+        """Run the work and return its result, or raise its error. Raises CancelledError, but not before its end."""
         threads.submit(self._run)
         cancelled: asyncio.CancelledError | None = None
         while not self._finished:
@@ -45,7 +46,7 @@ class ThreadWork(Generic[T]):
             self.result = self._work()
         except BaseException as error:
             self.error = error
-        with suppress(RuntimeError):  # the loop is closed, so nobody waits
+        with suppress(RuntimeError):  # the event loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(self._finish)
 
     def _finish(self) -> None:

@@ -1,7 +1,7 @@
-"""Where a PostgreSQL database is, and how to connect to it: the one reader of a `postgresql://` URL.
+"""Parse and check DATABASE_URL.
 
-The parameters after the `?` are libpq's, with libpq's meaning: one of them goes before what stands in front of the `?`. The
-migrations, the server's connections and the listener all connect with what is read here.
+The parameters after the `?` have the names and the meaning of libpq's, so they take precedence over the part before the `?`.
+The migrations, the server's connections and the listener all connect with the result.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 _PART = r"[^@/?#\[\]\0-\x1f]*"
 _URL = re.compile(rf"sqlite:///.+|postgres(ql)?://(?=.)({_PART}@)?({_PART}|\[{_PART}\](:{_PART})?)(/[^@?#]*)?(\?[^@#]*)?")
-"""A password that holds one of the marks between the parts would be cut at another place by each program that reads the
-URL, and some of it be taken for the host or the database, which are no secrets."""
+"""The parts of a URL must not contain the characters that separate parts. Programs would split a password with such a character
+at different places, and treat a part of it as the host or the database, which are not kept secret."""
 APPLICATION = "apiv3"
 CONNECT_TIMEOUT = 10.0
-"""Seconds that a connection may take to be made, where the URL does not say."""
+"""Seconds in which a connection must be made, unless the URL sets `connect_timeout`."""
 _CHECKED_MODES = ("require", "verify-ca", "verify-full")
 _MODES = ("disable", "allow", "prefer", *_CHECKED_MODES)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
 class BadAddress(ValueError):
-    """A URL that cannot be meant; the message says why, after the setting's name, and quotes no secret."""
+    """The URL is invalid. The message continues a sentence that begins with the setting's name, and contains no secret."""
 
 
 def _word(value: str) -> str:
@@ -66,14 +66,16 @@ _PARAMETERS: Mapping[str, Callable[[str], Any]] = {
     "application_name": _word,
     "statement_cache_size": _number(0, 10_000),
 }
-"""Name -> what reads its value, and raises ValueError with what is allowed."""
+"""Name -> function that parses the value; its ValueError says what is allowed."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """`arguments`: how asyncpg is asked for a connection. `prepares`: whether statements may be kept on a connection;
-    False behind a pooler that shares connections, by `statement_cache_size=0`. `binds`: whether `channel_binding=require`
-    is asked for, which asyncpg cannot do.
+    """How to connect to a PostgreSQL database.
+
+    `arguments`: the arguments of `asyncpg.connect`. `prepares`: whether statements may be prepared on a connection; False with
+    `statement_cache_size=0`, for poolers that share connections. `binds`: whether the URL has `channel_binding=require`, which
+    asyncpg does not support.
     """
 
     arguments: Mapping[str, Any] = field(repr=False)
@@ -82,21 +84,21 @@ class Address:
 
 
 def is_url(text: str) -> bool:
-    """Whether it is the URL of a database of either kind, apart from its parameters."""
+    """Whether a text is the URL of a database of either kind; the parameters are not checked."""
     try:
         return bool(_URL.fullmatch(text)) and urlsplit(text).port != 0
-    except ValueError:  # what can be neither host nor port
+    except ValueError:  # a malformed host or port
         return False
 
 
 def check(url: str) -> None:
-    """Raises BadAddress when a URL has parameters that cannot be meant. SQLite's has none."""
+    """Raise BadAddress when the parameters of a URL are invalid. URLs of SQLite have none."""
     if not url.startswith("sqlite:"):
         read(url)
 
 
 def read(url: str) -> Address:
-    """Read the URL of a PostgreSQL database. Raises BadAddress."""
+    """Parse the URL of a PostgreSQL database. Raises BadAddress."""
     parts = urlsplit(url)
     given = _in_front(url) | _parameters(parts.query)
     if "sslrootcert" in given and given.get("sslmode") not in _CHECKED_MODES:
@@ -122,7 +124,7 @@ def read(url: str) -> Address:
 
 
 def _in_front(url: str) -> dict[str, Any]:
-    """What stands in front of the parameters, by the names that the parameters have."""
+    """Return the parts before the parameters, by the names of the equivalent parameters."""
     parts = urlsplit(url)
     found = {
         "host": parts.hostname and unquote(parts.hostname),
@@ -135,7 +137,7 @@ def _in_front(url: str) -> dict[str, Any]:
 
 
 def _parameters(query: str) -> dict[str, Any]:
-    """The parameters with their values read. A `+` is no blank in such a URL, so none of Python's readers of forms will do."""
+    """Parse the parameters. A `+` does not mean a blank in such a URL, so Python's parsers of query strings cannot be used."""
     found: dict[str, Any] = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
@@ -151,7 +153,7 @@ def _parameters(query: str) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> str:
-    if not _NAME.fullmatch(name):  # who knows what it is: it may be the end of a password
+    if not _NAME.fullmatch(name):  # it may be the end of a password, so do not repeat it
         return f"has a parameter that is not known; there are: {', '.join(_PARAMETERS)}"
     near = get_close_matches(name.lower(), _PARAMETERS, n=1)
     meant = f" (is {near[0]} meant?)" if near else ""

@@ -1,1 +1,1 @@
-"""HTTP in and out."""
+"""The HTTP layer: the server, the routes, and everything between a request and its answer."""

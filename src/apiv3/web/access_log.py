@@ -1,4 +1,4 @@
-"""The access log: one line for each request, for people or as JSON, with every secret cut out."""
+"""The access log: one line for each request, for people or as JSON, with secrets masked."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from apiv3.web.calls import Call
 from apiv3.web.redaction import redacted
 
 DELAY = 0.25
-"""Seconds that good requests are gathered before they are written together."""
+"""Seconds for which successful requests are collected before their lines are written together."""
 MOST_GATHERED = 200
-"""Requests that are gathered at the most."""
+"""Most requests that are collected before they are written."""
 
 _COLOURS = {2: 32, 3: 36, 4: 33, 5: 31}
-"""Of a status by its first digit, as codes of ANSI: green, cyan, yellow, red."""
+"""First digit of a status -> ANSI colour code: green, cyan, yellow, red."""
 _UNPRINTABLE = re.compile(r"[^!-~]")
 
 Format = Literal["auto", "text", "json", "off"]
@@ -32,11 +32,11 @@ Lines = Callable[[Iterable[Entry]], str]
 
 
 class AccessLog:
-    """Writes to `stream`. Refused requests are written at once, the others a moment later, together.
+    """Writes a line for each request to `stream`: refused requests at once, the others together after `DELAY`.
 
-    `wanted`: `text` is for people, `json` for programs; `auto` is `text` where the stream is a terminal, else `json`; `off`
-    writes nothing. What cannot be written (the disk is full, nobody reads the pipe) is lost: no answer waits for it or
-    changes with it.
+    `wanted`: `text` is for people, `json` for programs; `auto` is `text` if the stream is a terminal, else `json`; `off` writes
+    nothing. A line that cannot be written (a full disk, a closed pipe) is dropped, so that the log never delays or changes an
+    answer.
     """
 
     def __init__(self, wanted: Format = "auto", stream: TextIO = sys.stderr) -> None:
@@ -46,7 +46,7 @@ class AccessLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, call: Call, status: int, seconds: float) -> None:
-        """One line for a request that was answered with `status` after `seconds`."""
+        """Log a request that was answered with `status` after `seconds`."""
         if self._lines is None:
             return
         query = call.scope["query_string"]
@@ -59,7 +59,7 @@ class AccessLog:
             self._timer = asyncio.get_running_loop().call_later(DELAY, self.flush)
 
     def flush(self) -> None:
-        """Write what has been gathered."""
+        """Write all collected lines now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -71,8 +71,8 @@ class AccessLog:
 
 
 def _lines(wanted: Format, stream: TextIO) -> Lines | None:
-    """What makes the lines; None for `off`. The colours are left out where the variable NO_COLOR is set, and elsewhere than
-    on a terminal that knows them.
+    """Return the function that formats the lines; None for `off`. Colours are used only on a terminal that supports them,
+    unless the environment variable NO_COLOR is set.
     """
     if wanted == "off":
         return None
@@ -104,7 +104,9 @@ def _text_line(
     *,
     colour: int | None = None,
 ) -> str:
-    """Times are local, as in the other lines of the log. No byte of a path reaches the terminal that could control it."""
+    """Return a line for people. The time is local, as in the other log lines. Bytes that could control the terminal are
+    percent-encoded.
+    """
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
     shown = _UNPRINTABLE.sub(lambda found: f"%{ord(found[0]):02X}", redacted(path, query))
     painted = f"\x1b[{colour}m{status}\x1b[0m" if colour else str(status)
@@ -112,7 +114,10 @@ def _text_line(
 
 
 def _json(entries: Iterable[Entry]) -> str:
-    """Made at once, which takes a sixth of the time; in a JSON text no quotation mark stands by itself."""
+    """Serialize all entries in one call, which takes a sixth of the time of one call each, then split the array into lines.
+
+    The replaced text cannot occur inside a value, since JSON escapes quotation marks there.
+    """
     array = orjson.dumps([_fields(*entry) for entry in entries]).decode()
     return array[1:-1].replace('},{"time":', '}\n{"time":') + "\n"
 

@@ -1,4 +1,7 @@
-"""The endpoints of /api/v2/authorization: the token exchange, subjects, roles, permissions."""
+"""The endpoints of /api/v2/authorization: the token exchange, subjects, roles, permissions.
+
+The first line of an endpoint's docstring is the summary of its routes in the OpenAPI description and on the page `/`.
+"""
 
 from __future__ import annotations
 
@@ -28,32 +31,32 @@ _log = logging.getLogger(__name__)
 
 
 class Authorization:
-    """Trades access tokens for JWTs, and answers questions about permissions."""
+    """Exchanges access tokens for JWTs, lists permissions, and checks them."""
 
     def __init__(self, authenticator: Authenticator, policies: Policies, tokens: Tokens, demands: Sequence[Demand]) -> None:
         self._authenticator, self._policies, self._tokens = authenticator, policies, tokens
         self._demanded = [demand.name for demand in demands]
 
     async def exchange(self, call: Call) -> Answer:
-        """A JWT for an access token, or for a JWT that is still good."""
+        """Exchange an access token, or a JWT that is still valid, for a new JWT."""
         secret = requests.identifier(call.params[-1])
         try:
             identity = await self._authenticator.identify(Credential(secret, "query", call.address))
         except Unauthorized as error:
             raise AdministrationRefused from error
         token, claims = self._tokens.sign(identity.access_token, int(time.time()))
-        self._authenticator.vouch(token)  # its first use may come from a place where others guess
+        self._authenticator.vouch(token)  # it must be accepted even from a network where others guess tokens
         roles = self._policies.current.roles
         groups = [list(roles[name].permissions) for name in identity.principal.roles if name in roles]
         body = {"token": token, "sub": identity.principal.name, "permissionGroups": groups}
         return json_answer(body | {"iat": claims.issued, "exp": claims.expires})
 
     async def permissions(self, _call: Call) -> Answer:
-        """Every permission that the server demands anywhere."""
+        """List every permission that the server demands."""
         return json_answer(self._demanded)
 
     async def trie(self, _call: Call) -> Answer:
-        """The same as a tree of their parts."""
+        """Show every permission that the server demands as a tree of its parts."""
         tree: dict[str, Any] = {}
         for permission in self._demanded:
             node = tree
@@ -62,7 +65,7 @@ class Authorization:
         return json_answer(tree)
 
     async def check(self, call: Call) -> Answer:
-        """Whether the caller holds a permission."""
+        """Check whether the caller has a permission."""
         try:
             wanted = Permission.parse(requests.identifier(call.params[-1]))
         except ValueError as error:
@@ -71,26 +74,29 @@ class Authorization:
 
 
 class Subjects:
-    """Subjects with their access tokens. `shows_tokens`: false where anybody may ask, as they are good for longer."""
+    """The endpoints of subjects.
+
+    `shows_tokens`: whether answers include access tokens. False while security is switched off, when anybody may ask.
+    """
 
     def __init__(self, administration: Administration, policies: Policies, limits: Limits, *, shows_tokens: bool) -> None:
         self._administration, self._policies, self._limits = administration, policies, limits
         self._shows_tokens = shows_tokens
 
     async def all(self, _call: Call) -> Answer:
-        """All subjects, their access tokens included."""
+        """List all subjects with their access tokens."""
         snapshot = await self._policies.refresh()
         return json_answer([self._shown(subject) for subject in snapshot.subjects])
 
     async def add(self, call: Call) -> Answer:
-        """A new subject; its `_id`, where one is sent, is kept."""
+        """Add a subject. An `_id` that is sent is kept."""
         subject = await self._administration.add_subject(_subject(await read_object(call, self._limits)))
         return json_answer(self._stored(subject))
 
     async def change(self, call: Call) -> Answer:
-        """The subject with this `_id` gets this name, these roles and notes.
+        """Change the name, roles, notes and timestamp rule of the subject with this `_id`.
 
-        Roles that are `null`, and a `timestamp` that is `null` or left out, stay as they are.
+        Roles that are `null`, and a `timestamp` that is `null` or missing, are left unchanged.
         """
         body = await read_object(call, self._limits)
         sent = _subject(body)
@@ -103,11 +109,11 @@ class Subjects:
         return json_answer(self._stored(await self._administration.change_subject(sent.id, change)))
 
     async def rotate(self, call: Call) -> Answer:
-        """A new access token at once; the old one and its JWTs are dead."""
+        """Give a subject a new access token. The old token and its JWTs stop working at once."""
         return json_answer(self._shown(await self._administration.rotate(requests.identifier(call.params[-1]))))
 
     async def remove(self, call: Call) -> Answer:
-        """The subject is gone, and its tokens are dead."""
+        """Remove a subject. Its tokens stop working at once."""
         await self._administration.remove_subject(requests.identifier(call.params[-1]))
         return json_answer({})
 
@@ -129,26 +135,26 @@ class Subjects:
 
 
 class Roles:
-    """Roles: the built-in ones and those of this installation."""
+    """The endpoints of roles, the built-in ones and those of this installation. `demands`: all demands of the server."""
 
     def __init__(self, administration: Administration, policies: Policies, limits: Limits, demands: Sequence[Demand]) -> None:
         self._administration, self._policies, self._limits = administration, policies, limits
         self._demands = demands
 
     async def all(self, _call: Call) -> Answer:
-        """All roles. The built-in ones have no `_id`."""
+        """List all roles. The built-in ones have no `_id`."""
         snapshot = await self._policies.refresh()
         return json_answer([_shown_role(role) for role in snapshot.roles.values()])
 
     async def add(self, call: Call) -> Answer:
-        """A new role; with the name of a built-in one it takes that one's place."""
+        """Add a role. One with the name of a built-in role replaces it."""
         role = await self._administration.add_role(_role(await read_object(call, self._limits)))
         return json_answer(self._stored(role))
 
     async def change(self, call: Call) -> Answer:
-        """The role with this `_id` gets this name, these permissions and notes.
+        """Change the name, permissions and notes of the role with this `_id`.
 
-        Permissions that are `null` stay as they are.
+        Permissions that are `null` are left unchanged.
         """
         body = await read_object(call, self._limits)
         sent = _role(body)
@@ -160,7 +166,7 @@ class Roles:
         return json_answer(self._stored(await self._administration.change_role(sent.id, change)))
 
     async def remove(self, call: Call) -> Answer:
-        """The role is gone; refused while subjects have it."""
+        """Remove a role. Refused while subjects have it."""
         await self._administration.remove_role(requests.identifier(call.params[-1]))
         return json_answer({})
 
@@ -170,7 +176,7 @@ class Roles:
 
 
 def _warn(sentences: Iterable[str]) -> None:
-    """The answer is the stored object alone, as the protocol has it; so what is odd about it goes into the log."""
+    """Log warnings about a stored object. The protocol has no place for them in the answer."""
     for sentence in sentences:
         _log.warning("%s", sentence)
 
@@ -214,7 +220,7 @@ def _texts(body: Document, field: str, split: Callable[[str], Sequence[str]]) ->
     value = body.get(field)
     if value is None:
         return ()
-    if isinstance(value, str):  # the admin tools of the field send one text with blanks or commas in it
+    if isinstance(value, str):  # Nightscout's admin tools send one text with blanks or commas in it
         return tuple(split(value))
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise BadRequest(f"Bad {field}: it must be a list of texts")

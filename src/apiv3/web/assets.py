@@ -1,4 +1,4 @@
-"""Files that a page needs, as they are sent: made once, with an ETag, and compressed once for those who take that."""
+"""Static files of the web pages: read, compressed and given an ETag once, then served from memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TYPES = {
 }
 _VARY = (b"vary", b"accept-encoding")
 _REVALIDATE: Headers = ((b"cache-control", b"no-cache"), _VARY)
-"""Browsers keep it and ask whether it is still good (RFC 9111, section 5.2.2.4), so that an update is never half seen."""
+"""Browsers cache the file, but revalidate it on each use (RFC 9111, section 5.2.2.4), so that they never mix old and new."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file. It is public, so that to compress it tells nobody anything. `compressed`: coding -> body."""
+    """A public file, so that compressing it reveals nothing. `compressed`: content coding -> compressed body."""
 
     body: bytes
     compressed: Mapping[bytes, bytes]
@@ -35,23 +35,23 @@ class Asset:
 
     @classmethod
     def of(cls, body: bytes, media_type: bytes) -> Self:
-        # Weak: the same file, compressed or not.
+        """Make an asset of a body. Its ETag is weak, since the compressed forms share it."""
         return cls(body, compress_for_good(body), media_type, b'W/"%s"' % sha256(body).hexdigest()[:32].encode())
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises OSError; KeyError for a kind of file that no page of ours needs."""
+        """Read an asset from a file. Raises OSError, and KeyError for an unknown file name extension."""
         return cls.of(path.read_bytes(), _TYPES[path.suffix])
 
     def answer(self, call: Call) -> Answer:
-        """It, or 304 for a client that has it (RFC 9110, section 13.1.2)."""
+        """Return the file, or 304 for a client that has it already (RFC 9110, section 13.1.2)."""
         headers = ((b"etag", self.etag), *_REVALIDATE)
         if is_current(call, self.etag):
             return Answer(304, headers=headers)
         return self.whole(call, headers)
 
     def whole(self, call: Call, headers: Headers = (_VARY,)) -> Answer:
-        """It in any case, in the coding that the client likes best."""
+        """Return the file in the content coding that the client prefers."""
         coding = choose(call.headers.get(b"accept-encoding")).coding
         if coding is None:
             return Answer(200, self.body, self.media_type, headers)

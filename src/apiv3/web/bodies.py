@@ -1,4 +1,4 @@
-"""Request bodies, read within bounds: on the size and the time of each, and on the memory of all of them."""
+"""Read request bodies within limits: the size and the time of each body, and the memory of all bodies together."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from apiv3.turns import apart
 from apiv3.web.calls import Call
 
 AT_ONCE = 64 * 1024
-"""Bytes of a body that are parsed on the event loop; what is larger is parsed beside it, in turn."""
+"""Most bytes of a body that is parsed on the event loop; larger ones are parsed in a thread, see `apiv3.turns`."""
 
 
 class Disconnected(Exception):
-    """The client went away before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`size`: bytes of a body. `patience`: seconds for the whole of it. `bulk_size`, `bulk_items`: bytes and documents of a
-    body that holds many. `memory`: the account of the bytes of all bodies under way.
+    """Limits of request bodies.
+
+    `size`: most bytes of a body with one document. `patience`: seconds in which the whole body must arrive. `bulk_size` and
+    `bulk_items`: most bytes and documents of a body with many. `memory`: the budget of bytes for all bodies under way.
     """
 
     size: int
@@ -38,11 +40,12 @@ class Limits:
 
 
 async def read_body(call: Call, size: int, patience: float, memory: Account) -> bytes:
-    """The whole body; its memory is given back when the call ends.
+    """Read the whole body. Its share of `memory` is given back when the call ends (`call.on_end`).
 
-    A request takes the size of its body before it reads any of it, so that no two can wait for each other.
+    The memory for the whole body is taken before any of it is read, so that two requests cannot wait for each other.
 
-    Raises TooLarge, RequestTimeout, ServerBusy, UnsupportedMediaType, Disconnected.
+    Raises TooLarge for more than `size` bytes, RequestTimeout after `patience` seconds, ServerBusy when no memory becomes free
+    in time, UnsupportedMediaType for a compressed body, Disconnected.
     """
     if call.headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
         raise UnsupportedMediaType
@@ -66,7 +69,7 @@ async def read_body(call: Call, size: int, patience: float, memory: Account) -> 
 
 
 def _expected(call: Call, size: int) -> int:
-    """Bytes of the body as the headers have it; `size` where they do not say."""
+    """Return the length of the body in bytes by its headers; `size` for a chunked body, which has no Content-Length."""
     length = call.headers.get(b"content-length")
     if length is not None and length.isdigit():
         return int(length[:19])
@@ -88,13 +91,13 @@ async def _collect(call: Call, most: int) -> bytes:
 
 
 def _closing(error: ApiError) -> ApiError:
-    """The rest of the body is still on its way: the connection is of no more use."""
+    """Close the connection after this error, since the rest of the body is not read."""
     error.headers += (("Connection", "close"),)
     return error
 
 
 async def read_object(call: Call, limits: Limits) -> Document:
-    """The body as a JSON object that is not empty. Raises BadRequest and what `read_body` raises."""
+    """Read the body as a JSON object that is not empty. Raises BadRequest and what `read_body` raises."""
     body = await read_body(call, limits.size, limits.patience, limits.memory)
     if len(body) <= AT_ONCE:
         return parse_object(body)
@@ -102,7 +105,7 @@ async def read_object(call: Call, limits: Limits) -> Document:
 
 
 async def read_items(call: Call, limits: Limits) -> list[Document | ApiError]:
-    """The documents of a body that is a JSON array or NDJSON; in the place of a malformed one, why it is.
+    """Read a JSON array or NDJSON of documents; a malformed document is replaced by the error that refuses it.
 
     Raises BadRequest, TooLarge when there are too many, and what `read_body` raises.
     """

@@ -1,4 +1,4 @@
-"""A request as the gate and the endpoints see it: parsed once, whatever looks at it."""
+"""A request as the gate and the endpoints see it. Headers and query are parsed once."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 
 MOST_PARAMETERS = 100
-"""Parameters in a query string; beyond: 400."""
+"""Most parameters in a query string; more are answered with 400."""
 LONGEST_REMEMBERED, MOST_REMEMBERED = 300, 32_768
-"""Bytes of a query string whose parts are kept for the next request that has it, and of all of those; the parts take about a
-hundred times as much.
+"""Most bytes of a query string whose parsed form is cached, and of all such query strings together. The parsed forms take
+about a hundred times as much memory.
 """
 _HOST = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 _SINGLE = (b"authorization", b"date", b"api-secret", b"content-length", b"host")
 
 
 class Parameters:
-    """The parameters of a query string: name -> values, in their order. Calls that send the same one share it."""
+    """The parameters of a query string, immutable. Calls with the same query string may share one object.
+
+    `values`: name -> its values, both in the order of the query.
+    """
 
     __slots__ = ("_derived", "_values")
 
@@ -42,16 +45,19 @@ class Parameters:
 
     @property
     def names(self) -> Iterable[str]:
+        """The names of all parameters, in their order."""
         return self._values.keys()
 
     def items(self) -> Iterable[tuple[str, Sequence[str]]]:
+        """Return all names with their values."""
         return self._values.items()
 
     def all(self, name: str) -> Sequence[str]:
+        """Return all values of a parameter; empty when it is missing."""
         return self._values.get(name, ())
 
     def one(self, name: str) -> str | None:
-        """The value of a parameter, None where there is none. Raises BadRequest when it is repeated."""
+        """Return the value of a parameter, None when it is missing. Raises BadRequest when it is repeated."""
         values = self._values.get(name)
         if values is None:
             return None
@@ -60,7 +66,7 @@ class Parameters:
         return values[0]
 
     def derive(self, make: Callable[[Parameters], T]) -> T:
-        """What `make` makes of the parameters; made once, however many calls send them."""
+        """Return `make(self)`, computed once and then shared by all calls with the same query string."""
         try:
             made: T = self._derived[make]
         except KeyError:
@@ -69,9 +75,9 @@ class Parameters:
 
 
 def parameters(query: bytes) -> Parameters:
-    """Parse a query string. Apps poll with the same few, so those are remembered, unless there is a secret in them.
+    """Parse a query string. Raises BadRequest when it is malformed.
 
-    Raises BadRequest.
+    Apps poll with the same few query strings, so parsed ones are cached, unless they contain a secret.
     """
     known = _remembered.get(query)
     if known is not None:
@@ -97,12 +103,12 @@ def _parse(query: bytes) -> Parameters:
 
 
 def _is_unique(name: str) -> bool:
-    """Whether a parameter makes a query not worth remembering: a secret, the time, or a compiled pattern, which is large."""
+    """Whether a query with this parameter is not worth caching: a secret, the time, or a compiled pattern, which is large."""
     return name in ("token", "now", "sid") or name.endswith("$re")
 
 
 class _Memory(dict[bytes, Parameters]):
-    """Query strings of up to MOST_REMEMBERED bytes in all."""
+    """A cache of parsed query strings, limited to MOST_REMEMBERED bytes of query strings."""
 
     size = 0
 
@@ -118,7 +124,7 @@ _remembered = _Memory()
 
 
 def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Header lines by name; several lines of one name are one list, in their order (RFC 9110, 5.3)."""
+    """Return headers by name; several lines of one name are joined by commas, in their order (RFC 9110, section 5.3)."""
     headers = dict(lines)
     if len(headers) < len(lines):
         headers.clear()
@@ -128,7 +134,7 @@ def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def check_host(scope: Scope, host: bytes | None) -> None:
-    """Raises BadRequest for a Host that is none, and where HTTP/1.1 demands one."""
+    """Raise BadRequest for a malformed Host, and for a missing one except in HTTP/1.0 (RFC 9112, section 3.2)."""
     if host is None:
         if scope.get("http_version", "1.1") != "1.0":
             raise BadRequest("Header host is missing")
@@ -144,17 +150,18 @@ _is_host_remembered = lru_cache(maxsize=64)(_is_host)
 
 
 def is_local(host: str) -> bool:
-    """Whether the value of a header Host, in lower case, is a name of the machine itself."""
+    """Whether the value of a header Host, in lower case, names this machine: `localhost` or a loopback address."""
     name = host.rpartition(":")[0] if re.search(r":\d*\Z", host) else host
     return name == "localhost" or is_loopback(name.removeprefix("[").removesuffix("]"))
 
 
 class Call:
-    """One HTTP request. `path`: as sent, percent-encoded. `address`: the client's, as far as it is known. `origin`: known once
-    the call is located; `principal`: once it is admitted.
+    """One HTTP request.
 
-    `params`: what the route took from the path, still percent-encoded. `identity`: whose credential it was, if it had one.
-    `on_end`: what to do once the endpoint is through with the call, whatever became of it.
+    `path`: as sent, percent-encoded. `address`: the address of the peer, after `locate` that of the client. `origin`: where the
+    call comes from, set by `locate`. `principal` and `identity`: the caller, and the owner of its credential (None if there is
+    none), set by the gate. `params`: the parameters that the route took from the path, percent-encoded. `on_end`: called when
+    the endpoint has finished, whether it succeeded or not.
     """
 
     __slots__ = (
@@ -187,19 +194,17 @@ class Call:
         self._query: Parameters | None = None
 
     def locate(self, proxies: Proxies) -> None:
-        """Find out where the call comes from, and whether nobody could listen in."""
+        """Set `origin` and `address`: where the call comes from, and whether it came encrypted."""
         self.origin = proxies.origin(self.scope["scheme"], self.address, self.headers)
         self.address = self.origin.address
 
     @property
     def is_proxied(self) -> bool:
-        """Whether a proxy has said that the call came through it."""
+        """Whether the headers show that the call came through a proxy."""
         return is_proxied(self.headers)
 
     def check_headers(self) -> None:
-        """Raises BadRequest when a header that may stand once stands twice, and for a Host that is missing or none (RFC 9112,
-        section 3.2).
-        """
+        """Raise BadRequest for a repeated header that may occur only once, and for a missing or malformed Host."""
         headers = self.scope["headers"]
         if len(headers) != len(self.headers):
             names = [name for name, _ in headers]
@@ -210,16 +215,17 @@ class Call:
 
     @property
     def query(self) -> Parameters:
-        """The query parameters. Raises BadRequest when they are malformed, or more than 100."""
+        """The query parameters. Raises BadRequest when they are malformed, or more than MOST_PARAMETERS."""
         if self._query is None:
             self._query = parameters(self.scope["query_string"])
         return self._query
 
     def header(self, name: bytes) -> str | None:
+        """Return the value of a header, None when it is missing. `name`: in lower case."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    # --- what the gate asks (see `security.gate.Caller`)
+    # --- called by the gate, see `security.gate.Caller`
 
     @property
     def secure(self) -> bool:
@@ -247,7 +253,9 @@ class Call:
         return None if header is None or (self.scope["query_string"] and self.query.all("token")) else header
 
     def credential(self, *, api_secret: bool) -> Credential | None:
-        """An empty credential is none. Raises BadRequest for more than one, also within one header."""
+        """Return the credential, None when there is none or it is empty. Raises BadRequest for more than one, also when one
+        header contains several.
+        """
         found: list[tuple[str, Source]] = [(bearer, "header") for bearer in _bearers(self.header(b"authorization"))]
         found += [(token, "query") for token in self.query.all("token") if token]
         if api_secret and (digest := self.header(b"api-secret")):
@@ -258,7 +266,9 @@ class Call:
 
 
 def _bearers(header: str | None) -> list[str]:
-    """The credentials of a header Authorization of the scheme Bearer. No token has a comma in it (RFC 6750, section 2.1)."""
+    """Return the credentials in a header Authorization with the scheme Bearer. A comma separates several, since no token
+    contains one (RFC 6750, section 2.1).
+    """
     scheme, _, secrets = (header or "").partition(" ")
     if scheme.lower() != "bearer":
         return []

@@ -1,4 +1,4 @@
-"""What the log says, beside each request's line, of refusals that only the operator can do something about."""
+"""Log refusals that only the operator can fix, with their reason, in addition to the access log."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from apiv3.web.calls import Call
 from apiv3.web.proxies import Proxies, is_proxied
 
 INTERVAL = 60.0
-"""Seconds in which a reason is told once; then, how often it came after that."""
+"""Seconds within which a reason is logged only once; after that, the log says how often it occurred again."""
 MOST_REASONS = 20
+"""Most different reasons that are counted at a time; further ones are not logged."""
 
 _log = logging.getLogger(__name__)
 
 
 class Complaints:
-    """Takes note of the reasons for 503, and of proxies that TRUSTED_PROXIES does not name."""
+    """Logs the reasons of 503 answers, and requests from proxies that TRUSTED_PROXIES does not name."""
 
     def __init__(self, proxies: Proxies) -> None:
         self._proxies = proxies
@@ -25,7 +26,7 @@ class Complaints:
         self._told_of_proxies = False
 
     def note(self, call: Call, error: ApiError) -> None:
-        """Say what an operator should know about a refusal, unless it was said a moment ago."""
+        """Log a refusal if the operator should know about it, unless it was logged a moment ago."""
         if isinstance(error, StorageUnavailable) and error.reason:
             self._unavailable(error.reason)
         elif isinstance(error, NotSecure) and call.is_proxied and not self._told_of_proxies:
@@ -45,7 +46,7 @@ class Complaints:
             _log.warning("%d more requests were answered with 503 within %d seconds: %s", number, INTERVAL, reason)
 
     def _refused_proxy(self, call: Call) -> None:
-        """Once: it is the same for every request until a setting is changed."""
+        """Log this once: it stays the same for every request until a setting is changed."""
         peer = call.scope["client"][0] if call.scope.get("client") else ""
         names = ", ".join(name.decode("latin-1").title() for name in call.headers if is_proxied({name: b""}))
         self._told_of_proxies = True

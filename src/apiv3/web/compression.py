@@ -1,9 +1,9 @@
-"""Answers compressed for those who take it: the choice of a coding (RFC 9110, section 12.5.3), and the work.
+"""Compress answers: choose the content coding (RFC 9110, section 12.5.3) and apply it.
 
-What holds secrets is never compressed: the length of an answer that holds a secret beside a text of somebody else's choice
-tells of the secret (BREACH, https://www.breachattack.com). So only what is under /api/v3 is compressed here, which does not
-hold any, and files that are public; never the token exchange, subjects and roles. Streams are not compressed either: an
-event would wait for the next one.
+Answers with secrets are never compressed: if an attacker can place text beside a secret, the compressed length reveals the
+secret (BREACH, https://www.breachattack.com). So only answers under /api/v3, which contain no secrets, and public files are
+compressed; the token exchange, subjects and roles are not. Streams are not compressed either, because the compressor would
+hold an event back until the next one.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ else:
 T = TypeVar("T")
 
 SMALLEST = 1024
-"""Bytes from which on an answer is compressed."""
+"""Least bytes of an answer that is compressed."""
 LARGE = 32_768
-"""Bytes from which on a thread does it, so that other requests are answered meanwhile."""
+"""Least bytes of an answer that is compressed in a thread, so that other requests are answered meanwhile."""
 THREADS = 2
-"""How many answers are compressed at a time, so that there is always a processor for other requests."""
+"""Most answers that are compressed at the same time, so that a processor remains for other requests."""
 
 
 class Compressor(Protocol):
-    """The compressors of both libraries."""
+    """What the compressors of both libraries have in common."""
 
     def compress(self, data: bytes, /) -> bytes: ...
 
@@ -47,19 +47,19 @@ CODINGS: Final[Mapping[bytes, Callable[[int], Compressor]]] = {
     b"zstd": lambda level: zstd.ZstdCompressor(level=level),
     b"gzip": lambda level: zlib.compressobj(level, wbits=31),  # in the format of gzip, without a time
 }
-"""By preference."""
+"""Content coding -> its compressor for a level, in order of preference."""
 _QUICK: Final[Mapping[bytes, int]] = {b"zstd": 1, b"gzip": 6}
-"""Levels. Decision 0019 has the measurements."""
+"""Levels for answers; docs/decisions/0019 has the measurements."""
 _SMALL: Final[Mapping[bytes, int]] = {b"zstd": 15, b"gzip": 9}
-"""For what is compressed once and sent often."""
+"""Levels for files that are compressed once and sent often."""
 _WEIGHT = re.compile(rb"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 _VARY = (b"vary", b"accept, accept-encoding")
 _LONGEST = 1000
-"""Bytes of an Accept-Encoding that are looked at."""
+"""Bytes of an Accept-Encoding header that are examined; the rest is ignored."""
 
 
 class Choice(NamedTuple):
-    """`coding`: the one that the client likes best; None: it wants none. `refuses_plain`: it takes nothing uncompressed."""
+    """What a client accepts. `coding`: the one to use, None for no compression. `refuses_plain`: it accepts nothing else."""
 
     coding: bytes | None
     refuses_plain: bool = False
@@ -67,10 +67,10 @@ class Choice(NamedTuple):
 
 @lru_cache(maxsize=256)
 def choose(accept: bytes | None) -> Choice:
-    """What an Accept-Encoding header asks for. What is malformed in it counts for nothing."""
+    """Choose a coding by an Accept-Encoding header (None: it is missing). Malformed members of the list are ignored."""
     weights = _weights((accept or b"")[:_LONGEST])
     anything = weights.get(b"*", 0.0)
-    # Whoever takes anything knows gzip, but may have never heard of zstd.
+    # A client that accepts `*` supports gzip, but may not support zstd.
     liking = {b"zstd": weights.get(b"zstd", 0.0), b"gzip": weights.get(b"gzip", weights.get(b"x-gzip", anything))}
     best = max(CODINGS, key=liking.__getitem__)
     if liking[best] == 0 or liking[best] < weights.get(b"identity", 0.0):
@@ -79,7 +79,7 @@ def choose(accept: bytes | None) -> Choice:
 
 
 def _weights(accept: bytes) -> dict[bytes, float]:
-    """Coding -> weight, 1 where none is said."""
+    """Return coding -> weight; the weight is 1 where the header gives none."""
     weights = {}
     for member in accept.lower().split(b","):
         name, semicolon, parameter = (part.strip() for part in member.partition(b";"))
@@ -90,7 +90,7 @@ def _weights(accept: bytes) -> dict[bytes, float]:
 
 
 def compress_for_good(body: bytes) -> Mapping[bytes, bytes]:
-    """Coding -> a public file, compressed as far as it will go."""
+    """Compress a public file with each coding at a high level; return coding -> compressed file."""
     return {coding: _whole(make(_SMALL[coding]), body) for coding, make in CODINGS.items()}
 
 
@@ -99,13 +99,17 @@ def _whole(compressor: Compressor, body: bytes) -> bytes:
 
 
 class Compression:
-    """Compresses answers, large ones in threads of its own."""
+    """Compresses answers, large ones in its own threads."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="compression")
 
     async def compress(self, call: Call, answer: Answer) -> Answer:
-        """The answer as the client likes it best; what has a `Vary` of its own, or may hold secrets, as it is."""
+        """Return the answer in the coding that the client prefers.
+
+        Unchanged are answers outside /api/v3, streams, and answers that set `Vary` themselves because they are compressed
+        already.
+        """
         if not call.path.startswith(b"/api/v3/") or answer.stream is not None:
             return answer
         status, body, media_type, headers, _, pieces = answer

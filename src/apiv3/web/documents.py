@@ -1,4 +1,7 @@
-"""The endpoints of /api/v3/{collection}: each turns a call into values, runs one operation, and renders what came out."""
+"""The endpoints of /api/v3/{collection}. Each turns a call into values, runs one operation, and renders the result.
+
+The first line of an endpoint's docstring is the summary of its routes in the OpenAPI description and on the page `/`.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ from apiv3.web.rendering import Style
 from apiv3.web.responses import Answer, Headers, enveloped, failure_fields
 
 _ENDING = re.compile("[A-Za-z][A-Za-z0-9]*")
-"""What may name a format. The fraction of a second is none: `2026-03-01T00:00:00.000Z`."""
+"""A file name extension that may be meant as a format; the `.000Z` of `2026-03-01T00:00:00.000Z` is none."""
 
 
 class Documents:
     """The endpoints of one collection. `most`: the most documents in one answer.
 
-    `extension`, in some of them: the format that the path asks for, as in `/entries.csv`.
+    Some endpoints take `extension`: the format that the path asks for, as in `/entries.csv`.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class Documents:
         self._styles = {form: partial(self._styled, form=form) for form in Format}
 
     async def search(self, call: Call, extension: Format | None = None) -> Answer:
-        """Documents that match the filters, deleted ones left out."""
+        """Search for documents that match the filters, deleted ones left out."""
         form = _format(call, extension)
         query = await self._query(call)
         style = self._style(call, form)
@@ -50,27 +53,27 @@ class Documents:
         return await rendering.many(_caller(call), page, style)
 
     async def _query(self, call: Call) -> Query:
-        """Long ones and those with patterns take a while to parse, so they wait for their turn. Raises BadRequest."""
+        """Parse the query; in a thread if it is long or has regular expressions. Raises BadRequest, TooMuchWork."""
         text: bytes = call.scope["query_string"]
         if len(text) <= LONGEST_REMEMBERED and b"re=" not in text:
             return call.query.derive(self._search_query)
         return await apart(_caller(call), lambda: self._search_query(call.query))
 
     async def create(self, call: Call) -> Answer:
-        """A new document; or, where it is there already, a new version of it."""
+        """Create a document, or a new version of it if it exists already."""
         document = await read_object(call, self.limits)
         written = await self.writing.create(call.principal, self.collection, document)
         return self._written(written)
 
     async def create_many(self, call: Call) -> Answer:
-        """Many new documents at once, a JSON array or NDJSON; for each the answer that it would have got alone."""
+        """Create many documents, sent as a JSON array or NDJSON, and report the outcome of each."""
         keep = _flag(call, "keep")
         items = await read_items(call, self.limits)
         outcomes = await self.bulk.create(call.principal, self.collection, items, keep=keep)
         return enveloped({"result": [_outcome(each) for each in outcomes]})
 
     async def read(self, call: Call) -> Answer:
-        """One document. `.csv`, `.xml` and `.json` are formats only where no document has that very identifier."""
+        """Read a document. The endings `.csv`, `.xml` and `.json` choose a format, unless an identifier ends in them."""
         identifier = requests.identifier(call.params[-1])
         extension = None
         try:
@@ -90,7 +93,7 @@ class Documents:
         return await rendering.one(_caller(call), stored.body, self._style(call, _format(call, extension)), headers)
 
     async def update(self, call: Call) -> Answer:
-        """A new version of a document, or a document at a chosen identifier."""
+        """Replace a document, or create one with this identifier."""
         identifier = requests.identifier(call.params[-1])
         unmodified_since = requests.unmodified_since(call)
         document = await read_object(call, self.limits)
@@ -100,7 +103,7 @@ class Documents:
         return enveloped({"lastModified": written.srv_modified}, headers=_last_modified(written.srv_modified))
 
     async def patch(self, call: Call) -> Answer:
-        """Some fields of a document."""
+        """Change some fields of a document."""
         identifier = requests.identifier(call.params[-1])
         unmodified_since = requests.unmodified_since(call)
         document = await read_object(call, self.limits)
@@ -108,19 +111,19 @@ class Documents:
         return enveloped({}, headers=_last_modified(written.srv_modified))
 
     async def delete(self, call: Call) -> Answer:
-        """Mark a document as deleted; with `permanent=true` remove it for good."""
+        """Mark a document as deleted, or remove it for good with `permanent=true`."""
         permanent = _flag(call, "permanent")
         identifier = requests.identifier(call.params[-1])
         await self.writing.delete(call.principal, self.collection, identifier, permanent=permanent)
         return enveloped({})
 
     async def history(self, call: Call, extension: Format | None = None) -> Answer:
-        """What changed since the `Last-Modified` request header: whole seconds, inclusive."""
+        """List the changes since the time in the `Last-Modified` request header: whole seconds, inclusive."""
         since = requests.since(call.header(b"last-modified"))
         return await self._history(call, since // 1000 * 1000 - 1, extension, second=since // 1000)
 
     async def history_since(self, call: Call) -> Answer:
-        """What changed after a point in time, exclusive: the `lastModified` or ETag of the client's last look."""
+        """List the changes after a time, exclusive: the `lastModified` or the ETag of the client's last request."""
         text = requests.identifier(call.params[-1])
         stem, extension = _split(text)
         since = requests.since(stem)
@@ -129,7 +132,11 @@ class Documents:
         return await self._history(call, since, extension)
 
     async def _history(self, call: Call, since: int, extension: Format | None, second: int | None = None) -> Answer:
-        """`second`: with which a client would go on that knows whole seconds only. Raises AnswerTooLarge where it could not."""
+        """List the changes after `since` (ms since 1970), exclusive.
+
+        `second`: for clients that continue with whole seconds, the second that this page begins with. Raises AnswerTooLarge
+        when the page is cut within that second, since such a client would get the same page again and again.
+        """
         form = _format(call, extension)
         style = self._style(call, form)
         limit = call.query.derive(self._limit)
@@ -166,7 +173,7 @@ def _written_fields(written: Written) -> dict[str, object]:
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:
-    """One of many, as its answer's body would have been."""
+    """Return the outcome of one document of many: the body of the answer that it would have got alone."""
     if isinstance(outcome, ApiError):
         return failure_fields(outcome)
     return {"status": 201 if outcome.created else 200, **_written_fields(outcome)}
@@ -177,7 +184,7 @@ def _caller(call: Call) -> str:
 
 
 def _flag(call: Call, name: str) -> bool:
-    """A parameter that is true or false; false where there is none. Raises BadRequest."""
+    """Return a parameter that must be `true` or `false`; False when it is missing. Raises BadRequest."""
     value = (call.query.one(name) or "false").lower()
     if value not in ("true", "false"):
         raise BadRequest(f"Parameter {name} must be true or false")
@@ -227,7 +234,7 @@ def _etag(page: Page | LargePage) -> bytes:
 
 
 def _is_known(call: Call, page: Page | LargePage) -> bool:
-    """Whether the client has this page: by its ETag, else by its time (RFC 9110, section 13.2.2)."""
+    """Whether the client has this page already: by its ETag, else by its time (RFC 9110, section 13.2.2)."""
     if b"if-none-match" in call.headers:
         return requests.is_current(call, _etag(page))
     since = requests.seconds_header(call, b"if-modified-since")

@@ -1,8 +1,8 @@
-"""Changes as they happen, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""Send changes as they happen, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-An event's id says how far the stream is in each collection, `entries=1795359945351,treatments=1795360030123`; whoever comes
-back with it goes on after it. A number after `~` says up to where a follower that began with nothing need not hear of
-removals, as long as that is further.
+An event's id holds the position of the stream in each collection, as in `entries=1795359945351,treatments=1795360030123`. A
+client that reconnects with this id continues after it. A second number, after `~`, is the `srvModified` up to which a client
+that began without documents need not be told of removals; it is left out once the position has passed it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, Headers
 
 HEARTBEAT = 15.0
-"""Seconds of silence after which a comment says that the stream is alive."""
+"""Seconds without an event after which a comment is sent, to show that the stream is alive."""
 CHUNK = 65_536
-"""Bytes from which on what has gathered is sent."""
+"""Bytes of events above which they are sent without collecting more."""
 
 _MEDIA_TYPE = b"text/event-stream; charset=utf-8"
-_HEADERS: Headers = ((b"x-accel-buffering", b"no"),)  # a proxy that gathers would hold events back
+_HEADERS: Headers = ((b"x-accel-buffering", b"no"),)  # a buffering proxy would hold events back
 _HELLO = "retry: 1000\nid: {}\n\n"
-"""The first thing said: when to come back, and from where on, should nothing have happened until then."""
+"""The start of every stream: the delay of a reconnect in ms, and the id to continue from if no event follows."""
 _ALIVE = b":\n\n"
 _TOO_SLOW = b": too slow\n\n"
 _CURSOR = re.compile(r"([a-z][a-z0-9_]*)=(\d{1,15})(?:~(\d{1,15}))?", re.ASCII)
@@ -44,7 +44,7 @@ class Events:
         self._demands = {name: Demand.listing(each) for name, each in collections.items()}
 
     async def stream(self, call: Call) -> Answer:
-        """Changes as they happen, in order, as server-sent events."""
+        """Stream changes as they happen, in order, as server-sent events."""
         names = self._names(call)
         resumed = parse_id(call.header(b"last-event-id") or call.query.one("lastEventId") or "")
         since = _since(call.query.one("since"))
@@ -52,7 +52,10 @@ class Events:
         return Answer(200, b"", _MEDIA_TYPE, _HEADERS, self._events(call, begin))
 
     def _names(self, call: Call) -> Sequence[str]:
-        """The collections that are asked for, else those that the caller may follow. Raises BadRequest, MissingPermission."""
+        """Return the collections that the call asks for, by default all that the caller may follow.
+
+        Raises BadRequest for an unknown collection, MissingPermission.
+        """
         asked = call.query.one("collections")
         if asked is None:
             allowed = [name for name, demand in self._demands.items() if call.principal.allows(demand)]
@@ -77,7 +80,7 @@ class Events:
 
 
 async def _next(subscription: Subscription) -> bytes:
-    """What to send next; nothing when the subscription is over."""
+    """Wait for changes and return the next bytes to send; empty when the subscription has ended."""
     try:
         async with asyncio.timeout(HEARTBEAT):
             await subscription.wait()
@@ -94,7 +97,7 @@ async def _next(subscription: Subscription) -> bytes:
 
 
 def _since(text: str | None) -> int | None:
-    """Where to begin in a collection of which the id says nothing, in ms; None: now. Raises BadRequest."""
+    """Return where to begin in collections that the id does not mention, in ms since 1970; None: now. Raises BadRequest."""
     try:
         return None if text is None else timestamps.parse(text).ms
     except ValueError as error:
@@ -102,12 +105,13 @@ def _since(text: str | None) -> int | None:
 
 
 def event(change: Change, cursors: Mapping[str, Cursor]) -> bytes:
-    """A change as an event; `cursors`: how far the follower is with it."""
+    """Return a change as a server-sent event. `cursors`: the positions after this change, for the event's id."""
     data = change_json(change, dates_removals=True)
     return f"id: {format_id(cursors)}\nevent: {change.kind}\ndata: {data}\n\n".encode()
 
 
 def format_id(cursors: Mapping[str, Cursor]) -> str:
+    """Return the id of an event: collection -> cursor, as the module's docstring describes."""
     return ",".join(f"{name}={_format(cursor)}" for name, cursor in cursors.items())
 
 
@@ -116,7 +120,7 @@ def _format(cursor: Cursor) -> str:
 
 
 def parse_id(text: str) -> Mapping[str, Cursor]:
-    """The cursors of an id. Raises BadRequest."""
+    """Return the cursors in the id of an event, by collection. Raises BadRequest for a malformed id."""
     cursors = {}
     for part in text.split(",") if text else ():
         found = _CURSOR.fullmatch(part)

@@ -1,4 +1,4 @@
-"""The OpenAPI description, and the interactive page that shows it: Swagger UI, from this server alone."""
+"""Serve the OpenAPI description and an interactive page for it: Swagger UI, with all files from this server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SWAGGER = "flask_swagger_ui"
 
 
 class Explorer:
-    """`describe`: makes the description, once the routes are known."""
+    """The endpoints. `describe`: makes the OpenAPI description; called once, at the first request."""
 
     def __init__(self, describe: Callable[[], Json]) -> None:
         self._describe = describe
@@ -30,17 +30,17 @@ class Explorer:
         self._read: dict[str, Asset] = {}
 
     async def description(self, call: Call) -> Answer:
-        """This description of the server, as OpenAPI 3.1."""
+        """Get this description of the server, as OpenAPI 3.1."""
         if self._description is None:
             self._description = Asset.of(orjson.dumps(self._describe()), JSON)
         return self._description.whole(call)
 
     async def page(self, call: Call) -> Answer:
-        """An interactive page about all of this: enter a token, send requests."""
+        """Show the interactive page: enter a token, send requests."""
         return await self._answer("index.html", call)
 
     async def file(self, call: Call) -> Answer:
-        """A file that the interactive page needs."""
+        """Get a file of the interactive page."""
         return await self._answer(call.params[-1].decode("latin-1"), call)
 
     async def _answer(self, name: str, call: Call) -> Answer:
@@ -52,7 +52,7 @@ class Explorer:
 
 
 def _files() -> dict[str, Path]:
-    """Name in the URL -> file; there are no others, so no name leads elsewhere."""
+    """Return name in the URL -> file. Only these are served, so no name can reach another file."""
     spec = find_spec(_SWAGGER)
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError(f"the package {_SWAGGER} is not installed")

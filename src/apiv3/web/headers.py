@@ -1,4 +1,4 @@
-"""Response headers that protect whoever reads the response (docs/explanation/security-model.md, attack by attack)."""
+"""Response headers that protect the reader of a response; docs/explanation/security-model.md describes the attacks."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from apiv3.web.calls import Call
 Headers = tuple[tuple[bytes, bytes], ...]
 
 HSTS = (b"strict-transport-security", b"max-age=31536000")
-"""HTTP downgrade: a browser that came by TLS once comes by TLS for a year (RFC 6797)."""
+"""Against downgrades to plain HTTP: a browser that has used TLS uses it for a year (RFC 6797)."""
 NOSNIFF = (b"x-content-type-options", b"nosniff")
-"""Content sniffing: the media type is what we say it is."""
+"""Against content sniffing: browsers use the media type of the Content-Type header."""
 NO_STORE = (b"cache-control", b"no-store")
-"""Cache poisoning, and tokens and health data in caches: nothing under /api is kept (RFC 9111, section 5.2.2.5)."""
+"""Against cache poisoning, and tokens or health data in caches: nothing under /api is cached (RFC 9111, section 5.2.2.5)."""
 NO_REFERRER = (b"referrer-policy", b"no-referrer")
-"""Referer leakage: no URL of ours, which may hold a token, is told to another site."""
+"""Against leaks by the Referer header: browsers do not send our URLs, which may contain a token, to other sites."""
 POLICY = (
     b"content-security-policy",
     b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
 )
-"""Cross-site scripting, clickjacking: a page runs no script and stands in no frame."""
+"""Against cross-site scripting and clickjacking: a page runs no scripts and cannot be put into a frame."""
 EXPLORER = "/api3-docs"
-"""Where the interactive page stands."""
+"""Path of the interactive page."""
 EXPLORER_POLICY = (
     b"content-security-policy",
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
 )
-"""The page that runs scripts: ours alone, from files; it talks to this server and to nobody else."""
+"""For the interactive page, which runs scripts: only files of this server, and requests to this server."""
 
 _API: Headers = (NO_STORE, NOSNIFF)
 _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY)
@@ -35,7 +35,7 @@ _ENCRYPTED_API, _ENCRYPTED_PAGE, _ENCRYPTED_EXPLORER = (*_API, HSTS), (*_PAGE, H
 
 
 def common_headers(call: Call) -> Headers:
-    """What every answer to this call carries."""
+    """Return the headers that every answer to this call carries."""
     if call.path.startswith((b"/api/", b"/socket.io")):
         headers = _ENCRYPTED_API if call.origin.encrypted else _API
     elif call.path.startswith(EXPLORER.encode()):

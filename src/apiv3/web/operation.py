@@ -1,4 +1,4 @@
-"""What the description says about an operation beyond what its route knows, as values."""
+"""Values for what the OpenAPI description says about an operation, beyond its method, path, permission and summary."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ JSON_TYPE = "application/json"
 
 
 class Bounds(NamedTuple):
-    """What the settings of an installation bound, as far as a client notices.
+    """The settings of an installation that clients notice.
 
-    `limit`: documents in an answer; `body`: bytes of a request; `bulk` and `bulk_body`: documents and bytes of one that holds
-    many; `tolerance`: minutes that a clock may be off;
-    `created_at_fallback`: whether `created_at` may stand in for `date`.
+    `limit`: most documents in an answer. `body`: most bytes of a request body. `bulk` and `bulk_body`: most documents and bytes
+    of a body with many documents. `tolerance`: minutes by which a client's clock may be off. `created_at_fallback`: whether a
+    document without `date` is accepted if it has `created_at`.
     """
 
     limit: int
@@ -29,8 +29,10 @@ class Bounds(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What an operation takes. `media`: type -> schema; `examples`: name -> a body that works, for the type of the same
-    place; `many`: whether it holds many documents.
+    """The request body of an operation.
+
+    `media`: media type -> schema. `examples`: for each media type, in the same order, name -> a valid body. `refusals`: the
+    messages of the 400 answers that a bad body gets. `many`: whether it holds many documents.
     """
 
     media: Mapping[str, Json]
@@ -40,14 +42,15 @@ class Body(NamedTuple):
 
     @classmethod
     def of(cls, schema: str, examples: Mapping[str, Any], *refusals: str) -> Body:
-        """One JSON value of a schema in the components."""
+        """Make a JSON body. `schema`: the name of a schema in the components."""
         return cls({JSON_TYPE: ref(schema)}, [examples], refusals)
 
 
 class Reply(NamedTuple):
-    """One way to succeed. `media`: type -> schema; `headers`: names in the components.
+    """A successful answer of an operation.
 
-    `links`: operationId of what can be done next -> its parameters, out of the request and this reply.
+    `media`: media type -> schema. `headers`: names of headers in the components. `links`: operationId of an operation that can
+    follow -> its parameters, taken from the request and this reply.
     """
 
     description: str
@@ -57,17 +60,17 @@ class Reply(NamedTuple):
 
     @classmethod
     def of(cls, description: str, schema: str, *headers: str, links: Mapping[str, Json] = {}) -> Reply:
-        """One JSON value of a schema in the components."""
+        """Make a JSON reply. `schema`: the name of a schema in the components."""
         return cls(description, {JSON_TYPE: ref(schema)}, headers, links)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One thing that clients can ask for; routes that differ in the collection or the format alone share it.
+    """An operation of the API. Routes that differ only in the collection or the format share one.
 
-    `id`: its operationId. `path`: the URL of all its routes, such as `/api/v3/{collection}.{format}`; empty where it has one
-    route. `parameters`: names in the table of parameters. `errors`: what it can fail with, beyond what follows from who may
-    come in, the parameters and the body.
+    `id`: its operationId. `replies`: status -> successful answer. `path`: the URL template of all its routes, such as
+    `/api/v3/{collection}.{format}`; empty when it has a single route. `parameters`: names in the table of parameters.
+    `errors`: the errors that are specific to it; those of the gate, the parameters and the body are added.
     """
 
     id: str
@@ -79,9 +82,9 @@ class Operation:
     body: Body | None = None
     errors: tuple[ApiError, ...] = ()
     stored: bool = True
-    """Whether it asks the database, which may be down."""
+    """Whether it uses the database, and so can answer 503."""
 
 
 def ref(name: str, kind: str = "schemas") -> Json:
-    """A reference to a component."""
+    """Return a reference to a component. `kind`: the section of the components."""
     return {"$ref": f"#/components/{kind}/{name}"}

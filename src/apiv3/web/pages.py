@@ -1,4 +1,4 @@
-"""Pages for people: what runs here, and what it understands."""
+"""The page `/`, for people: the version of the server and all its routes."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ over the protocol of Nightscout's APIv3. This server runs version {version}.</p>
 <div class="note">
 <p>Calls need an access token in the query (<code>?token=…</code>) or, better, a JWT in the header
 (<code>Authorization: Bearer …</code>), and the client's time (<code>Date</code> header or <code>now</code> in the query).
-Trade a token for a JWT at <code>/api/v2/authorization/request/{{accessToken}}</code>.
-Tokens come from whoever runs this server.</p>
+Exchange a token for a JWT at <code>/api/v2/authorization/request/{{accessToken}}</code>.
+The person who runs this server issues the tokens.</p>
 </div>
 <nav aria-label="Routes">
 {links}
@@ -96,14 +96,14 @@ HTML = b"text/html; charset=utf-8"
 
 
 class Pages:
-    """`table`: gives the routes, once they are known."""
+    """The endpoint. `table`: returns all routes; called once, at the first request."""
 
     def __init__(self, table: Callable[[], Sequence[Route]]) -> None:
         self._table = table
         self._page: Asset | None = None
 
     async def welcome(self, call: Call) -> Answer:
-        """This page: what runs here, and every route with the permission that it demands."""
+        """Show this page: the server's version, and every route with the permission that it demands."""
         if self._page is None:
             self._page = Asset.of(_page(self._table()), HTML)
         return self._page.whole(call)
@@ -117,7 +117,7 @@ def _page(table: Sequence[Route]) -> bytes:
 
 
 def _groups(table: Sequence[Route]) -> Mapping[str, Sequence[Route]]:
-    """Routes by what they are about: the server, each collection, administration, what is live."""
+    """Group routes by section of the page: the server, each collection, administration, live connections."""
     groups = defaultdict(list)
     for route in table:
         groups[_group(route)].append(route)
@@ -131,7 +131,7 @@ def _group(route: Route) -> str:
 
 
 def _rows(routes: Sequence[Route]) -> Iterator[str]:
-    """A row for each route; formats of one thing share it."""
+    """Yield a table row for each route; routes that differ only in the format share one."""
     paths = {(route.method, route.path) for route in routes}
     for route in routes:
         if _stem(route.path) != route.path and (route.method, _stem(route.path)) in paths:
@@ -151,6 +151,6 @@ def _code(texts: Sequence[str]) -> str:
 
 
 def _stem(path: str) -> str:
-    """The path without the format at its end."""
+    """Return the path without a format's file name extension at its end."""
     stem, _, ending = path.rpartition(".")
     return stem if ending in {form.extension for form in Format} else path

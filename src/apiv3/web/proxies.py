@@ -1,4 +1,4 @@
-"""Where a request really comes from, and whether it came encrypted: only proxies that are trusted are believed."""
+"""Find out where a request comes from and whether it came encrypted; only headers of trusted proxies are believed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from apiv3.security.addresses import Network, ip_address, is_loopback, network, 
 
 
 class Origin(NamedTuple):
-    """Where a request comes from. `address`: the client's. `place`: what counts as one place, see `network`.
+    """Where a request comes from.
 
-    `secure`: nobody could listen in. `encrypted`: because it came by TLS, here or at a trusted proxy.
+    `address`: the client's address. `place`: the network that the client belongs to, see `addresses.network`.
+    `secure`: it came encrypted, or never left this machine. `encrypted`: it came by TLS, to this server or a trusted proxy.
     """
 
     address: str
@@ -23,15 +24,15 @@ class Origin(NamedTuple):
 
 
 NOWHERE = Origin("", "", secure=False, encrypted=False)
-"""Nobody has looked yet."""
+"""The origin of a call that has not been located yet."""
 
 
 _TLS = ("https", "wss")
 _PORT = r":(?:\d{1,5}|_[A-Za-z0-9._-]+)"
 _WITH_PORT = re.compile(rf"\[([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)\](?:{_PORT})?|([0-9.]+){_PORT}", re.ASCII)
-"""An address with a port, as RFC 7239, section 6, has it: a number, or a name that hides it."""
+"""An address with a port (RFC 7239, section 6): a number, or a name that obfuscates it."""
 _FAMILIES = ("forwarded", "real-ip", "client-ip", "clientip", "connecting-ip", "cf-", "x-original-")
-"""What is in the names of headers that proxies add."""
+"""Texts in the names of headers that proxies add."""
 _TRACES = frozenset(
     {
         *(b"via", b"front-end-https", b"cdn-loop", b"x-arr-ssl", b"x-url-scheme", b"x-scheme", b"x-remote-ip"),
@@ -39,13 +40,13 @@ _TRACES = frozenset(
         *(b"x-envoy-external-address", b"x-azure-socketip", b"x-amz-cf-id", b"akamai-origin-hop"),
     }
 )
-"""Their whole names, where they have no family."""
+"""Names of further headers that proxies add."""
 _LONGEST_REMEMBERED = 500
-"""Characters of the names of a request's headers whose verdict is remembered."""
+"""Most characters of a request's header names for which the result of `is_proxied` is cached."""
 
 
 class Proxies:
-    """The addresses and networks of TRUSTED_PROXIES."""
+    """The trusted proxies. `networks`: the addresses and networks of the setting TRUSTED_PROXIES."""
 
     def __init__(self, networks: tuple[Network, ...] = ()) -> None:
         self._networks = tuple(map(unmapped, networks))
@@ -57,19 +58,22 @@ class Proxies:
         return ip is not None and any(ip in network for network in self._networks)
 
     def origin(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
-        """Where a request comes from; what no proxy has touched comes from few places, which are remembered."""
+        """Return where a request comes from. `scheme`: of the ASGI scope. `peer`: the address at the other end of the socket.
+
+        Results for requests without a proxy are cached.
+        """
         if is_proxied(headers):
             return self._proxied(scheme, peer, headers)
         return self._direct(scheme, peer)
 
     def _proxied(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
-        """Secure by TLS here, or at a proxy that is trusted and says so last."""
+        """Such a request is secure by TLS to this server, or if the peer is a trusted proxy and reports https."""
         address, proto = self._address(peer, headers), headers.get(b"x-forwarded-proto")
         at_proxy = proto is not None and self.trusts(peer) and proto.rpartition(b",")[2].strip(b' \t"').lower() == b"https"
         return Origin(_plain(address), network(address), scheme in _TLS or at_proxy, scheme == "https" or at_proxy)
 
     def _address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """The client's: the last hop that is not itself a trusted proxy. A hop that cannot be read ends the search."""
+        """Return the client's address: the last hop that is not a trusted proxy. An unreadable hop ends the search."""
         if not self._networks or not self.trusts(peer):
             return peer
         for hop in reversed(_hops(headers)):
@@ -82,10 +86,10 @@ class Proxies:
 
 
 def _hops(headers: Mapping[bytes, bytes]) -> list[str | None]:
-    """The addresses that the proxies tell, the client's end first; None for what is no address, such as `unknown`.
+    """Return the addresses that the proxies report, the client's end first; None for one that is no address, like `unknown`.
 
-    They stand in X-Forwarded-For, which most proxies write; only without it in Forwarded (RFC 7239). Commas split the list
-    wherever they stand: what a client wrote, an open quotation mark for example, must not hide what a proxy added behind it.
+    They are in X-Forwarded-For, which most proxies write, or else in Forwarded (RFC 7239). Every comma splits the list, also
+    one inside quotation marks: an open quotation mark sent by a client must not hide what a proxy has added behind it.
     """
     listed = headers.get(b"x-forwarded-for")
     if listed is not None:
@@ -94,19 +98,19 @@ def _hops(headers: Mapping[bytes, bytes]) -> list[str | None]:
 
 
 def _elements(listed: bytes) -> list[str]:
-    """The elements of a list, without empty ones (RFC 9110, 5.6.1)."""
+    """Return the elements of a list header, without empty ones (RFC 9110, section 5.6.1)."""
     return [element for each in listed.decode("latin-1").split(",") if (element := each.strip())]
 
 
 def _for(element: str) -> str:
-    """The value of `for` in an element of Forwarded, empty where there is none."""
+    """Return the value of `for` in an element of Forwarded; empty when it is missing or repeated."""
     pairs = [pair.partition("=") for pair in element.split(";")]
     values = [value.strip() for name, _, value in pairs if name.strip().lower() == "for"]
     return values[0] if len(values) == 1 else ""
 
 
 def _hop(text: str) -> str | None:
-    """The address in `10.0.0.6`, `10.0.0.6:80`, `2001:db8::6`, `[2001:db8::6]` or `[2001:db8::6]:80`, in quotes or without."""
+    """Return the address in `10.0.0.6`, `10.0.0.6:80`, `2001:db8::6`, `[2001:db8::6]` or `[2001:db8::6]:80`, quoted or not."""
     bare = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
     match = _WITH_PORT.fullmatch(bare)
     ip = ip_address((match[1] or match[2]) if match else bare)
@@ -114,7 +118,7 @@ def _hop(text: str) -> str | None:
 
 
 def is_proxied(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a proxy has left a trace, so that the request comes from farther away than its peer."""
+    """Whether the headers show that the request came through a proxy, so that its peer is not the client."""
     names = b" ".join(headers)
     return (_has_traces if len(names) > _LONGEST_REMEMBERED else _has_traces_remembered)(names)
 
@@ -128,11 +132,11 @@ _has_traces_remembered = lru_cache(maxsize=1024)(_has_traces)
 
 
 def _direct(scheme: str, peer: str) -> Origin:
-    """Secure by TLS here, or because it never left this machine."""
+    """Return the origin of a request without a proxy: secure by TLS, or because it never left this machine."""
     return Origin(_plain(peer), network(peer), scheme in _TLS or is_loopback(peer), scheme == "https")
 
 
 def _plain(address: str) -> str:
-    """As it is shown: an IPv4 address, not one that is written as IPv6, which a socket for both tells."""
+    """Return an address as it is logged: an IPv4-mapped IPv6 address, which a dual-stack socket reports, becomes IPv4."""
     ip = ip_address(address)
     return address if ip is None else str(ip)

@@ -1,4 +1,4 @@
-"""Paths and queries without secrets, for the log: by where a value stands, by its name, and by what it looks like."""
+"""Mask secrets in paths and queries for the log, by the position of a value, its name, and its appearance."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from urllib.parse import unquote_to_bytes
 
 MASK = "***"
 _SECRETS = ("token", "secret", "passw", "code", "key", "jwt", "bearer", "authoriz", "pwd", "credential")
-"""What is in the name of a parameter that holds a secret."""
+"""Texts in the names of parameters that hold secrets."""
 _AUTHORIZATION, _REQUEST = b"authori", b"req"
-"""What is in the parts of a path before a secret, on the route that takes one there, and on what is mistaken for it."""
+"""Texts in a path before the secret of the token exchange, also in common misspellings of that path."""
 _SEPARATORS = re.compile(r"([/?&=;,])")
 _JWT = re.compile(r"eyJ[\w.-]{10,}", re.ASCII)
 """A JWT, or a part of one."""
 _HEX = re.compile(r"[0-9A-Fa-f]{16,}")
-"""The end of an access token, which is good whatever stands before its last 16 characters; the digest of API_SECRET."""
+"""The last 16 characters of an access token, which are valid by themselves; or the digest of API_SECRET."""
 _IDENTIFIERS = (24, 32)
-"""Lengths of hex numbers that are no secrets: ids of MongoDB, and UUIDs."""
+"""Lengths of hex numbers that are not secrets: ids of MongoDB, and UUIDs."""
 _MOST_PARAMETERS, _MOST_ESCAPES, _MOST_ROUNDS = 200, 300, 5
-"""Parameters, percent-encoded characters, and percent-encodings on top of each other that are looked through; where there are
-more, no client means well, and all is masked."""
+"""Most parameters, percent-encoded characters, and levels of repeated percent-encoding that are examined. No honest client
+sends more, so everything is masked then."""
 
 
 def redacted(path: bytes, query: bytes) -> str:
-    """Path and query as they were sent, without secrets: wherever they stand, and however they are spelled."""
+    """Return path and query as they were sent, with secrets masked, however they are percent-encoded."""
     text = _redacted_path(path).decode("latin-1")
     if query:
         text += "?" + _redacted_query(query.decode("latin-1"))
@@ -54,7 +54,7 @@ def _redacted_path(path: bytes) -> bytes:
 
 
 def _exchange(path: bytes) -> int | None:
-    """Where the secret begins in a path of the token exchange."""
+    """Return the index of the secret in a path of the token exchange, None for any other path."""
     at = path.find(_AUTHORIZATION)
     if at < 0:
         return None
@@ -64,7 +64,7 @@ def _exchange(path: bytes) -> int | None:
 
 
 def _redacted_query(query: str) -> str:
-    """A semicolon, too, separates parameters for some clients."""
+    """Mask secrets in a query. A semicolon also separates parameters, as some clients use it."""
     if query.count("&") + query.count(";") > _MOST_PARAMETERS:
         return MASK
     return "&".join(map(_redacted_parameter, query.split("&")))
@@ -84,7 +84,7 @@ def _redacted_value(parameter: str) -> str:
 
 
 def _redacted_part(part: str) -> str:
-    """A part without separators: masked as a whole if a secret shows when it is decoded."""
+    """Mask a part without separators as a whole if it contains a secret when it is decoded."""
     if "%" not in part:
         return part
     plain = _decoded(part.encode("latin-1"))
@@ -99,7 +99,7 @@ def _hidden_part(part: str) -> str:
 
 
 def _decoded(text: bytes) -> bytes | None:
-    """Without any percent-encoding; None where that is never seen."""
+    """Decode until no percent-encoding is left; None when that takes more than _MOST_ROUNDS."""
     for _ in range(_MOST_ROUNDS):
         plain = unquote_to_bytes(re.sub(rb"%(25)+", b"%", text))
         if plain == text:

@@ -1,4 +1,4 @@
-"""What listens on the plain HTTP port beside TLS: it sends pages to HTTPS, and tells API clients that they are wrong here."""
+"""The application on the plain HTTP port beside TLS: redirect pages to HTTPS, and refuse API clients."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _HOST = re.compile(rb"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 
 
 class Redirect:
-    """ASGI app. `port`: of the server that speaks TLS.
+    """ASGI application. `port`: the port of the server that speaks TLS.
 
-    An API client or a websocket has sent its token in clear by now; sending it on quietly would hide that (so 403). A page
-    loses nothing.
+    An API client or a websocket has sent its token unencrypted already, and a redirect would hide that, so it gets a 403.
     """
 
     def __init__(self, port: int) -> None:
@@ -31,7 +30,7 @@ class Redirect:
     def _answer(self, scope: Scope) -> Answer:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         try:
-            check_host(scope, b",".join(hosts) if hosts else None)  # with two of them it is none
+            check_host(scope, b",".join(hosts) if hosts else None)  # two of them make a malformed one
         except BadRequest as error:
             return failure(error)
         host = _HOST.fullmatch(b"".join(hosts))

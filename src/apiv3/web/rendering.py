@@ -1,7 +1,7 @@
-"""Documents as answers: in the format and with the fields that are asked for, within bounds on memory and time.
+"""Render documents as answers, in the requested format and with the requested fields, within limits on memory and time.
 
-What is small is rendered at once. What is large is rendered beside the event loop, in turn (see `apiv3.turns`), and its
-memory is held until it is sent.
+Small answers are rendered on the event loop. Large ones are rendered in a thread, one slice at a time (see `apiv3.turns`),
+and their memory counts as used until they are sent.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from apiv3.web.negotiation import Format
 from apiv3.web.responses import Answer, Headers, Pieces, result, results
 
 AT_ONCE = 32 * 1024
-"""Bytes of JSON that are rendered on the event loop: a millisecond or so."""
+"""Most bytes of JSON that are rendered on the event loop; this takes about a millisecond."""
 MOST_COLUMNS = 10_000
-"""Columns of a CSV."""
+"""Most columns of a CSV."""
 
 
 class Style:
-    """How documents are to be shown. `exact`: CSV with texts as they are, also those that a spreadsheet takes for formulas.
+    """How to render documents.
 
-    `name`: of the file that an answer in CSV or XML may be saved as, without its ending. `plain`: documents are sent as they
-    are stored.
+    `form`: the format. `fields`: the fields to show. `exact`: CSV keeps texts as they are, even those that a spreadsheet takes
+    for formulas. `name`: the file name for saving an answer in CSV or XML, without its extension. `plain`: whether documents
+    are sent as they are stored. `headers`: the headers of an answer, a file name for CSV and XML.
     """
 
     __slots__ = ("exact", "fields", "form", "headers", "plain")
@@ -44,7 +45,10 @@ class Style:
 
 
 async def many(caller: str, page: Page | LargePage, style: Style, headers: Headers = ()) -> Answer:
-    """A page of documents. `caller`: whose turn it is. Raises AnswerTooLarge, TooMuchWork, ServerBusy."""
+    """Render a page of documents. `caller`: the subject's name, for fair turns. Raises AnswerTooLarge, TooMuchWork, ServerBusy.
+
+    Releases the memory of a large page, also on an error.
+    """
     headers = (*headers, *style.headers)
     if isinstance(page, Page):
         if style.plain:
@@ -59,7 +63,7 @@ async def many(caller: str, page: Page | LargePage, style: Style, headers: Heade
 
 
 async def one(caller: str, body: str, style: Style, headers: Headers) -> Answer:
-    """One document. `caller`: whose turn it is. Raises AnswerTooLarge, TooMuchWork, ServerBusy."""
+    """Render one document. `body`: its JSON. `caller`: the subject's name. Raises AnswerTooLarge, TooMuchWork, ServerBusy."""
     headers = (*headers, *style.headers)
     if style.plain:
         return result(body, headers)
@@ -68,7 +72,7 @@ async def one(caller: str, body: str, style: Style, headers: Headers) -> Answer:
 
 
 def _enveloped(page: LargePage, headers: Headers) -> Answer:
-    """A large page as it is stored."""
+    """Put the documents of a large page into the JSON envelope as they are stored."""
     parts = deque([b'{"status":200,"result":['])
     for body in page.bodies:
         parts += (body, b",")
@@ -82,7 +86,7 @@ def _enveloped(page: LargePage, headers: Headers) -> Answer:
 async def _rendered(
     caller: str, parts: Iterator[bytes], style: Style, headers: Headers, size: int, hold: Hold | None
 ) -> Answer:
-    """`size`: bytes of the documents. `hold`: the memory that they take already."""
+    """Join the parts to an answer. `size`: bytes of the documents. `hold`: the memory that they take already, if any."""
     media_type = style.form.media_type.encode()
     if size <= AT_ONCE:
         return Answer(200, b"".join(parts), media_type, headers)
@@ -97,7 +101,7 @@ async def _rendered(
 
 
 def _parts(documents: Iterable[bytes | Document], style: Style, *, alone: bool = False) -> Iterator[bytes]:
-    """What is to be sent of documents, bit by bit."""
+    """Yield the body of an answer in parts, without holding all of it."""
     if style.form is Format.CSV:
         yield from _csv(documents, style)
         return
@@ -113,7 +117,10 @@ def _parts(documents: Iterable[bytes | Document], style: Style, *, alone: bool =
 
 
 def _csv(documents: Iterable[bytes | Document], style: Style) -> Iterator[bytes]:
-    """The names stand first and are known last, so documents are parsed twice rather than kept. Raises AnswerTooLarge."""
+    """Yield the lines of a CSV. Raises AnswerTooLarge.
+
+    The header line needs the names of all fields first, so documents are parsed twice rather than kept in memory.
+    """
     names: dict[str, None] = {}
     for number, document in enumerate(documents, 1):
         names |= dict.fromkeys(_shown(document, style))
@@ -126,7 +133,7 @@ def _csv(documents: Iterable[bytes | Document], style: Style) -> Iterator[bytes]
 
 
 def _taken(documents: Iterable[bytes | Document]) -> Iterator[bytes | Document]:
-    """Each of them for the last time: those of a large page are let go at once."""
+    """Yield the documents for the last time; those of a large page are freed on the way."""
     if not isinstance(documents, deque):
         yield from documents
         return
@@ -140,7 +147,7 @@ def _shown(document: bytes | Document, style: Style) -> Document:
 
 
 class _Parsed:
-    """Documents with commas between them; parsed when they are needed."""
+    """JSON documents with commas between them, parsed on each iteration."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text

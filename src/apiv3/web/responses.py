@@ -1,4 +1,4 @@
-"""Answers as values, and how they go out: the JSON envelope, errors, headers."""
+"""Answers as values, and sending them: the JSON envelope, errors, headers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from apiv3.web.calls import Send
 
 JSON = b"application/json; charset=utf-8"
 PIECE = 65_536
-"""Bytes of a large body that are sent at a time, or a little more."""
+"""Least bytes of a large body that are sent at a time."""
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Pieces:
-    """A large body, sent piece by piece as fast as the client takes it. `hold`: its memory, which is given back on the way."""
+    """A large body, sent in pieces as fast as the client reads. `left`: bytes that are not sent yet.
+
+    `parts`: the body. `hold`: its share of the memory for large answers, which is given back as the pieces are sent.
+    """
 
     def __init__(self, parts: deque[bytes], hold: Hold) -> None:
         self._parts, self._hold = parts, hold
@@ -29,7 +32,7 @@ class Pieces:
         hold.shrink(self.left)
 
     def take(self) -> bytes:
-        """The next piece."""
+        """Remove and return the next piece; empty when nothing is left."""
         piece, size = [], 0
         while self._parts and size < PIECE:
             piece.append(self._parts.popleft())
@@ -39,7 +42,7 @@ class Pieces:
         return b"".join(piece)
 
     def drain(self, work: Callable[[bytes], bytes]) -> deque[bytes]:
-        """What becomes of the parts, which are gone then; empty ones left out. May run in a thread."""
+        """Remove all parts and return the results of `work` for them, without empty ones. May run in a thread."""
         done = deque[bytes]()
         while self._parts:
             if part := work(self._parts.popleft()):
@@ -47,11 +50,11 @@ class Pieces:
         return done
 
     def replaced(self, parts: deque[bytes]) -> Pieces:
-        """Other parts in the memory of these, once they are drained."""
+        """Return pieces with other parts that use the same share of memory. Drain these first."""
         return Pieces(parts, self._hold)
 
     def release(self) -> None:
-        """Drop what was not sent."""
+        """Drop what was not sent, and give back its memory."""
         self._parts.clear()
         self._hold.release()
 
@@ -59,7 +62,7 @@ class Pieces:
 class Answer(NamedTuple):
     """One response: status, body, media type, further headers.
 
-    Instead of a body: `stream`, one that comes bit by bit; `pieces`, a large one.
+    In place of `body`: `stream`, an endless one; or `pieces`, a large one, which must be released after sending.
     """
 
     status: int
@@ -71,47 +74,47 @@ class Answer(NamedTuple):
 
 
 def json_answer(value: Any, status: int = 200, headers: Headers = ()) -> Answer:
-    """Any JSON value as it is."""
+    """Return an answer with any JSON value, without an envelope."""
     return Answer(status, orjson.dumps(value), JSON, headers)
 
 
 def enveloped(fields: Mapping[str, Any], status: int = 200, headers: Headers = ()) -> Answer:
-    """An object with the status in front, as every answer of /api/v3."""
+    """Return an answer with an object that begins with `status`, as all JSON answers of /api/v3 do."""
     return json_answer({"status": status, **fields}, status, headers)
 
 
 def result(body: str, headers: Headers = ()) -> Answer:
-    """A JSON text that is ready, in the envelope: nothing is parsed or dumped again."""
+    """Return an answer with JSON text in the envelope. `body` is not parsed or serialized again."""
     return Answer(200, f'{{"status":200,"result":{body}}}'.encode(), JSON, headers)
 
 
 def results(bodies: bytes, headers: Headers = ()) -> Answer:
-    """The same with a list of JSON texts, commas between them."""
+    """Return an answer with a list in the envelope. `bodies`: JSON texts with commas between them."""
     return Answer(200, b'{"status":200,"result":[%b]}' % bodies, JSON, headers)
 
 
 def failure(error: ApiError) -> Answer:
-    """What a refused caller is told."""
+    """Return the answer for an error."""
     headers = tuple((name.lower().encode(), value.encode()) for name, value in error.headers)
     return json_answer(failure_fields(error), error.status, headers)
 
 
 def failure_fields(error: ApiError) -> dict[str, Any]:
-    """The same as an object."""
+    """Return the JSON object for an error: `status`, and `message` and `description` where it has them."""
     texts = {"message": error.message, "description": error.description}
     return {"status": error.status} | {name: text for name, text in texts.items() if text is not None}
 
 
 async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless: bool) -> None:
-    """Send it. `bodiless`: the answer to HEAD, which has all the headers of GET and no body.
+    """Send an answer. `headers`: headers in addition to its own. `bodiless`: send the headers only, for HEAD.
 
-    The date is ours: uvicorn's may be a second old, so that a `Last-Modified` could lie after it.
+    The header Date is made here. uvicorn's may be up to a second old, so that `Last-Modified` could be later than it.
     """
     status, body, media_type, others, _, pieces = answer
     start = [(b"date", timestamps.http_date(int(time.time()))), *others, *headers]
     if status not in (204, 304):
         start.append((b"content-length", b"%d" % (pieces.left if pieces else len(body))))
-    if body or status == 200:  # a table without a line is a table
+    if body or status == 200:  # an empty CSV is still a CSV
         start.append((b"content-type", media_type))
     await send({"type": "http.response.start", "status": status, "headers": start})
     if pieces is None or bodiless:

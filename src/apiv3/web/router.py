@@ -1,4 +1,4 @@
-"""A route, and how the one for a path is found."""
+"""Routes, and the table that finds the route of a path."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ Talk = Callable[[Call, WebSocket], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one URL. `operation`: what the OpenAPI description says about it; None for Socket.IO's, for which it has
-    no words. `waits`: its requests may stay for long, and are counted elsewhere. `talk`: takes websockets.
+    """One method of one URL.
+
+    `path`: with at most one parameter in braces. `handler`: the endpoint. `access`: who may use it. `operation`: its part of
+    the OpenAPI description; None for Socket.IO, which OpenAPI cannot describe. `waits`: whether its requests stay open for
+    long, so that they do not count as requests under way. `talk`: the endpoint for websockets, if it accepts them.
     """
 
     method: str
@@ -33,33 +36,33 @@ class Route:
 
     @property
     def summary(self) -> str:
-        """What it does: the first line of the handler's docstring."""
+        """A sentence about what the route does: the first line of the handler's docstring."""
         function = self.handler.func if isinstance(self.handler, partial) else self.handler
         return (function.__doc__ or "").partition("\n")[0]
 
     @property
     def permission(self) -> str:
-        """What it demands, for people."""
+        """The permission that the route demands, as a text for people."""
         if self.access.public:
             return "none"
         return " or ".join(demand.name for demand in self.access.demands) or "any subject"
 
 
 Found = tuple[Mapping[str, Route], tuple[bytes, ...]]
-"""The routes of a path by their methods, and the path's parameters."""
+"""Method -> route for a path, and the path's parameters, percent-encoded."""
 
 
 class RouteTable:
-    """Finds the methods of a path: whole paths first, then those with a parameter, by what stands before it.
+    """Finds the routes of a path: first those without a parameter, then those with one, by the text before it.
 
-    A few look-ups in dictionaries, however many routes there are.
+    This takes a few dictionary lookups, however many routes there are.
     """
 
     def __init__(self, table: Sequence[Route]) -> None:
         whole: dict[bytes, dict[str, Route]] = {}
         self._before: dict[bytes, dict[str, Route]] = {}
         self._round: dict[bytes, dict[bytes, dict[str, Route]]] = {}
-        """What stands after a parameter -> what stands before it -> the methods."""
+        """Text after the parameter -> text before it -> method -> route."""
         for route in table:
             before, brace, rest = route.path.encode().partition(b"{")
             after = rest.partition(b"}")[2]
@@ -70,19 +73,19 @@ class RouteTable:
                 methods["HEAD"] = route
         self._whole = {path: self._complete(path, methods) for path, methods in whole.items()}
         self._unserved = {path: _unserved(methods["GET"]) for path, methods in whole.items() if path + b".json" in whole}
-        """What comes in formats: `/entries.ttf` is asked for in one that there is not."""
+        """Paths that can be followed by a format, with routes that refuse unknown formats, as in `/entries.ttf`."""
 
     def _complete(self, path: bytes, methods: dict[str, Route]) -> Found:
-        """A path that only takes something in leaves the rest to a document of that name: `GET /entries/bulk` reads one."""
+        """Add the methods of the route with a parameter to a path without GET: `GET /entries/bulk` reads a document."""
         if "GET" in methods:
             return methods, ()
         others, parameters = self._with_parameter(path) or ({}, ())
         return {**others, **methods}, parameters
 
     def find(self, path: bytes) -> Found:
-        """Method -> route, and the path's parameters; no routes for a path that is not there.
+        """Return the routes of a path by method, and the path's parameters; no routes for an unknown path.
 
-        A slash at the end changes nothing: that is how the field's servers take it.
+        A slash at the end is ignored, as Nightscout does.
         """
         found = self._find(path)
         if found is None and len(path) > 1 and path.endswith(b"/"):
@@ -114,7 +117,7 @@ class RouteTable:
 
 
 def _unserved(route: Route) -> Found:
-    """In a format that nobody serves: refused to whoever could have had it in another one."""
+    """Return routes that refuse an unknown format with 406, after the same checks as `route`."""
     refusing = replace(route, handler=_refuse, operation=None)
     return {"GET": refusing, "HEAD": refusing}, ()
 

@@ -1,6 +1,6 @@
-"""Every URL of the server on one page, each with the permission that it demands.
+"""The table of all routes: every URL of the server with the permission that it demands.
 
-Segments in braces are parameters. They are taken from the path as it was sent, so that an identifier may hold
+Segments in braces are parameters. They are taken from the path as it was sent, so that an identifier may contain
 percent-encoded slashes.
 """
 
@@ -43,7 +43,7 @@ def routes(
     pages: Pages,
     explorer: Explorer,
 ) -> Iterator[Route]:
-    """All of them."""
+    """Yield all routes of the server."""
     yield Route("GET", f"{V3}/version", service.version, PUBLIC, operations.VERSION)
     yield Route("GET", f"{V3}/version.json", service.version, PUBLIC, operations.VERSION_JSON)
     yield Route("GET", f"{V3}/status", service.status, KNOWN, operations.STATUS)

@@ -1,4 +1,4 @@
-"""Query parameters as values: filters, order, window and fields of a SEARCH or HISTORY. Malformed ones stop here with a 400."""
+"""Parse the query parameters of SEARCH and HISTORY: filters, order, limits and fields. Malformed ones raise BadRequest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apiv3.web.calls import Parameters
 LONGEST_PATTERN = 1000
 MOST_PATTERNS = 10
 LARGEST_PATTERNS = 2000
-"""Instructions to which all regular expressions of a search may compile; `(?i)pizza` has 9. What is larger is slow to match."""
+"""Most instructions of all compiled regular expressions of a search; `(?i)pizza` has 9. Larger ones are slow to match."""
 DEFAULT_LIMIT = 1000
 RESERVED = frozenset({"token", "now", "sort", "sort$desc", "limit", "skip", "fields", "csv$exact"})
 TIMESTAMPS = frozenset({"date", "srvModified", "srvCreated"})
@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def search_query(parameters: Parameters, most: int) -> Query:
-    """The filters, order and window of a SEARCH. Raises BadRequest, TooMuchWork."""
+    """Return the filters, order and limits of a SEARCH. `most`: the greatest limit. Raises BadRequest, TooMuchWork."""
     given = [(name, value) for name, values in parameters.items() if name not in RESERVED for value in values]
     patterns = _patterns([(name, value) for name, value in given if name.endswith("$re")])
     filters = tuple(_filter(name, value, patterns) for name, value in given)
@@ -35,7 +35,7 @@ def search_query(parameters: Parameters, most: int) -> Query:
 
 
 def limit(parameters: Parameters, most: int) -> int:
-    """The parameter `limit`: 1 to `most`; 1000 where there is none. Raises BadRequest."""
+    """Return the parameter `limit`: 1 to `most`; by default 1000, or `most` if that is less. Raises BadRequest."""
     value = _whole(parameters.one("limit"), min(DEFAULT_LIMIT, most))
     if value is None or not 1 <= value <= most:
         raise BadRequest(messages.BAD_LIMIT)
@@ -50,7 +50,7 @@ def _skip(parameters: Parameters) -> int:
 
 
 def _whole(text: str | None, default: int) -> int | None:
-    """A number of digits and nothing else: `1.9`, `0x10` and `1e2` are None."""
+    """Return a number that consists of digits only; None for others such as `1.9`, `0x10` and `1e2`."""
     if text is None:
         return default
     return int(text) if _DIGITS.fullmatch(text) else None
@@ -65,7 +65,7 @@ def _sort(parameters: Parameters) -> Sort | None:
 
 
 def fields(parameters: Parameters) -> Fields:
-    """The fields to show: a comma list, all of them for `_all` or nothing. Raises BadRequest when repeated."""
+    """Return the fields to show: the comma-separated parameter `fields`, or all. Raises BadRequest when it is repeated."""
     names = parameters.one("fields")
     if not names:
         return _ALL_FIELDS
@@ -77,7 +77,7 @@ _ALL_FIELDS = Fields()
 
 
 def exact(parameters: Parameters) -> bool:
-    """The parameter `csv$exact`: whether a CSV holds texts as they are. Raises BadRequest."""
+    """Return the parameter `csv$exact`: whether a CSV keeps texts that look like formulas unchanged. Raises BadRequest."""
     value = (parameters.one("csv$exact") or "false").lower()
     if value not in ("true", "false"):
         raise BadRequest("Parameter csv$exact must be true or false")
@@ -102,7 +102,7 @@ def _filter(parameter: str, text: str, patterns: Mapping[tuple[str, str], Any]) 
 
 
 def _patterns(given: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
-    """The regular expressions of a search. Raises BadRequest; TooMuchWork for more or larger ones than one search may have."""
+    """Compile the regular expressions of a search. Raises BadRequest, and TooMuchWork when they are too many or too large."""
     if len(given) > MOST_PATTERNS:
         raise TooMuchWork(f"A search takes at most {MOST_PATTERNS} regular expressions")
     compiled, left = {}, LARGEST_PATTERNS
@@ -115,7 +115,7 @@ def _patterns(given: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
 
 
 def _pattern(parameter: str, text: str) -> Any:
-    """RE2: no pattern takes longer than the text is long."""
+    """Compile with RE2, which matches in time linear in the length of the text."""
     if len(text) > LONGEST_PATTERN:
         raise BadRequest(f"Parameter {parameter} is longer than {LONGEST_PATTERN} characters")
     try:
@@ -126,17 +126,17 @@ def _pattern(parameter: str, text: str) -> Any:
             raise TooMuchWork(f"Parameter {parameter} makes too much work: {reason}") from error
         raise BadRequest(f"Parameter {parameter} is no regular expression: {reason}") from error
     finally:
-        re2.purge()  # it would keep the last 128 of them, whatever they take
+        re2.purge()  # re2 would cache the last 128 patterns, whatever memory they take
 
 
 _PATTERN_OPTIONS = re2.Options()
 _PATTERN_OPTIONS.log_errors = False
-_PATTERN_OPTIONS.never_capture = True  # whether something is found is all that is asked
+_PATTERN_OPTIONS.never_capture = True  # only whether there is a match is needed
 _PATTERN_OPTIONS.max_mem = 256 * 1024
 
 
 def _value(name: str, parameter: str, text: str) -> Scalar:
-    """A filter's value: a quoted text, a timestamp where the field is one, a number, a boolean, else the text as it is."""
+    """Parse a filter's value: a quoted text, a timestamp for fields with times, a number, a boolean, or else a text."""
     if (quoted := _unquoted(text)) is not None:
         return quoted
     if name in TIMESTAMPS or name == "created_at":
@@ -145,19 +145,23 @@ def _value(name: str, parameter: str, text: str) -> Scalar:
 
 
 def _unquoted(text: str) -> str | None:
-    """What stands between quotation marks; None where there are none."""
+    """Return the text between quotation marks; None when there are none."""
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] == "'" else None
 
 
 def _choices(name: str, parameter: str, text: str) -> tuple[Scalar, ...]:
-    """One of the values of in and nin: what it looks like, and the text that it is written as."""
+    """Return what one value of `in` or `nin` matches: the parsed value and, if unquoted, also the text as written."""
     value = _value(name, parameter, text)
     quoted = text[:1] == "'"
     return (value,) if isinstance(value, str) or quoted or name in TIMESTAMPS else (value, text)
 
 
 def _timestamp(name: str, parameter: str, text: str) -> Scalar:
-    """In a field that is text, a number that is no time stays text; so does 1970, with which clients ask for everything."""
+    """Parse a filter's value for a field with times. Raises BadRequest.
+
+    `created_at` holds texts: a number that is no time is compared as text there, and times before 2000 are allowed, since
+    clients ask for everything since 1970.
+    """
     in_text = name == "created_at"
     try:
         ms = timestamps.parse(text).ms

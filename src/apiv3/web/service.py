@@ -13,22 +13,22 @@ from apiv3.web.responses import Answer, enveloped
 
 
 class Service:
-    """What is running here."""
+    """The endpoints. `store`: names the database and its version."""
 
     def __init__(self, reading: Reading, store: DocumentStore) -> None:
         self._reading, self._store = reading, store
         self._storage: dict[str, str] | None = None
 
     async def version(self, _call: Call) -> Answer:
-        """The server's and the API's version, the time, the database."""
+        """Get the versions of the server and the API, the time, and the database."""
         return enveloped({"result": await self._version()})
 
     async def status(self, call: Call) -> Answer:
-        """The same, and what the caller may do with each collection."""
+        """Get the versions, the time, the database, and what the caller may do with each collection."""
         return enveloped({"result": {**await self._version(), "apiPermissions": self._reading.rights(call.principal)}})
 
     async def last_modified(self, call: Call) -> Answer:
-        """When each collection that the caller may read changed last."""
+        """Get the time of the last change of each collection that the caller may read."""
         collections = await self._reading.last_modified(call.principal)
         return enveloped({"result": {"srvDate": timestamps.now(), "collections": collections}})
 

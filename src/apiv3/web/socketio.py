@@ -1,4 +1,4 @@
-"""Socket.IO's one URL: polling requests and websockets, checked, and handed to the worker at which their session is."""
+"""The endpoints of Socket.IO's URL: check polling requests and websockets, and pass them to the worker with their session."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _TEXT = b"text/plain; charset=UTF-8"
 
 
 class SocketIo:
-    """The endpoints. `origins`: whose pages may come, beside our own. `live`: the account of live connections.
+    """The endpoints.
 
-    `patience`: seconds that a client may take to send a payload.
+    `origins`: the origins whose pages may connect, besides this server's own. `live`: the budget of live connections.
+    `patience`: seconds in which a client must send a payload. `bodies`: the budget of bytes for request bodies.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class SocketIo:
         self._patience, self._bodies = patience, bodies
 
     async def poll(self, call: Call) -> Answer:
-        """Socket.IO by polling: opens a session, or waits for what there is for one."""
+        """Open a Socket.IO session, or wait for its next messages (long polling)."""
         try:
             sid = self._check(call, "polling")
             if call.method != "GET":
@@ -51,7 +52,7 @@ class SocketIo:
         return Answer(200, payload.encode(), _TEXT)
 
     async def post(self, call: Call) -> Answer:
-        """Socket.IO by polling: what a client sends."""
+        """Send messages of a Socket.IO session (long polling)."""
         try:
             sid = self._check(call, "polling")
             if sid is None:
@@ -63,7 +64,7 @@ class SocketIo:
         return Answer(200, b"ok", _TEXT)
 
     async def talk(self, call: Call, socket: WebSocket) -> Answer:
-        """A websocket, from its beginning to its end."""
+        """Serve a websocket until it ends. Raises TooManyRequests when the address has too many live connections."""
         owner = ("websocket", call.origin.place)
         if not self._live.take(owner):
             raise TooManyRequests
@@ -88,7 +89,7 @@ class SocketIo:
             session.close()
 
     def _check(self, call: Call, transport: str) -> str | None:
-        """The id of the session, None where a new one is wanted. Raises Refused, BadRequest."""
+        """Return the id of the session, None for a request to open one. Raises Refused, BadRequest."""
         if not self._is_welcome(call):
             raise forbidden()
         if call.query.one("transport") != transport:
@@ -98,7 +99,9 @@ class SocketIo:
         return call.query.one("sid")
 
     def _is_welcome(self, call: Call) -> bool:
-        """A browser tells whose page it is that asks; it asks for websockets whatever our CORS headers say (RFC 6455, 10.2)."""
+        """Whether the page that sends the request may connect, by the header Origin. CORS does not stop browsers from opening
+        websockets (RFC 6455, section 10.2).
+        """
         origin = call.header(b"origin")
         if origin is None or "*" in self._origins or origin.lower() in self._origins:
             return True
@@ -106,7 +109,7 @@ class SocketIo:
 
 
 def _hosts(call: Call) -> Iterator[str]:
-    """The names by which the client may have called us. No page of another site can send X-Forwarded-Host."""
+    """Yield the host names that the client may have used. Pages of other sites cannot send X-Forwarded-Host."""
     for name in (b"host", b"x-forwarded-host"):
         value = call.header(name)
         if value:
@@ -114,9 +117,9 @@ def _hosts(call: Call) -> Iterator[str]:
 
 
 def _is_own(origin: str, host: str, *, proxied: bool) -> bool:
-    """Whether a page of `origin` is one of this host's: the same name, and the same port, which the scheme may imply.
+    """Whether `origin` is this host: the same name, and the same port, which the scheme may imply.
 
-    `proxied`: it came through a proxy, many of which leave the port out of Host; then the name is enough.
+    `proxied`: the request came through a proxy. Many proxies leave the port out of Host; then the same name is enough.
     """
     try:
         page, here = urlsplit(origin), urlsplit(f"//{host}")
@@ -131,7 +134,7 @@ def _is_own(origin: str, host: str, *, proxied: bool) -> bool:
 
 
 async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
-    """What comes of it. Raises Disconnected when the client goes away before."""
+    """Return the result of `work`. Raises Disconnected when the client disconnects before, and cancels `work`."""
     tasks = asyncio.create_task(work), asyncio.create_task(departure(call.receive))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

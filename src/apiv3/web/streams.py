@@ -1,4 +1,4 @@
-"""Answers that do not end by themselves, and how they are sent."""
+"""Send answers that do not end by themselves."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _log = logging.getLogger(__name__)
 
 
 async def send_stream(call: Call, send: Send, answer: Answer, stream: AsyncGenerator[bytes, None]) -> None:
-    """Send the stream of an answer as it comes, until it ends or the client goes away."""
+    """Send the stream of an answer as it is produced, until it ends or the client disconnects."""
     dated = (b"date", timestamps.http_date(int(time.time())))
     start = [dated, (b"content-type", answer.media_type), *answer.headers, *common_headers(call)]
     await send({"type": "http.response.start", "status": answer.status, "headers": start})
-    await send({"type": "http.response.body", "more_body": True})  # so that what is above is not held back
+    await send({"type": "http.response.body", "more_body": True})  # send the headers now
     if call.method != "HEAD":
         await until_one_ends(_pump(send, stream, call.id), departure(call.receive))
     await send({"type": "http.response.body"})
@@ -37,6 +37,6 @@ async def _pump(send: Send, stream: AsyncGenerator[bytes, None], request: str) -
 
 
 async def departure(receive: Receive) -> None:
-    """Wait until the client goes away; whatever else it says is not for who waits."""
+    """Wait until the client disconnects; discard whatever else arrives."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""A client's websocket: texts in and out, and a refusal by HTTP before it is accepted."""
+"""A client's websocket as ASGI provides it: receive and send texts, or refuse it with an HTTP answer."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from apiv3.web.calls import Receive, Send
 from apiv3.web.responses import Answer, Headers, send_answer
 
 _GOODBYE = 1.0
-"""Seconds to say it in."""
+"""Seconds that sending the close frame may take."""
 
 
 class WebSocket:
-    """One of them, as ASGI gives it."""
+    """One websocket. `accepted`: whether `accept` has been called."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self.accepted = False
 
     async def accept(self) -> None:
-        await self._receive()  # the wish to connect
+        """Accept the handshake."""
+        await self._receive()  # ASGI's websocket.connect
         await self._send({"type": "websocket.accept"})
         self.accepted = True
 
     async def receive(self) -> str | None:
-        """The next text, None when there will be none. Raises ProtocolError for binary messages."""
+        """Wait for the next text; None when the websocket has ended. Raises ProtocolError for a binary message."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             return None
@@ -38,17 +39,17 @@ class WebSocket:
         return text
 
     async def send(self, text: str) -> None:
-        """Waits while the client does not read. Raises OSError when it is gone."""
+        """Send a text; wait while the client is slow to read. Raises OSError when the client is gone."""
         await self._send({"type": "websocket.send", "text": text})
 
     async def close(self) -> None:
-        """Say goodbye, unless that is too late."""
+        """Close the websocket; do nothing if the client is gone."""
         with suppress(OSError):
             async with asyncio.timeout(_GOODBYE):
                 await self._send({"type": "websocket.close"})
 
     async def refuse(self, answer: Answer, headers: Headers) -> None:
-        """Instead of `accept`: an answer by HTTP."""
+        """Refuse the handshake with an HTTP answer."""
 
         async def send(message: MutableMapping[str, Any]) -> None:
             await self._send({**message, "type": f"websocket.{message['type']}"})

@@ -1,1 +1,1 @@
-"""The OpenAPI description of the server, made from its table of routes."""
+"""Generate the OpenAPI description of the server from its table of routes."""

@@ -1,4 +1,4 @@
-"""The description as a whole, in the form of OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1)."""
+"""Build the OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1)."""
 
 from __future__ import annotations
 
@@ -17,52 +17,54 @@ from apiv3.web.router import Route
 
 _ABOUT = """A data API for people who live with diabetes, over the protocol of Nightscout's APIv3.
 
-**Who is calling.** A call carries an access token in the query (`token=...`), or a JWT in the header
-`Authorization: Bearer ...`, which does not end up in logs and histories of addresses; an access token is traded for a JWT
-at `/api/v2/authorization/request/{accessToken}`. More than one credential is a 400.
+**Authentication.** Send an access token in the query (`token=...`), or, better, a JWT in the header
+`Authorization: Bearer ...`, which does not end up in server logs and browser histories. Exchange an access token for a JWT
+at `/api/v2/authorization/request/{accessToken}`. A call with more than one credential is answered with 400.
 
-**When.** A call to `/api/v3` also carries the client's time, in the header `Date` or the parameter `now`.
+**Timestamp.** Calls to `/api/v3` also carry the client's time, in the header `Date` or the parameter `now`.
 
-**What for.** Each operation names its permission; a role that grants it, or a wildcard that implies it, is enough.
+**Permissions.** Each operation names the permission that it demands. The subject needs a role that grants it, or a wildcard
+that includes it.
 
-**Always.** Every answer has a `Date` and an `X-Request-Id`, which the server's log repeats. A JSON answer under `/api/v3`
-repeats the status as `status`. `HEAD` is answered wherever `GET` is, with the same headers and no body; `OPTIONS` says with
-204 and `Allow` which methods a path takes. Any other method, and any other path, is 404 `Bad operation or collection`.
+**All answers.** Every answer has the headers `Date` and `X-Request-Id`; the server's log repeats the latter. A JSON answer
+under `/api/v3` repeats the status code as `status`. `HEAD` works wherever `GET` does, with the same headers and no body.
+`OPTIONS` answers 204 and lists the methods of a path in `Allow`. Any other method or path is answered with 404
+`Bad operation or collection`.
 """
 _SCHEMES: Json = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A JWT. An access token will do here too.",
+        "description": "A JWT. An access token is accepted here too.",
     },
     "accessToken": {
         "type": "apiKey",
         "in": "query",
         "name": "token",
-        "description": "The access token of a subject. A JWT will do here too.",
+        "description": "The access token of a subject. A JWT is accepted here too.",
     },
     "apiSecret": {
         "type": "apiKey",
         "in": "header",
         "name": "api-secret",
-        "description": "The hex SHA-1 of API_SECRET, for administration alone.",
+        "description": "The hex SHA-1 of API_SECRET. Only administration accepts it.",
     },
 }
 _HEADERS: Json = {
-    "Last-Modified": ("When it changed last, in whole seconds; never after `Date`.", {"type": "string"}),
-    "ETag": ("Where this answer ends: in HISTORY the greatest `srvModified`.", {"type": "string"}),
+    "Last-Modified": ("The time of the last change, in whole seconds; never later than `Date`.", {"type": "string"}),
+    "ETag": ("The version of this answer. For HISTORY: the greatest `srvModified` in it.", {"type": "string"}),
     "Location": ("The path of the document.", {"type": "string", "format": "uri-reference"}),
-    "Retry-After": ("Seconds.", {"type": "integer", "minimum": 1}),
+    "Retry-After": ("The number of seconds after which to try again.", {"type": "integer", "minimum": 1}),
 }
 
 
 class Undescribed(ValueError):
-    """A route has no operation, or not the path that its operation says."""
+    """A route has no operation, or its path does not match its operation's."""
 
 
 def describe(routes: Sequence[Route], collections: Mapping[str, Collection], bounds: Bounds) -> Json:
-    """All routes. Raises Undescribed."""
+    """Return the OpenAPI document for all routes. `bounds`: limits of this installation. Raises Undescribed."""
     table = parameters.table(bounds)
     document: dict[str, Any] = {
         "openapi": "3.1.1",
@@ -122,7 +124,7 @@ def _operation(operation: Operation, members: Sequence[Route], table: Mapping[st
 
 
 def _choices(operation: Operation, members: Sequence[Route]) -> Mapping[str, Sequence[str]]:
-    """What the routes of an operation differ in: name of a path parameter -> its values. Raises Undescribed."""
+    """Return what the routes of an operation differ in: path parameter (collection, format) -> values. Raises Undescribed."""
     if not operation.path:
         return {}
     own = re.findall(r"\{(collection|format)\}", operation.path)
@@ -143,7 +145,7 @@ def _narrowed(spec: Json, choices: Mapping[str, Sequence[str]]) -> Json:
 
 
 def _templated(route: Route, choices: Mapping[str, Sequence[str]]) -> str:
-    """The permission, with `{collection}` in the place of the one collection's name."""
+    """Return the permission of a route, with `{collection}` in place of the collection's name."""
     if "collection" not in choices:
         return route.permission
     return route.permission.replace(f":{choices['collection'][0]}:", ":{collection}:")
@@ -155,11 +157,11 @@ def _description(operation: Operation, route: Route, permission: str, exceptions
     others = [f" For `{name}` it is {_code(other)}." for name, other in exceptions.items()]
     yield f"Permission: {_code(permission)}." + "".join(others)
     if route.access.instance:
-        yield "A grant on this one document is enough: the same permission with the identifier as a fourth part."
+        yield "A permission for this document alone is enough: the same permission with the identifier as a fourth part."
 
 
 def _exceptions(operation: Operation, members: Sequence[Route], permission: str) -> Iterator[tuple[str, str]]:
-    """Collections that demand another permission than the rest, and which."""
+    """Yield collections that demand another permission than the rest, with that permission."""
     for route in members:
         for name in _choices(operation, [route]).get("collection", ()):
             if route.permission != permission.replace("{collection}", name):

@@ -1,4 +1,4 @@
-"""Bodies that work, for each collection and for administration; the tests send every one of them."""
+"""Valid example bodies for each collection and for administration. The tests send every one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEW: Json = {
     "food": {"identifier": "example-5", **_COMMON, "name": "Apple", "carbs": 14, "portion": 100, "unit": "g"},
     "settings": {"identifier": "example-6", **_COMMON, "theme": "dark", "thresholds": {"high": 180, "low": 70}},
 }
-"""Name of a collection -> a new document."""
+"""Collection -> a new document."""
 STORED: Json = {
     **NEW["entries"],
     "utcOffset": 0,
@@ -26,7 +26,7 @@ STORED: Json = {
     "srvCreated": DATE + 2000,
     "srvModified": DATE + 2000,
 }
-"""What becomes of one of them."""
+"""One of them as it is stored."""
 MANY: Json = {"two readings": [NEW["entries"], NEW["entries"] | {"identifier": "example-7", "date": DATE + 300_000}]}
 LINES: Json = {name: "".join(json.dumps(each) + "\n" for each in documents) for name, documents in MANY.items()}
 """The same as NDJSON."""

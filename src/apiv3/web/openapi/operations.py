@@ -1,4 +1,4 @@
-"""The table of operations: what each takes, how it succeeds, and how else it can fail. `web/routes.py` says where."""
+"""The table of operations: the parameters, bodies, answers and errors of each. `web/routes.py` has their URLs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ COLLECTION = "/api/v3/{collection}"
 DOCUMENT = f"{COLLECTION}/{{identifier}}"
 SERVER, DOCUMENTS, ADMINISTRATION = "Server", "Documents", "Administration"
 TAGS = {
-    SERVER: "What runs here, and what the caller may do.",
+    SERVER: "Versions, the caller's rights, times of changes, and event streams.",
     DOCUMENTS: "The collections: entries (glucose), treatments, devicestatus, profile, food, settings.",
-    ADMINISTRATION: "Subjects, roles, and the exchange of an access token for a JWT. No timestamp is asked here.",
+    ADMINISTRATION: "Subjects, roles, and the exchange of an access token for a JWT. No timestamp is required here.",
 }
 
 # --- the server
@@ -39,7 +39,7 @@ TAGS = {
 _HTML = {"text/html": {"type": "string"}}
 WELCOME = Operation("welcome", SERVER, {200: Reply("A page.", _HTML)}, stored=False)
 DESCRIPTION = Operation("openapi", SERVER, {200: Reply("OpenAPI 3.1.", {JSON_TYPE: {"type": "object"}})}, stored=False)
-_UNCHANGED = Reply("What the client has is good (`If-None-Match`).", headers=("ETag",))
+_UNCHANGED = Reply("The client's copy is current (`If-None-Match`).", headers=("ETag",))
 EXPLORER = Operation(
     "explorer", SERVER, {200: Reply("A page.", _HTML, ("ETag",)), 304: _UNCHANGED}, parameters=("If-None-Match",), stored=False
 )
@@ -62,19 +62,19 @@ VERSION = Operation("version", SERVER, {200: Reply.of("The versions.", "Version"
 VERSION_JSON = replace(VERSION, id="versionJson")
 STATUS = Operation("status", SERVER, {200: Reply.of("The versions and the rights.", "Status")})
 STATUS_JSON = replace(STATUS, id="statusJson")
-LAST_MODIFIED = Operation("lastModified", SERVER, {200: Reply.of("Collection -> ms.", "LastModified")})
+LAST_MODIFIED = Operation("lastModified", SERVER, {200: Reply.of("Collection -> ms since 1970.", "LastModified")})
 LAST_MODIFIED_JSON = replace(LAST_MODIFIED, id="lastModifiedJson")
 EVENTS = Operation(
     "events",
     SERVER,
     {
         200: Reply(
-            "Server-sent events, without end: `create`, `update`, `delete`, `reset`.", {"text/event-stream": {"type": "string"}}
+            "An endless stream of events: `create`, `update`, `delete`, `reset`.", {"text/event-stream": {"type": "string"}}
         )
     },
     description=(
-        "Each event's `data` is `{colName, doc}`, or `{colName, identifier, srvModified}` for `delete`; its `id` says where to "
-        "go on. For each collection it takes what HISTORY takes. No timestamp is asked."
+        "The `data` of an event is `{colName, doc}`, or `{colName, identifier, srvModified}` for `delete`. Send its `id` to "
+        "continue after it. Each collection demands the same permission as its HISTORY. No timestamp is required."
     ),
     parameters=("collections", "since", "lastEventId", "Last-Event-ID"),
 )
@@ -104,7 +104,7 @@ SEARCH = Operation(
     "search",
     DOCUMENTS,
     {200: _FOUND},
-    "The format is that of `Accept`: JSON, CSV or XML.",
+    "`Accept` chooses the format: JSON, CSV or XML.",
     COLLECTION,
     ("filter", "sort", "sort$desc", "limit", "skip", "fields", "csv$exact", "Accept"),
     errors=(NotAcceptable(), *_HEAVY, TooMuchWork()),
@@ -120,8 +120,8 @@ SEARCH_AS = replace(
 HISTORY = Operation(
     "history",
     DOCUMENTS,
-    {200: _MANY, 304: Reply("What the client has is good.", headers=("Last-Modified", "ETag"))},
-    "Deleted documents too, oldest change first. For a sync without loss, use the exact form with a time in the path.",
+    {200: _MANY, 304: Reply("The client's copy is current.", headers=("Last-Modified", "ETag"))},
+    "Includes deleted documents, oldest change first. For a sync without loss, use the exact form with a time in the path.",
     f"{COLLECTION}/history",
     ("Last-Modified", "If-None-Match", "If-Modified-Since", "limit", "fields", "csv$exact", "Accept"),
     errors=(NotAcceptable(), *_HEAVY),
@@ -132,7 +132,7 @@ HISTORY_AS = replace(
 HISTORY_SINCE = replace(
     HISTORY,
     id="historySince",
-    description="Deleted documents too, oldest change first. Go on with the `ETag` until a page is empty. "
+    description="Includes deleted documents, oldest change first. Repeat with the `ETag` of each page until one is empty. "
     "`.csv`, `.xml` or `.json` may follow the time.",
     path=f"{COLLECTION}/history/{{lastModified}}",
     parameters=HISTORY.parameters[1:],
@@ -141,10 +141,11 @@ CREATE = Operation(
     "create",
     DOCUMENTS,
     {
-        201: Reply.of("It is new.", "Created", "Location", "Last-Modified", links=_LINKS),
-        200: Reply.of("It was there, and has a new version.", "Deduplicated", "Location", "Last-Modified", links=_LINKS),
+        201: Reply.of("The document was created.", "Created", "Location", "Last-Modified", links=_LINKS),
+        200: Reply.of("The document existed; it was replaced.", "Deduplicated", "Location", "Last-Modified", links=_LINKS),
     },
-    "Without an `identifier`, it gets one from `device`, `date` and `eventType`. The same document sent twice is one.",
+    "A document without an `identifier` gets one derived from `device`, `date` and `eventType`. The same document sent twice "
+    "is stored once.",
     COLLECTION,
     body=Body.of("NewDocument", examples.NEW, _BODY),
     errors=(*_FIELDS, _IMMUTABLE, ReadOnly()),
@@ -152,9 +153,9 @@ CREATE = Operation(
 BULK = Operation(
     "createMany",
     DOCUMENTS,
-    {200: Reply.of("What CREATE would have answered to each, in their order.", "Many")},
-    "A JSON array, or one document on each line; which one it is, is seen from its first character. All in one transaction: "
-    "a document that is refused does not undo the others; when storage fails, nothing is stored.",
+    {200: Reply.of("The answer of CREATE for each document, in their order.", "Many")},
+    "Send a JSON array, or one document on each line (NDJSON); the first character decides. All are stored in one transaction. "
+    "A document that is refused does not affect the others; when storage fails, nothing is stored.",
     f"{COLLECTION}/bulk",
     ("keep",),
     Body(
@@ -174,7 +175,7 @@ READ = Operation(
             {JSON_TYPE: ref("OneDocument"), "text/csv": _TEXT, "application/xml": _TEXT},
             ("Last-Modified",),
         ),
-        304: Reply("It did not change.", headers=("Last-Modified",)),
+        304: Reply("The document has not changed.", headers=("Last-Modified",)),
     },
     path=DOCUMENT,
     parameters=("If-Modified-Since", "fields", "csv$exact", "Accept"),
@@ -184,10 +185,10 @@ UPDATE = Operation(
     "update",
     DOCUMENTS,
     {
-        200: Reply.of("It has a new version.", "Updated", "Last-Modified"),
-        201: Reply.of("It is new.", "Created", "Location", "Last-Modified"),
+        200: Reply.of("The document was replaced.", "Updated", "Last-Modified"),
+        201: Reply.of("The document was created.", "Created", "Location", "Last-Modified"),
     },
-    "The identifier of the path counts; one in the body is ignored.",
+    "The identifier in the path is used; one in the body is ignored.",
     DOCUMENT,
     ("If-Unmodified-Since",),
     Body.of("Replacement", examples.CHANGED, _BODY),
@@ -196,8 +197,8 @@ UPDATE = Operation(
 PATCH = Operation(
     "patch",
     DOCUMENTS,
-    {200: Reply.of("The fields are set.", "Done", "Last-Modified")},
-    f"Once stored, these do not change: {', '.join(f'`{name}`' for name in IMMUTABLE)}.",
+    {200: Reply.of("The fields were changed.", "Done", "Last-Modified")},
+    f"These fields cannot be changed: {', '.join(f'`{name}`' for name in IMMUTABLE)}.",
     DOCUMENT,
     ("If-Unmodified-Since",),
     Body.of("Patch", examples.PATCHED, _BODY),
@@ -206,7 +207,7 @@ PATCH = Operation(
 DELETE = Operation(
     "delete",
     DOCUMENTS,
-    {200: Reply.of("It is deleted, or was already.", "Done")},
+    {200: Reply.of("The document is deleted.", "Done")},
     path=DOCUMENT,
     parameters=("permanent",),
     errors=(NotFound(), ReadOnly()),
@@ -239,14 +240,14 @@ def _next(change: str, *others: str) -> Json:
 EXCHANGE = Operation(
     "exchange",
     ADMINISTRATION,
-    {200: Reply.of("The JWT, and what it is good for.", "Jwt")},
-    "The JWT goes into the header `Authorization: Bearer` of later calls, until `exp` (seconds since 1970).",
+    {200: Reply.of("The JWT, its subject, and the permissions of its roles.", "Jwt")},
+    "Send the JWT in the header `Authorization: Bearer` of later calls. It expires at `exp` (seconds since 1970).",
     errors=(AdministrationRefused(),),
     stored=False,
 )
 PERMISSIONS = Operation("permissions", ADMINISTRATION, {200: Reply.of("The permissions.", "Texts")}, stored=False)
 TRIE = Operation("permissionsTrie", ADMINISTRATION, {200: Reply.of("The tree.", "Tree")}, stored=False)
-CHECK = Operation("check", ADMINISTRATION, {200: Reply.of("Whether it is held.", "Check")}, stored=False)
+CHECK = Operation("check", ADMINISTRATION, {200: Reply.of("Whether the caller has it.", "Check")}, stored=False)
 SUBJECTS = Operation("subjects", ADMINISTRATION, {200: Reply.of("The subjects.", "Subjects")})
 ADD_SUBJECT = Operation(
     "addSubject",
@@ -265,7 +266,9 @@ CHANGE_SUBJECT = Operation(
 ROTATE = Operation(
     "rotateToken", ADMINISTRATION, {200: Reply.of("The subject with its new token.", "Subject")}, errors=(_UNKNOWN,)
 )
-REMOVE_SUBJECT = Operation("removeSubject", ADMINISTRATION, {200: Reply.of("It is gone.", "Nothing")}, errors=(_UNKNOWN,))
+REMOVE_SUBJECT = Operation(
+    "removeSubject", ADMINISTRATION, {200: Reply.of("The subject was removed.", "Nothing")}, errors=(_UNKNOWN,)
+)
 ROLES = Operation("roles", ADMINISTRATION, {200: Reply.of("The roles.", "Roles")})
 ADD_ROLE = Operation(
     "addRole",
@@ -281,4 +284,6 @@ CHANGE_ROLE = Operation(
     body=Body.of("RoleChange", examples.CHANGED_ROLE, _BODY),
     errors=(*_ROLE, _UNKNOWN, _USED),
 )
-REMOVE_ROLE = Operation("removeRole", ADMINISTRATION, {200: Reply.of("It is gone.", "Nothing")}, errors=(_UNKNOWN, _USED))
+REMOVE_ROLE = Operation(
+    "removeRole", ADMINISTRATION, {200: Reply.of("The role was removed.", "Nothing")}, errors=(_UNKNOWN, _USED)
+)

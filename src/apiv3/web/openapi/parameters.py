@@ -1,4 +1,4 @@
-"""The table of parameters: where each stands, what is allowed, and what a bad one is answered with."""
+"""The table of parameters: the place and the schema of each, and the errors of a bad one."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from apiv3.web.search_parameters import DEFAULT_LIMIT, LONGEST_PATTERN, RESERVED
 
 LARGEST_SKIP = 10**18 - 1
 DATE = 1_600_087_000_000
-"""Of the examples: 2020-09-14, so that one that somebody sends to real data is no reading of today."""
+"""The date of all examples, 2020-09-14: an example sent to a real server is not taken for a current reading."""
 
 
 class Parameter(NamedTuple):
-    """`spec`: the parameter as OpenAPI has it. `refusals`: the messages of the 400 that it may earn."""
+    """`spec`: the parameter as an OpenAPI object. `refusals`: the messages of the 400 answers that a bad value gets."""
 
     spec: Json
     refusals: tuple[str, ...] = ()
 
 
 def table(bounds: Bounds) -> Mapping[str, Parameter]:
-    """Name -> parameter."""
+    """Return name -> parameter."""
     return {**_times(bounds), **_listing(bounds), **_following(), **_path()}
 
 
 def _times(bounds: Bounds) -> Mapping[str, Parameter]:
     about = (
         f"The client's time, at most {bounds.tolerance:g} minutes off: Unix epoch in ms or s, ISO 8601, or an HTTP date. "
-        "A secured call carries this or the header `Date`, which goes first."
+        "A secured call carries this or the header `Date`, which takes precedence."
     )
     text: Json = {"type": "string"}
     return {
@@ -47,34 +47,34 @@ def _times(bounds: Bounds) -> Mapping[str, Parameter]:
         "If-Unmodified-Since": _header(
             "If-Unmodified-Since",
             "Answer 412 if the document changed after this time (whole seconds), or if the time cannot be read for certain. "
-            "What is no time at all is ignored.",
+            "A value without any time is ignored.",
             text,
         ),
         "Last-Modified": Parameter(
             {
-                **_header("Last-Modified", "Since when: whole seconds, inclusive.", ref("TimeText")).spec,
+                **_header("Last-Modified", "List changes since this time: whole seconds, inclusive.", ref("TimeText")).spec,
                 "required": True,
                 "example": "Mon, 14 Sep 2020 12:36:40 GMT",
             },
             (messages.BAD_LAST_MODIFIED,),
         ),
-        "If-None-Match": _header("If-None-Match", "The `ETag` of what the client has.", text),
-        "Accept": _header("Accept", "JSON, CSV or XML, where the path has no ending.", text),
+        "If-None-Match": _header("If-None-Match", "The `ETag` of the client's copy.", text),
+        "Accept": _header("Accept", "JSON, CSV or XML, for a path without a file name extension.", text),
     }
 
 
 def _following() -> Mapping[str, Parameter]:
-    about = "Go on after the event with this id."
+    about = "Continue after the event with this id."
     text: Json = {"type": "string"}
     return {
         "collections": _query(
             "collections",
-            "A comma list; without it, all that the caller may follow.",
+            "A comma-separated list of collections; by default all that the caller may follow.",
             text,
             "Unknown collection in parameter collections; there are {names}",
             example="entries,treatments",
         ),
-        "since": _query("since", "Begin with what changed after this time; else from now on.", text, messages.BAD_SINCE),
+        "since": _query("since", "Begin with changes after this time; by default now.", text, messages.BAD_SINCE),
         "lastEventId": _query("lastEventId", f"{about} For clients that cannot set the header.", text, "Bad Last-Event-ID"),
         "Last-Event-ID": _header("Last-Event-ID", about, text),
     }
@@ -86,20 +86,22 @@ def _listing(bounds: Bounds) -> Mapping[str, Parameter]:
     skip = {"type": "integer", "minimum": 0, "maximum": LARGEST_SKIP, "default": 0}
     both = messages.TWO_SORTS
     return {
-        "sort": _query("sort", "Order by this field, ascending. Without it: by `identifier`.", {"type": "string"}, both),
-        "sort$desc": _query("sort$desc", "Order by this field, descending.", {"type": "string"}, both, example="date"),
-        "limit": _query("limit", "The most documents to answer with.", limit, messages.BAD_LIMIT, example=10),
-        "skip": _query("skip", "How many documents to leave out first.", skip, messages.BAD_SKIP),
-        "fields": _query("fields", "A comma list of the fields to show, dotted names included; or `_all`.", {"type": "string"}),
-        "csv$exact": _flag("csv$exact", "`true`: CSV without an apostrophe before what a spreadsheet takes for a formula."),
+        "sort": _query("sort", "Sort by this field, ascending. Default: `identifier`.", {"type": "string"}, both),
+        "sort$desc": _query("sort$desc", "Sort by this field, descending.", {"type": "string"}, both, example="date"),
+        "limit": _query("limit", "The most documents in the answer.", limit, messages.BAD_LIMIT, example=10),
+        "skip": _query("skip", "The number of documents to skip.", skip, messages.BAD_SKIP),
+        "fields": _query(
+            "fields", "A comma-separated list of the fields to show, which may be dotted names; or `_all`.", {"type": "string"}
+        ),
+        "csv$exact": _flag("csv$exact", "`true`: do not put an apostrophe before texts that look like spreadsheet formulas."),
         "filter": _filter(),
-        "permanent": _flag("permanent", "`true` removes the document for good, without a trace in HISTORY."),
-        "keep": _flag("keep", "`true`: a document that is there already stays as it is. This takes `create` only."),
+        "permanent": _flag("permanent", "`true`: remove the document for good, without a trace in HISTORY."),
+        "keep": _flag("keep", "`true`: leave documents that exist already unchanged. This demands `create` only."),
     }
 
 
 def _filter() -> Parameter:
-    """Any other parameter is a filter. What this says about values is what `apiv3.web.search_parameters` does with them."""
+    """Describe filters: every parameter that has no other meaning. Must agree with `apiv3.web.search_parameters`."""
     operators = "|".join(sorted(OPERATORS - {"re"}))
     reserved = "|".join(sorted(RESERVED)).replace("$", r"\$")
     times = "|".join(sorted(TIMESTAMPS))
@@ -115,10 +117,11 @@ def _filter() -> Parameter:
         "maxProperties": MOST_PARAMETERS // 2,
     }
     about = (
-        "Filters, each a parameter of its own: `field=value` or `field$op=value`, with "
+        "Filters, each a separate parameter: `field=value` or `field$op=value` with the operators "
         + " ".join(f"`{name}`" for name in sorted(OPERATORS))
-        + ". All of them hold. `in` and `nin` take `a|b|c`, `re` an RE2 pattern; dotted names reach into objects. A value is a "
-        "number where it looks like one; quotes (`'5'`) make it a text; dates take any form of time."
+        + ". A document must match all of them. `in` and `nin` take `a|b|c`, `re` takes an RE2 pattern; dotted names select "
+        "fields within objects. A value that looks like a number is one; quotes (`'5'`) make it a text. Fields with times "
+        "accept every format of a time."
     )
     spec = {"name": "filter", "in": "query", "description": about, "schema": schema, "style": "form", "explode": True}
     return Parameter(
@@ -137,28 +140,28 @@ def _path() -> Mapping[str, Parameter]:
     object_id = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
     bad_id = messages.BAD_ID
     return {
-        "collection": _in_path("collection", "Which kind of document.", {"type": "string"}, "entries"),
+        "collection": _in_path("collection", "The name of the collection.", {"type": "string"}, "entries"),
         "format": _in_path("format", "The format of the answer.", {"enum": [form.extension for form in Format]}, "csv"),
         "identifier": _in_path(
             "identifier",
-            "The document's address, percent-encoded, slashes too.",
+            "The document's identifier, percent-encoded, slashes included.",
             address,
             "example-1",
             messages.BAD_IDENTIFIER,
         ),
         "lastModified": _in_path(
             "lastModified",
-            "After when, exclusive: the greatest `srvModified` seen so far, which is what `ETag` says.",
+            "List changes after this time, exclusive: the greatest `srvModified` seen so far, which is also the `ETag`.",
             ref("TimeText"),
             str(DATE),
             messages.BAD_LAST_MODIFIED,
         ),
         "accessToken": _in_path(
-            "accessToken", "An access token, or a JWT that is still good.", address, "example-0123456789abcdef"
+            "accessToken", "An access token, or a JWT that is still valid.", address, "example-0123456789abcdef"
         ),
         "permission": _in_path(
             "permission",
-            "A permission in the form of Apache Shiro.",
+            "A permission in the syntax of Apache Shiro.",
             {"type": "string", "pattern": "^[^,:\\s]+(:[^,:\\s]+)*$"},
             "api:entries:read",
             "Malformed permission: {reason}",

@@ -1,4 +1,4 @@
-"""How an operation can fail: what follows from who may come in, from its parameters and body, and what it says itself."""
+"""Derive the error answers of an operation: those of its access, its parameters and its body, and its own errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from apiv3.web.operation import JSON_TYPE, Json, Operation, ref
 
 
 def refusals(operation: Operation, access: Access, parameters: Iterable[Parameter], permission: str) -> Mapping[str, Json]:
-    """Status -> response; one for each status, with an example for each message."""
+    """Return status -> response, with an example for each message. `permission`: the permission as refusals name it."""
     errors = [*_of_everything(operation), *_of_access(access, permission), *_of_input(operation, parameters), *operation.errors]
     errors.sort(key=lambda error: error.status)
     return {str(status): _response(status, list(group)) for status, group in groupby(errors, lambda error: error.status)}

@@ -17,14 +17,14 @@ from apiv3.web.operation import Bounds, Json, ref
 _INT64 = 2**63
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _ISO = rf"^(?!2000-01-01T00:00:00(\.000\d*)?Z)[2-9]\d{{3}}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T{_CLOCK}(\.\d{{1,9}})?Z$"
-# A day of the week that is not that of the date is refused, which no pattern can say: it has those of one week.
+# The server refuses a day of the week that does not belong to the date. No pattern can express that, so this one lists a week.
 _HTTP = rf"^(Mon, 14|Tue, 15|Wed, 16|Thu, 17|Fri, 18|Sat, 19|Sun, 20) Sep 2020 {_CLOCK} GMT$"
 _MS = {"type": "integer", "minimum": EPOCH_2000, "maximum": LAST}
 _TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
 
 
 def table(collections: Mapping[str, Collection], bounds: Bounds) -> dict[str, Json]:
-    """Name -> schema."""
+    """Return name -> schema."""
     return {**_values(), **_documents(bounds), **_envelopes(), **_service(collections), **_administration()}
 
 
@@ -41,14 +41,14 @@ def _values() -> dict[str, Json]:
                 {"type": "object", "propertyNames": _TEXT, "additionalProperties": ref("Value")},
             ],
         },
-        "Milliseconds": {"description": "Since 1970-01-01T00:00:00Z.", **_MS, "examples": [DATE]},
+        "Milliseconds": {"description": "Milliseconds since 1970-01-01T00:00:00Z.", **_MS, "examples": [DATE]},
         "Time": {
-            "description": "A moment after the year 2000: Unix epoch in ms or s, ISO 8601, or an HTTP date.",
+            "description": "A time after the beginning of 2000: Unix epoch in ms or s, ISO 8601, or an HTTP date.",
             "anyOf": [*_numbers("number", EPOCH_2000 + 1), *_texts()],
             "examples": [DATE],
         },
         "TimeText": {
-            "description": "The same in a URL or a header.",
+            "description": "A time as text, in a URL or a header.",
             "anyOf": [*_numbers("integer", EPOCH_2000), *_texts()],
             "examples": [str(DATE)],
         },
@@ -75,8 +75,8 @@ def _documents(bounds: Bounds) -> dict[str, Json]:
         "identifier": {"type": ["string", "null"], "maxLength": LONGEST_IDENTIFIER, "pattern": r"^$|\S"},
         "date": {"anyOf": [ref("Time"), {"type": "null"}]},
         "utcOffset": {"type": "number", "minimum": -1440, "maximum": 1440, "description": "Minutes."},
-        "app": {"type": "string", "pattern": r"^[^\u0000]*\S[^\u0000]*$", "description": "What wrote it."},
-        "created_at": {"description": "The date as ISO 8601, filled in by the server from `date`."},
+        "app": {"type": "string", "pattern": r"^[^\u0000]*\S[^\u0000]*$", "description": "The app that wrote the document."},
+        "created_at": {"description": "The date as ISO 8601; the server derives it from `date`."},
     }
     dated: list[Json] = [{"required": ["date"], "properties": {"date": ref("Time")}}]
     if fallback:
@@ -86,14 +86,14 @@ def _documents(bounds: Bounds) -> dict[str, Json]:
     sent = {"type": "object", "properties": known, "propertyNames": _TEXT, "additionalProperties": ref("Value")}
     return {
         "NewDocument": {
-            "description": "A document as a client sends it: what the server knows about, and whatever else the client likes. "
-            f"One of {marks} as `true` makes it read-only.",
+            "description": "A document as a client sends it: the fields that the server knows, and any others. "
+            f"If one of {marks} is `true`, the document is read-only.",
             **sent,
             "required": ["app"],
             "anyOf": dated,
         },
         "Replacement": {
-            "description": "A new document, for the identifier in the path; one in the body is ignored.",
+            "description": "The new document for the identifier in the path; an identifier in the body is ignored.",
             **sent,
             "properties": {**known, "identifier": ref("Value")},
             "required": ["app"],
@@ -103,21 +103,21 @@ def _documents(bounds: Bounds) -> dict[str, Json]:
             "anyOf": [
                 {
                     "type": "array",
-                    "items": {"anyOf": [ref("NewDocument"), {"description": "Whatever else it is, it is refused alone."}]},
+                    "items": {"anyOf": [ref("NewDocument"), {"description": "Anything else; only this item is refused."}]},
                     "maxItems": bounds.bulk,
                 },
-                {"description": "The one line of an NDJSON.", "type": ["object", "string", "number", "boolean", "null"]},
+                {"description": "A single line of NDJSON.", "type": ["object", "string", "number", "boolean", "null"]},
             ],
         },
         "Patch": {
-            "description": "The fields to set. Those that do not change once stored may stand here with the value they have.",
+            "description": "The fields to change. Immutable fields may be sent with their present value.",
             **sent,
             "properties": {**known, "identifier": {**known["identifier"], "type": "string"}, "date": ref("Time")},
             "minProperties": 1,
             **({"anyOf": [{"required": ["date"]}, {"properties": {"created_at": ref("Time")}}]} if fallback else {}),
         },
         "Document": {
-            "description": "A document as it is stored; with `fields`, only those.",
+            "description": "A document as it is stored; with the parameter `fields`, only those fields.",
             "type": "object",
             "properties": {
                 "identifier": {"type": "string"},
@@ -155,16 +155,16 @@ def _envelopes() -> dict[str, Json]:
     identifier, modified = {"type": "string"}, ref("Milliseconds")
     error = {"status": {"type": "integer"}}
     one = ("Created", "Deduplicated", "Kept", "Error")
-    said = {"message": {"type": "string"}, "description": {"type": "string", "description": "For people; it may change."}}
+    said = {"message": {"type": "string"}, "description": {"type": "string", "description": "For people; may change."}}
     return {
-        "Error": _object(error, said, "What a refused caller is told."),
+        "Error": _object(error, said, "The body of every error answer."),
         "Done": _envelope({}),
         "Documents": _envelope({"result": {"type": "array", "items": ref("Document")}}),
         "OneDocument": _envelope({"result": ref("Document")}),
         "Created": _envelope({"identifier": identifier, "lastModified": modified}, status=201),
         "Deduplicated": _envelope(
             {"identifier": identifier, "isDeduplication": {"const": True}, "lastModified": modified},
-            {"deduplicatedIdentifier": {"type": "string", "description": "What it was, where it differs."}},
+            {"deduplicatedIdentifier": {"type": "string", "description": "The stored document's identifier, if it differs."}},
         ),
         "Kept": _envelope({"identifier": identifier, "isDeduplication": {"const": True}}),
         "Many": _envelope({"result": {"type": "array", "items": {"anyOf": [ref(name) for name in one]}}}),
@@ -197,14 +197,14 @@ def _administration() -> dict[str, Json]:
         "type": "string",
         "pattern": rf"^\S(.{{0,{LONGEST_NAME - 2}}}\S)?$",
         "format": "printable",
-        "description": "Printable characters alone.",
+        "description": "Printable characters only.",
     }
     notes = {**_TEXT, "type": ["string", "null"], "maxLength": LONGEST_NOTES}
-    roles = _words("role", "Names of roles that there are.")
-    permissions = _words("permission", "Permissions in the form of Apache Shiro.")
+    roles = _words("role", "Names of existing roles.")
+    permissions = _words("permission", "Permissions in the syntax of Apache Shiro.")
     id_ = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
     chosen = {"type": ["string", "null"], "pattern": "^([0-9a-f]{24})?$"}
-    timestamp = {"enum": ["required", "optional"], "description": "Whether its calls must carry the client's time."}
+    timestamp = {"enum": ["required", "optional"], "description": "Whether the subject's calls must carry the client's time."}
     left_out = {**timestamp, "enum": [*timestamp["enum"], None]}
     subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text}
     subject |= {"timestamp": timestamp, "accessToken": text}
@@ -236,14 +236,14 @@ def _administration() -> dict[str, Json]:
 
 
 def _words(kind: str, about: str) -> Json:
-    """A list of texts; or one text with blanks or commas between them, as the admin tools of the field send it."""
+    """Return the schema of a list of texts, or of one text with blanks or commas between them, as Nightscout's tools send."""
     word = {"type": "string", "format": kind}
     lists = [{"type": "array", "items": word}, {"type": "string", "format": f"{kind}s"}, {"type": "null"}]
     return {"anyOf": lists, "description": about}
 
 
 def _open(required: Json, optional: Json) -> Json:
-    """An object that may hold more, which is ignored."""
+    """Return the schema of an object that may have further properties, which are ignored."""
     properties = {**required, **optional}
     return {
         "type": "object",
