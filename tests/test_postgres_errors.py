@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -202,6 +203,22 @@ def test_a_refused_value_stays_with_who_sent_it(server: LiveServer, client: http
     ):
         answers = list(threads.map(lambda name: client.post(ENTRIES, json=entry(name)), names))
     assert [answer.status_code for answer in answers] == [400 if "-bad-" in name else 201 for name in names]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("53100", "Storage is unavailable, try again later: injected"), ("22P05", REFUSED), ("40001", "injected")],
+)
+def test_an_import_says_why_it_cannot_store(server: LiveServer, state: str, said: str) -> None:
+    """A full disk, a value that is refused, and a transaction that is undone each time."""
+    documents = json.dumps([entry(unique("imported"))])
+    with injected(server, "documents", state, 1000):
+        ended = server.installation.run("import", "-", "--collection", "entries", stdin=documents)
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    ended = server.installation.run("import", "-", "--collection", "entries", stdin=documents)
+    assert "entries: 1 new" in ended.stdout
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """The commands that the README and the tutorial print work, one after the other, and print what the page shows."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -66,6 +68,10 @@ class Newcomer:
     def do(self, terminal: Terminal, block: Block) -> None:
         self._compare(block, terminal.run(self._filled_in(block.command)))
 
+    def entries(self) -> list[dict[str, Any]]:
+        """What was exported last."""
+        return [json.loads(line) for line in (self.folder / "entries.ndjson").read_text().splitlines()]
+
     def _filled_in(self, command: str) -> str:
         """With the tokens that were printed in the place of those that the page shows, and the port."""
         own = re.sub(r"\b(\w+)-0123456789abcdef\b", lambda shown: self._token(shown[1]), command)
@@ -120,36 +126,59 @@ def newcomer(tmp_path: Path) -> Newcomer:
     return Newcomer(tmp_path)
 
 
-def test_the_first_minute(newcomer: Newcomer) -> None:
-    page = (ROOT / "README.md").read_text()
-    start, *_ = blocks(section(page, "Start"))
+README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs/tutorials/first-app.md").read_text()
+
+
+def walk_the_first_minute(newcomer: Newcomer, one: Terminal, two: Terminal) -> None:
+    start, *_ = blocks(section(README, "Start"))
     serve = Block(start.command.splitlines()[0], [])
     assert serve.command.startswith("scripts/serve ")
-    first, *others = blocks(f"```sh\n{serve.command}\n```\n{section(page, 'The first minute')}")
+    first, *others = blocks(f"```sh\n{serve.command}\n```\n{section(README, 'The first minute')}")
     assert first.outputs
     assert len(others) == 4
+    newcomer.serve(one, first)
+    for block in others:
+        newcomer.do(two, block)
+
+
+def walk_the_tutorial(newcomer: Newcomer, two: Terminal, three: Terminal) -> None:
+    """From its second step on: the server runs."""
+    _, *others = blocks(TUTORIAL)
+    [place] = [number for number, block in enumerate(others) if block.command.endswith("first_app.py follow\n")]
+    [promised] = re.findall(r"the script prints `([^`]+)`", TUTORIAL)
+    for block in others[:place]:
+        newcomer.do(two, block)
+    two.begin(others[place].command)
+    newcomer.do(three, others[place + 1])
+    two.wait_for(f"{promised}\n")
+    two.interrupt()
+    for block in others[place + 2 :]:
+        newcomer.do(three, block)
+    assert two.output.endswith(f"{promised}\n")
+
+
+def test_the_first_minute(newcomer: Newcomer) -> None:
     with newcomer.terminal("first") as one, newcomer.terminal("second") as two:
-        newcomer.serve(one, first)
-        for block in others:
-            newcomer.do(two, block)
-    assert (newcomer.folder / "entries.ndjson").read_text().count("\n") == 25
+        walk_the_first_minute(newcomer, one, two)
+    assert len(newcomer.entries()) == 25
     assert '"sgv":120' in two.output
     assert "entries: 24 new, 0 there already, 0 refused" in two.output
 
 
 def test_the_tutorial(newcomer: Newcomer) -> None:
-    page = (ROOT / "docs/tutorials/first-app.md").read_text()
-    serve, *others = blocks(page)
-    [place] = [number for number, block in enumerate(others) if block.command.endswith("first_app.py follow\n")]
-    [promised] = re.findall(r"the script prints `([^`]+)`", page)
+    serve, *_ = blocks(TUTORIAL)
     with newcomer.terminal("first") as one, newcomer.terminal("second") as two, newcomer.terminal("third") as three:
         newcomer.serve(one, serve)
-        for block in others[:place]:
-            newcomer.do(two, block)
-        two.begin(others[place].command)
-        newcomer.do(three, others[place + 1])
-        two.wait_for(f"{promised}\n")
-        two.interrupt()
-        for block in others[place + 2 :]:
-            newcomer.do(three, block)
-        assert two.output.endswith(f"{promised}\n")
+        walk_the_tutorial(newcomer, two, three)
+
+
+def test_the_first_minute_and_then_where_it_leads(newcomer: Newcomer) -> None:
+    """The first link under "Where to go next", in the same terminals, on the same installation."""
+    [first, *_] = re.findall(r"\]\(([^)]+)\)", section(README, "Where to go next"))
+    assert first == "docs/tutorials/first-app.md"
+    with newcomer.terminal("first") as one, newcomer.terminal("second") as two, newcomer.terminal("third") as three:
+        walk_the_first_minute(newcomer, one, two)
+        walk_the_tutorial(newcomer, two, three)
+        two.run(".venv/bin/apiv3 export entries --output entries.ndjson")
+    assert Counter(each["device"] for each in newcomer.entries()) == {"terminal": 1, "made-up": 24 + 24, "finger": 3}
