@@ -184,7 +184,7 @@ def test_a_stream_outlives_the_database(outlived: LiveServer, own: OwnPostgres) 
 
 def test_alarms_outlive_the_database(outlived: LiveServer, own: OwnPostgres) -> None:
     token = outlived.subject(secrets.token_hex(8), "api:*:*")
-    client, complaint = outlived.client(token, timeout=30), "alarms are told when it is back"
+    client, complaint = outlived.client(token, timeout=30), "alarms are sent when it is back"
     before = outlived.output.count(complaint)
     with socket(outlived) as listener:
         assert listener.subscribe(token, "/alarm")["success"]

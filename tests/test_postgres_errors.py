@@ -162,7 +162,7 @@ def test_a_step_of_the_alarms_that_was_undone_is_taken_once(server: LiveServer, 
             while f'"identifier":"{low["identifier"]}"' not in listener.receive():
                 pass
             assert errors.attempts >= 4
-    assert "alarms are told when it is back" not in server.output
+    assert "alarms are sent when it is back" not in server.output
 
 
 # --- values that are refused

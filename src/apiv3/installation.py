@@ -1,4 +1,4 @@
-"""What there is without a server: the database, the documents, the subjects and roles; put together from the settings."""
+"""Build the parts that the server and the commands share from the settings: database, documents, subjects and roles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apiv3.storage.policy import PolicyTable
 
 
 class Installation:
-    """What the commands work on, and what a server serves."""
+    """An installation: its settings, and everything that works on its database."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -32,13 +32,13 @@ class Installation:
         self.administration = Administration(policy_table, self.policies)
 
     async def open(self) -> None:
-        """Connect, and load subjects and roles. May be tried again after it has failed. Raises StorageUnavailable."""
+        """Connect, and load subjects and roles. May be called again after a failure. Raises StorageUnavailable."""
         await self.database.connect()
         await self.policies.refresh()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """The same for the length of a block. Raises StorageUnavailable."""
+        """Open the installation for the length of a block. Raises StorageUnavailable."""
         try:
             await self.open()
             yield

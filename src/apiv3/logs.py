@@ -1,4 +1,4 @@
-"""What the program says on standard error, beside the access log."""
+"""Configure the log on standard error, apart from the access log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 
 def configure_logging() -> None:
-    """Plain lines on standard error; what libraries say about their own affairs only from a warning on."""
+    """Log plain lines to standard error; from libraries, only warnings and errors."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("alembic", "databases", "httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""How the C library keeps memory."""
+"""Configure how the C library manages memory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import suppress
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h
 LARGE = 128 * 1024
-"""Bytes of a block that is taken from the system by itself."""
+"""Bytes from which on a block of memory is allocated from the system separately."""
 
 
 def give_back_large_blocks() -> None:
-    """Let large blocks go back to the system as soon as they are free.
+    """Make the C library return large blocks to the system as soon as they are free.
 
-    glibc begins so, but raises the threshold with each such block, up to 32 MiB: from then on, what a large answer took may
-    stay with the process. Other C libraries have nothing to set.
+    glibc does so at first, but raises its threshold with each such block, up to 32 MiB. Then the memory of a large answer may
+    stay with the process. With other C libraries this does nothing.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Work and memory that many callers want at once: who takes much waits in turn, so that nobody else has to."""
+"""Share work and memory fairly: callers that want much of them wait in turn, so that others need not."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from apiv3.model.errors import ServerBusy, TooMuchWork
 
 T = TypeVar("T")
 PATIENCE = 20.0
-"""Seconds that a caller waits for its turn before it is told to come back later."""
+"""Seconds that a caller waits for its turn until ServerBusy is raised."""
 SLICE = 0.004
-"""Seconds for which long work goes on before whatever else is waiting has its turn."""
+"""Seconds after which long work is interrupted, so that other work has its turn."""
 MOST_WORK = 30.0
-"""Seconds of a processor's time for one request."""
+"""Most seconds of processor time for one request."""
 LARGEST_ANSWER = 32 * 1024 * 1024
-"""Bytes of an answer."""
+"""Most bytes of an answer."""
 
 
 class Turns:
-    """A number of places, be it of workers or bytes, which callers take in turn.
+    """A number of places (workers, or bytes of memory), which callers take in turn.
 
-    Each caller has a queue of its own, and the queues are served one after the other: who asks a hundred times waits for
-    itself. `share`: the most places that one caller may have at a time.
+    Each caller has its own queue, and the queues are served in rotation, so that a caller with a hundred requests delays only
+    itself. `share`: the most places that one caller may hold at a time.
     """
 
     def __init__(self, places: int, share: int) -> None:
@@ -36,10 +36,14 @@ class Turns:
         self._waiting: dict[str, deque[Hold]] = {}
 
     def take(self, caller: str, places: int = 1) -> Hold:
-        """`async with turns.take(caller)`. Raises ServerBusy when its turn does not come in time."""
+        """Take places for the length of a block: `async with turns.take(caller)`. A caller gets at most its share.
+
+        Entering raises ServerBusy when the turn does not come within PATIENCE seconds.
+        """
         return Hold(self, caller, min(places, self._share))
 
     async def enter(self, hold: Hold) -> None:
+        """Wait for the turn of `hold`. Raises ServerBusy."""
         self._waiting.setdefault(hold.caller, deque()).append(hold)
         self._serve()
         if hold.turn.done():
@@ -65,6 +69,7 @@ class Turns:
         self._serve()
 
     def give_back(self, caller: str, places: int) -> None:
+        """Take back places of a caller, and serve those who wait."""
         self._free += places
         self._held[caller] -= places
         if not self._held[caller]:
@@ -76,7 +81,7 @@ class Turns:
             pass
 
     def _serve_next(self) -> bool:
-        """Give a place to the first caller in turn that has not its share yet; whether there was one."""
+        """Serve the first caller in turn that does not exceed its share; return whether there was one."""
         for caller, queue in self._waiting.items():
             places = queue[0].places
             if self._held.get(caller, 0) + places > self._share:
@@ -86,7 +91,7 @@ class Turns:
             hold = queue.popleft()
             del self._waiting[caller]
             if queue:
-                self._waiting[caller] = queue  # the last in turn now
+                self._waiting[caller] = queue  # to the end of the rotation
             self._free -= places
             self._held[caller] = self._held.get(caller, 0) + places
             if not hold.turn.done():
@@ -96,7 +101,7 @@ class Turns:
 
 
 class Hold:
-    """Places that a caller has, or waits for."""
+    """Places that a caller holds or waits for."""
 
     def __init__(self, turns: Turns, caller: str, places: int) -> None:
         self._turns, self.caller, self.places = turns, caller, places
@@ -113,51 +118,51 @@ class Hold:
         self.release()
 
     def __del__(self) -> None:
-        """Nothing is held by what nobody has any more."""
+        """Release the places when the object is garbage collected."""
         self.release()
 
     def shrink(self, places: int) -> None:
-        """Keep only so many."""
+        """Keep only so many places, and give back the rest."""
         surplus = self.places - places
         if surplus > 0:
             self.places = places
             self._turns.give_back(self.caller, surplus)
 
     def keep(self) -> Hold:
-        """The same, to be released by whoever takes it, later than at the end of the block."""
+        """Move the places to a new hold, which is not released at the end of the block; the new owner must release it."""
         kept = Hold(self._turns, self.caller, self.places)
         kept.turn.set_result(None)
         self.places = 0
         return kept
 
     def release(self) -> None:
-        """Give all of them back; may be called again."""
+        """Give back all places; further calls do nothing."""
         self.shrink(0)
 
 
 ANSWERS = Turns(2 * LARGEST_ANSWER, LARGEST_ANSWER * 5 // 4)
-"""Bytes of the large answers that this process is making or sending."""
+"""The memory, in bytes, for large answers that this process is making or sending."""
 _WORKER = Turns(1, 1)
 _THREADS = ThreadPoolExecutor(1, thread_name_prefix="slices")
 
 
 class Effort:
-    """The work that one request has done so far."""
+    """The processor time that one request has used so far."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """Raises TooMuchWork."""
+        """Add seconds. Raises TooMuchWork when the sum exceeds MOST_WORK."""
         self._seconds += seconds
         if self._seconds > MOST_WORK:
             raise TooMuchWork
 
 
 async def paced(caller: str, work: Iterator[T], effort: Effort) -> AsyncGenerator[list[T], None]:
-    """What an iterator gives, some at a time: it runs beside the event loop, in short slices, in turn with others' work.
+    """Yield the items of an iterator in batches. It runs in a thread, in short slices, in turn with the work of others.
 
-    A thread alone would not do: it would keep the loop from running for as long as it holds Python's lock, again and again.
+    A thread without slices would block the event loop again and again, for as long as it holds Python's global lock.
     Raises TooMuchWork, ServerBusy, and what the iterator raises.
     """
     loop, more = asyncio.get_running_loop(), True
@@ -170,13 +175,13 @@ async def paced(caller: str, work: Iterator[T], effort: Effort) -> AsyncGenerato
 
 
 async def apart(caller: str, work: Callable[[], T]) -> T:
-    """The same for one thing of a few milliseconds."""
+    """Run a function of a few milliseconds in a thread, in turn with the work of others. Raises ServerBusy."""
     async with _WORKER.take(caller):
         return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
 
 
 def _slice(work: Iterator[T]) -> tuple[list[T], bool, float]:
-    """What comes of a slice of the work, whether there is more to do, and the processor's seconds that it took."""
+    """Run a slice of the work; return its items, whether there may be more, and the processor time in seconds."""
     some: list[T] = []
     started, until = time.thread_time(), time.perf_counter() + SLICE
     for each in work:

@@ -1,1 +1,1 @@
-"""What tells those who are connected of every change: the table is the log, the bell only says that there is more in it."""
+"""Live connections: send changes and alarms as they happen. A bell says that a table may have changed; the table is the log."""

@@ -1,7 +1,4 @@
-"""The namespace /alarm (docs/reference/protocol.md, section 5).
-
-Alarms go out to those who may read entries, and acknowledgements come in.
-"""
+"""The namespace /alarm (docs/reference/protocol.md, section 5): send alarms to members, and receive acknowledgements."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ NAME = "/alarm"
 _log = logging.getLogger(__name__)
 LONGEST_GROUP = 100
 SILENCE = 30 * 60 * 1000
-"""Milliseconds for which an alarm is silenced by who does not say for how long."""
+"""Milliseconds for which an alarm is silenced by default."""
 LONGEST_SILENCE = 24 * 60 * 60 * 1000
-"""Milliseconds for which an alarm can be silenced at once."""
+"""Most milliseconds for which one acknowledgement can silence an alarm."""
 
 _HEAR = Demand.of("api", "entries", "read")
 
@@ -55,7 +52,7 @@ class AlarmNamespace:
             raise Forbidden("Unauthorized to receive alarms")
         async with self._lookout.joining() as on:
             self._audience.admit(member, identity, [_HEAR])
-            # After the acknowledgement, and before whatever the lookout tells next.
+            # Runs after the answer to `subscribe` was sent, and before the next notification of the lookout.
             asyncio.get_running_loop().call_soon(_greet, member, on)
         return {"success": True, "message": "Subscribed for alarms"}
 
@@ -79,7 +76,7 @@ class AlarmNamespace:
 
 
 def _greet(member: Member, on: Sequence[Alarm]) -> None:
-    """Tell a new subscriber what is on."""
+    """Send a new subscriber the alarms that are on."""
     if not member.gone:
         for alarm in on:
             member.send(_packet(Notification(alarm.event, alarm.payload or {})))
@@ -90,7 +87,7 @@ def _packet(notification: Notification) -> str:
 
 
 def _acknowledged(arguments: list[Any]) -> tuple[int, str, int]:
-    """Level, group, and ms of silence; none, null or 0 of them means as long as usual. Raises BadRequest."""
+    """Return level, group, and ms of silence; missing, null or 0 means the default. Raises BadRequest."""
     match arguments:
         case [level, str(group), *rest] if _is_level(level) and len(group) <= LONGEST_GROUP:
             silence = SILENCE if not rest or rest[0] in (None, 0) else rest[0]

@@ -1,4 +1,4 @@
-"""Who receives what: subscriptions that were authorised, for as long as they are."""
+"""Subscriptions to Socket.IO namespaces: authorize them, and end them when the right to them is lost."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _NOT_GOOD = "Missing or bad accessToken"
 
 @dataclass(eq=False, slots=True)
 class Admission:
-    """What a member receives by right of an identity. `task`: what brings it there, if anything does."""
+    """A member's subscription. `identity`: by whose right it exists. `task`: the task that sends, if there is one."""
 
     identity: Identity
     rights: ExitStack = field(default_factory=ExitStack, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def end(self) -> None:
-        """Nothing is received any more."""
+        """End the subscription."""
         self.rights.close()
         if self.task is not None:
             self.task.cancel()
 
 
 def wish(arguments: Sequence[Any]) -> Mapping[str, Any]:
-    """What a `subscribe` asks for. Raises BadRequest."""
+    """Return the object that a `subscribe` event sends. Raises BadRequest when there is none."""
     match arguments:
         case [dict(asked), *_]:
             return asked
@@ -45,10 +45,10 @@ def wish(arguments: Sequence[Any]) -> Mapping[str, Any]:
 
 
 class Audience:
-    """The subscriptions in one namespace. Whoever loses a right that a subscription needs is put out of the namespace.
+    """The subscriptions in one namespace. A member that loses a permission that its subscription needs is expelled.
 
-    That happens within a second after the subject was removed, or got another token, or its roles changed; and when the JWT
-    expires that it subscribed with.
+    This happens within a second after the subject was removed, got a new token, or its roles changed, and when the JWT that it
+    subscribed with expires. `enabled`: False while security is switched off.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Audience:
         self._admissions: dict[Member, Admission] = {}
 
     def __bool__(self) -> bool:
-        """Whether there is anybody."""
+        """Whether there are any subscriptions."""
         return bool(self._admissions)
 
     async def identify(self, member: Member, token: object) -> Identity:
-        """Whose access token or JWT it is. Raises Unauthorized, TooManyRequests."""
+        """Return the owner of an access token or JWT. Raises Unauthorized, TooManyRequests."""
         if not self._enabled:
             return Identity(ANYBODY, "")
         if not isinstance(token, str) or not token or len(token) > LONGEST_TOKEN:
@@ -73,7 +73,9 @@ class Audience:
             raise Unauthorized(_NOT_GOOD) from error
 
     def admit(self, member: Member, identity: Identity, demands: Sequence[Demand]) -> Admission:
-        """Subscribe the member, in the place of what it has subscribed to before. Raises Unauthorized when it is too late."""
+        """Subscribe a member, in place of an earlier subscription. Raises Unauthorized when it has already left or lost its
+        right.
+        """
         self.end(member)
         admission = Admission(identity)
         if not member.gone:
@@ -81,13 +83,15 @@ class Audience:
             member.busy = True
             holder = identity if self._enabled else None
             admission.rights.enter_context(self._rights.hold(holder, demands, member.expel))
-        if member.gone:  # by itself, or because the rights are lost already
+        if member.gone:  # it left, or its rights are lost already
             admission.end()
             raise Unauthorized(_NOT_GOOD)
         return admission
 
     def demand(self, member: Member, demand: Demand) -> Principal:
-        """Who the member is. Raises Unauthorized for one that has not subscribed, MissingPermission when it may not."""
+        """Return the principal of a member. Raises Unauthorized if it has not subscribed, MissingPermission if it lacks
+        `demand`.
+        """
         admission = self._admissions.get(member)
         if admission is None:
             raise Unauthorized("Not subscribed")
@@ -98,13 +102,13 @@ class Audience:
         return principal
 
     def end(self, member: Member) -> None:
-        """The member, if it has subscribed, receives nothing any more."""
+        """End the member's subscription, if it has one."""
         admission = self._admissions.pop(member, None)
         if admission is not None:
             member.busy = False
             admission.end()
 
     def send(self, packet: str) -> None:
-        """The same packet for everybody."""
+        """Send a packet to all subscribers."""
         for member in tuple(self._admissions):
             member.send(packet)

@@ -1,6 +1,6 @@
-"""Bells say that a collection may have changed; what has changed stands in its table.
+"""Bells: signals that a collection may have changed. They carry no data; listeners read the table.
 
-So a bell may ring in vain, twice, or not at all: whoever hears it looks into the table, and looks now and then anyway.
+So it does no harm when a bell rings without a change, twice, or not at all: listeners also check the table every few seconds.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import logging
 from apiv3.storage.contracts import Ring, Watch
 
 PAUSE = 5.0
-"""Seconds after which a watch that failed begins again."""
+"""Seconds after which a watch that failed is restarted."""
 
 _log = logging.getLogger(__name__)
 
 
 class Bells:
-    """`watch`: how the writes of other processes are heard; it goes on only as long as somebody listens."""
+    """The bells of a process. `watch`: rings for writes of other processes; it runs only while there are listeners."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -25,18 +25,18 @@ class Bells:
         self._watching: asyncio.Task[None] | None = None
 
     def ring(self, collection: str | None) -> None:
-        """Tell everybody who listens. None: any collection may have changed."""
+        """Call all listeners with the name of a collection; None: any collection may have changed."""
         for listener in self._listeners:
             listener(collection)
 
     def listen(self, listener: Ring) -> None:
-        """Call `listener` at every ring from now on."""
+        """Call `listener` at every ring, until `leave`."""
         self._listeners.add(listener)
         if self._watching is None:
             self._watching = asyncio.create_task(self._keep_watching())
 
     def leave(self, listener: Ring) -> None:
-        """Call `listener` no more."""
+        """Stop calling `listener`."""
         self._listeners.discard(listener)
         if not self._listeners and self._watching is not None:
             self._watching.cancel()
@@ -47,5 +47,5 @@ class Bells:
             try:
                 await self._watch(self.ring)
             except Exception:
-                _log.exception("cannot hear what other processes write; looking now and then instead")
+                _log.exception("cannot watch for writes of other processes; checking every few seconds instead")
             await asyncio.sleep(PAUSE)

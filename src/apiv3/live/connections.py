@@ -1,4 +1,4 @@
-"""Socket.IO: the namespaces that a client enters over its session, and the events in them."""
+"""Socket.IO: the namespaces that a client joins over its session, and the events in them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from apiv3.model.errors import ApiError, BadRequest
 
 _log = logging.getLogger(__name__)
 MOST_EVENTS = 5
-"""Events of one connection that are worked on at once; the next one is one too many."""
+"""Most events of one connection that are handled at the same time; one more ends the connection."""
 _INTERNAL = {"success": False, "message": "Internal error"}
 
 
 class Member:
-    """A client in a namespace, from its coming until its leaving. `busy`: it receives something, so it is no idle client."""
+    """A client in a namespace. `gone`: whether it has left. `busy`: whether it has a subscription, so that it is not idle."""
 
     def __init__(self, connection: Connection, namespace: str) -> None:
         self.connection, self.namespace = connection, namespace
@@ -28,38 +28,38 @@ class Member:
 
     @property
     def address(self) -> str:
-        """The client's."""
+        """The client's address."""
         return self.connection.session.address
 
     def send(self, packet: str) -> None:
-        """A packet of this namespace, ready to go."""
+        """Send a packet of this namespace, as made by `packets`."""
         self.connection.session.send(packet)
 
     def expel(self) -> None:
-        """The client is told that it has left the namespace."""
+        """Remove the client from the namespace, and tell it so."""
         if not self.gone:
             self.send(packets.packet(DISCONNECT, self.namespace))
             self.connection.leave(self)
 
 
 class Namespace(Protocol):
-    """What a namespace does."""
+    """A namespace of Socket.IO."""
 
     async def handle(self, member: Member, event: str, arguments: list[Any]) -> Any:
-        """Work on an event; returns what it is acknowledged with. Raises ApiError, whose message is the acknowledgement."""
+        """Handle an event and return the acknowledgement. Raises ApiError, whose message is then the acknowledgement."""
 
     def leave(self, member: Member) -> None:
-        """The client is gone."""
+        """Clean up after a member that has left."""
 
 
 class Lobby:
-    """The default namespace, which every connection of a Socket.IO 2 client enters first: nothing happens there."""
+    """The default namespace `/`, which every client of Socket.IO 2 joins first. It has no events."""
 
     async def handle(self, _member: Member, _event: str, _arguments: list[Any]) -> Any:
         raise unknown_event()
 
     def leave(self, _member: Member) -> None:
-        """Nothing to tidy up."""
+        """Do nothing."""
 
 
 def unknown_event() -> BadRequest:
@@ -67,7 +67,7 @@ def unknown_event() -> BadRequest:
 
 
 class Connection:
-    """What one client does in the namespaces. `patience`: seconds that it may stay without a subscription."""
+    """One client in its namespaces. `patience`: seconds after which it is disconnected if it has no subscription."""
 
     def __init__(self, session: Session, namespaces: Mapping[str, Namespace], patience: float) -> None:
         self.session = session
@@ -77,11 +77,11 @@ class Connection:
         session.on_message = self.receive
         session.on_close.append(self.closed)
         self._timer = self._watch()
-        if session.version == 3:  # its clients take the default namespace for granted
+        if session.version == 3:  # these clients are in the default namespace without asking
             self._enter("/")
 
     def receive(self, message: str) -> None:
-        """A message came in. Raises ProtocolError."""
+        """Handle a message from the client. Raises ProtocolError."""
         packet = packets.parse(message)
         member = self._members.get(packet.namespace)
         if packet.kind == CONNECT:
@@ -100,7 +100,7 @@ class Connection:
         self.session.send(packets.connected(version, name, self.session.sid))
 
     def leave(self, member: Member) -> None:
-        """The client is in the namespace no more."""
+        """Remove the client from a namespace."""
         member.gone = True
         del self._members[member.namespace]
         self._namespaces[member.namespace].leave(member)
@@ -108,7 +108,7 @@ class Connection:
     def _begin(self, packet: Packet, member: Member | None) -> None:
         if not (isinstance(packet.data, list) and packet.data and isinstance(packet.data[0], str)):
             raise ProtocolError("an event without a name")
-        if member is None:  # it was sent before the client knew that it had left
+        if member is None:  # the client did not know yet that it was expelled
             return
         if len(self._tasks) >= MOST_EVENTS:
             raise ProtocolError("too many events at once")
@@ -128,7 +128,7 @@ class Connection:
         if packet.id is not None and not member.gone:
             member.send(packets.acknowledgement(member.namespace, packet.id, answer))
 
-    # --- the end
+    # --- end
 
     def _watch(self) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(self._patience, self._check)
@@ -140,7 +140,7 @@ class Connection:
             self.session.close()
 
     def closed(self) -> None:
-        """The session is over."""
+        """Clean up after the session has ended."""
         self._timer.cancel()
         for task in self._tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The Engine.IO sessions of this process: opened, found, and closed."""
+"""The Engine.IO sessions of this process: open, find and close them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from apiv3.security.addresses import network
 from apiv3.security.ledger import Account
 
 _WORKER = 8
-"""Characters of a session's id that name the worker it is at."""
+"""Characters at the start of a session's id that name its worker."""
 
 
 class Refused(Exception):
-    """A request that the engine refuses, with the protocol's own `code` and message."""
+    """A request that the engine refuses, with the protocol's `code` and message. `status`: of the HTTP answer."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -52,20 +52,20 @@ def unsupported_version() -> Refused:
 
 
 class Sessions(Protocol):
-    """Sessions by their ids, at this worker or at another one. All raise Refused."""
+    """The sessions of this worker or another one, by their ids. All methods raise Refused."""
 
     async def poll(self, sid: str) -> str:
-        """The payload of what is there for the client; waits for it."""
+        """Wait for packets for the client, and return them as a payload."""
 
     async def post(self, sid: str, payload: str) -> None:
-        """What the client sends."""
+        """Handle a payload from the client."""
 
     async def upgrade(self, sid: str, wire: Wire) -> None:
-        """A websocket beside the client's polling, until it ends."""
+        """Let the client change from polling to a websocket, and serve it until it ends."""
 
 
 class Engine:
-    """The sessions of this process. `live`: the account of live connections."""
+    """The sessions of this process. `live`: the budget of live connections."""
 
     def __init__(self, rules: Rules, live: Account, namespaces: Mapping[str, Namespace]) -> None:
         self.worker = token_hex(_WORKER // 2)
@@ -74,7 +74,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
 
     def open(self, version: int, address: str, upgrades: Sequence[str] = ()) -> Session:
-        """A new session, with the greeting waiting in it. `upgrades`: what its client may go on to. Raises TooManyRequests."""
+        """Open a session; its first packet is the handshake. `upgrades`: the transports to offer. Raises TooManyRequests."""
         owner = ("session", network(address))
         if not self._live.take(owner):
             raise TooManyRequests
@@ -89,7 +89,7 @@ class Engine:
         self._live.give(owner)
 
     def close(self) -> None:
-        """End all sessions: polls return, websockets close."""
+        """Close all sessions: waiting polls return, websockets close."""
         for session in list(self._sessions.values()):
             session.close()
 
@@ -121,11 +121,11 @@ class Engine:
             raise unknown_session() from None
 
     def _break(self, session: Session, error: ProtocolError) -> Refused:
-        """Who does not keep to the protocol loses the session."""
+        """Close the session of a client that violates the protocol, and return the error to raise."""
         session.close()
         return bad_request(str(error).capitalize())
 
 
 def worker_of(sid: str) -> str:
-    """The worker at which a session is."""
+    """Return the name of the worker that has a session."""
     return sid[:_WORKER]

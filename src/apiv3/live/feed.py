@@ -1,4 +1,4 @@
-"""The feed of all changes: whoever follows it from a cursor on hears of everything that comes after, in order, once."""
+"""The feed of all changes. A follower receives every change after its cursor, in order, once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from apiv3.storage.contracts import DocumentStore
 __all__ = ["Feed", "Overrun", "Subscription"]
 
 MOST_CATCHING_UP = 2
-"""Followers that read their own pages at a time; a pool has several times as many connections."""
+"""Most followers that catch up from the database at a time; a pool has several times as many connections."""
 
 
 class Feed:
     """`async with feed.subscribe({"entries": cursor}) as subscription: async for change in subscription: ...`
 
-    Within a collection the order is that of the commits. Several changes of one document may come as one, its last.
+    Within a collection, changes come in the order of their commits. Of several changes of one document, only the last may come.
     """
 
     def __init__(self, store: DocumentStore, bells: Bells, collections: Iterable[str]) -> None:
@@ -34,7 +34,7 @@ class Feed:
 
     @asynccontextmanager
     async def subscribe(self, cursors: Mapping[str, Cursor | int | None]) -> AsyncIterator[Subscription]:
-        """Collection -> where to begin: after a cursor, or after a `srvModified` in ms; None: with what comes from now on.
+        """Subscribe to collections. `cursors`: collection -> the cursor or the `srvModified` (ms) to begin after; None: now.
 
         Raises StorageUnavailable.
         """
@@ -49,7 +49,7 @@ class Feed:
             self._subscriptions.discard(subscription)
 
     async def cursors(self, given: Mapping[str, Cursor | int | None]) -> Mapping[str, Cursor]:
-        """What `subscribe` would begin with; it takes it at its word later. Raises StorageUnavailable."""
+        """Return the cursors that `subscribe` would begin with, and later accepts. Raises StorageUnavailable."""
         return {name: await self._cursor(name, cursor) for name, cursor in given.items()}
 
     async def _cursor(self, collection: str, given: Cursor | int | None) -> Cursor:
@@ -58,10 +58,10 @@ class Feed:
         cursor = given if isinstance(given, Cursor) else Cursor(given)
         if cursor.position > EPOCH_2000 or cursor.removals:
             return cursor
-        return Cursor(0, (await self._store.clock(collection)).last)  # it has nothing yet, so there is nothing to remove
+        return Cursor(0, (await self._store.clock(collection)).last)  # it has no documents, so it needs no removals
 
     def close(self) -> None:
-        """End all subscriptions, also those that are still to come."""
+        """End all subscriptions, and refuse new ones."""
         self._closed = True
         for subscription in tuple(self._subscriptions):
             subscription.close()

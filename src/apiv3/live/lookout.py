@@ -1,7 +1,8 @@
-"""The lookout of a process: as long as somebody there listens for alarms, it evaluates them, and tells what is in the log.
+"""The lookout of a process: while it has listeners for alarms, evaluate the alarms, and send them the log's notifications.
 
-The log is the installation's: whichever process took a step wrote down what has to be told of it, and each tells its own
-listeners. It looks when a bell rings, and every few seconds, since alarms begin and end by time alone as well.
+The log belongs to the installation: whichever process changes the state of alarms writes notifications to it, and each process
+sends them to its own listeners. The lookout checks when a bell rings, and every few seconds, since alarms also begin and end by
+time alone.
 """
 
 from __future__ import annotations
@@ -17,31 +18,34 @@ from apiv3.operations.alarming import Alarming
 from apiv3.storage.contracts import ALARMS
 
 GATHER = 0.1
-"""Seconds between two looks at least: a burst of documents is looked at a few times only."""
+"""Least seconds between two checks, so that a burst of documents causes only a few."""
 _BELLS = frozenset({"entries", "treatments", ALARMS, None})
 
 
 class Lookout:
-    """`tell`: brings a notification to everybody in this process who listens."""
+    """The lookout. `tell`: sends a notification to all listeners of this process."""
 
     def __init__(self, alarming: Alarming, bells: Bells, tell: Callable[[Notification], None]) -> None:
         self._alarming, self._bells, self._tell = alarming, bells, tell
         self._position = 0
-        """The number of the last notification that was told; without meaning while nobody listens."""
+        """The number of the last notification that was sent; meaningless without listeners."""
         self._bell = asyncio.Event()
         self._standstill = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def joining(self) -> AsyncIterator[Sequence[Alarm]]:
-        """What is on; who joins inside the block hears of everything that comes after. Raises StorageUnavailable."""
+        """Return the alarms that are on. A listener that joins inside the block receives every later notification.
+
+        Raises StorageUnavailable.
+        """
         async with self._standstill:
             state = await self._look()
             yield [alarm for alarm in state.on if alarm.told]
             self._begin()
 
     async def acknowledge(self, level: int, group: str, silence: int) -> None:
-        """Silence what is on in a group, up to a level, for a time in ms. Raises StorageUnavailable."""
+        """Silence the alarms of a group up to a level for `silence` ms. Raises StorageUnavailable."""
         await self._alarming.acknowledge(level, group, silence)
         self._bell.set()
 
@@ -51,7 +55,7 @@ class Lookout:
             self._task = asyncio.create_task(rounds.go(self._bell, self._go_round, "alarms", GATHER))
 
     def end(self) -> None:
-        """Nobody listens any more."""
+        """Stop: there are no more listeners."""
         if self._task is not None:
             self._bells.leave(self._ring)
             self._task.cancel()
@@ -66,7 +70,7 @@ class Lookout:
             await self._look()
 
     async def _look(self) -> State:
-        """Evaluate, and tell those who listen what is new; returns the state at that moment."""
+        """Evaluate the alarms, send new notifications to the listeners, and return the state."""
         state = await self._alarming.evaluate()
         if self._task is not None and self._position < state.last:
             for notification in await self._alarming.notifications(self._position, state.last):

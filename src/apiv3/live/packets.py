@@ -1,4 +1,4 @@
-"""Engine.IO's payloads and Socket.IO's packets, as text. What versions 3 and 4 of Engine.IO say differently is said here.
+"""Engine.IO's payloads and Socket.IO's packets as text, with the differences between versions 3 and 4 of Engine.IO.
 
 Socket.IO 2 clients speak Engine.IO 3, those of Socket.IO 3 and 4 speak Engine.IO 4. Both carry Socket.IO packets as
 messages (https://github.com/socketio/engine.io-protocol, https://github.com/socketio/socket.io-protocol).
@@ -18,9 +18,9 @@ CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR = "01234"
 
 VERSIONS = {"3": 3, "4": 4}
 MOST_PACKETS = 100
-"""Packets in one payload; a client in the field sends a handful."""
+"""Most packets in one payload; real clients send a few."""
 LARGEST = 65_536
-"""Bytes of a client's message or payload. What clients have to say, a subscription, is far smaller."""
+"""Most bytes of a client's message or payload; a subscription is far smaller."""
 
 _SEPARATOR = "\x1e"
 _LENGTH = re.compile(r"(\d{1,6}):", re.ASCII)
@@ -28,21 +28,21 @@ _PACKET = re.compile(r"([0-4])(?:(/[^,?]{0,100})(?:\?[^,]*)?(?:,|$))?(\d{0,15})(
 
 
 class ProtocolError(ValueError):
-    """What the client sent is no packet, or none for now. The connection is closed."""
+    """The client sent something that is no packet, or not allowed now. The connection is closed."""
 
 
 # --- Engine.IO: several packets in the body of a polling request
 
 
 def join(version: int, packets: Iterable[str]) -> str:
-    """The payload that carries the packets."""
+    """Return the payload with these packets."""
     if version == 4:
         return _SEPARATOR.join(packets)
     return "".join([f"{_units(packet)}:{packet}" for packet in packets])
 
 
 def split(version: int, payload: str) -> list[str]:
-    """The packets of a payload. Raises ProtocolError."""
+    """Return the packets of a payload. Raises ProtocolError."""
     packets = payload.split(_SEPARATOR, MOST_PACKETS) if version == 4 else _split3(payload)
     if len(packets) > MOST_PACKETS:
         raise ProtocolError("too many packets in one payload")
@@ -50,7 +50,7 @@ def split(version: int, payload: str) -> list[str]:
 
 
 def _units(text: str) -> int:
-    """The length of a text as JavaScript counts it: in UTF-16 code units, two for what lies beyond U+FFFF."""
+    """Return the length of a text in UTF-16 code units, as JavaScript counts it: two for characters beyond U+FFFF."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
@@ -68,7 +68,7 @@ def _split3(payload: str) -> list[str]:
 
 
 def _end(text: str, start: int, units: int) -> int:
-    """Where so many code units after `start` end."""
+    """Return the index that is `units` UTF-16 code units after `start`. Raises ProtocolError."""
     end = start
     if text.isascii():
         end, units = start + units, 0
@@ -85,7 +85,7 @@ def _end(text: str, start: int, units: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet from a client. `id`: under which it wants an acknowledgement; None: not at all."""
+    """A packet from a client. `id`: the id for the acknowledgement; None: the client expects none. `data`: parsed JSON."""
 
     kind: str
     namespace: str
@@ -94,43 +94,43 @@ class Packet:
 
 
 def parse(text: str) -> Packet:
-    """Raises ProtocolError for anything but a packet; those with binary attachments count as none."""
+    """Parse a packet. Raises ProtocolError for malformed ones and those with binary attachments."""
     match = _PACKET.fullmatch(text)
     if match is None:
         raise ProtocolError("malformed, or binary")
     kind, namespace, number, data = match.groups()
     try:
         return Packet(kind, namespace or "/", int(number) if number else None, orjson.loads(data) if data else None)
-    except ValueError as error:  # orjson refuses what is nested too deep as well
+    except ValueError as error:  # also for JSON that is nested too deeply
         raise ProtocolError("the data are no JSON") from error
 
 
 def packet(kind: str, namespace: str, data: str = "", id: int | None = None) -> str:
-    """A packet as Engine.IO carries it. `data`: JSON text."""
+    """Return a packet as a message of Engine.IO. `data`: JSON text."""
     where = "" if namespace == "/" else f"{namespace},"
     return f"{MESSAGE}{kind}{where}{'' if id is None else id}{data}"
 
 
 def event(namespace: str, name: str, argument: str) -> str:
-    """An event with one argument, which is JSON text: the same packet for every client and version."""
+    """Return an event with one argument, which is JSON text. The packet is the same for all versions."""
     return packet(EVENT, namespace, f'["{name}",{argument}]')
 
 
 def acknowledgement(namespace: str, id: int, value: Any) -> str:
-    """The answer to a client's event."""
+    """Return the acknowledgement of a client's event."""
     return packet(ACK, namespace, dumps([value]), id)
 
 
 def connected(version: int, namespace: str, sid: str) -> str:
-    """The client is in the namespace."""
+    """Return the packet that tells a client that it has joined a namespace."""
     return packet(CONNECT, namespace, dumps({"sid": sid}) if version == 4 else "")
 
 
 def refused(version: int, namespace: str, message: str) -> str:
-    """The client may not enter the namespace."""
+    """Return the packet that tells a client that it may not join a namespace."""
     return packet(CONNECT_ERROR, namespace, dumps({"message": message} if version == 4 else message))
 
 
 def dumps(value: Any) -> str:
-    """JSON text."""
+    """Return a value as JSON text."""
     return orjson.dumps(value).decode()

@@ -1,6 +1,6 @@
-"""The one reader of a collection in a process: it reads each change once, for all who follow.
+"""The reader of a collection in a process: it reads each change once, for all its followers.
 
-It works only while somebody follows: it looks into the table when the bell rings, and now and then without a bell.
+It runs only while there are followers, and reads the table when the bell rings, and every few seconds without a bell.
 """
 
 from __future__ import annotations
@@ -16,59 +16,62 @@ from apiv3.model.changes import Change, Clock, Cursor
 from apiv3.storage.contracts import DocumentStore
 
 PAGE = 200
-"""Changes that are read for a follower at a time,"""
+"""Most changes that are read at a time."""
 FIRST, MOST = 8, 32
-"""and with one query: few at first, so that 200 documents of a megabyte are not in memory before anybody knows their size."""
+"""Changes that the first query reads, and the most that a query reads. The first ones are few, so that 200 documents of a
+megabyte are not in memory before their size is known."""
 LARGEST_PAGE = 8_000_000
-"""Characters of the documents that a follower is given at a time while it catches up; beyond, only with the last one."""
+"""Characters of documents after which a page for a follower that catches up ends; the last document may exceed it."""
 GATHER = 0.01
-"""Seconds that the reader lets changes gather after it has handed some over: a burst is read in few batches."""
+"""Seconds that the reader waits after it has delivered changes, so that a burst is read in few batches."""
 
 
 class Recipient(Protocol):
-    """Who is given the changes of a collection. `cursors`: collection -> how far it is with what it has taken."""
+    """A follower, as the reader sees it."""
 
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether the follower has ended its subscription."""
 
     @property
-    def cursors(self) -> Mapping[str, Cursor]: ...
+    def cursors(self) -> Mapping[str, Cursor]:
+        """Collection -> the cursor of the changes that the follower has taken."""
 
     def position(self, collection: str) -> int:
-        """Up to where it was given everything."""
+        """Return the `srvModified` up to which the follower was given every change."""
 
     def give(self, collection: str, changes: Sequence[Change]) -> None:
-        """Let these wait for it; those that it was given before are left out."""
+        """Queue changes for the follower, without those that it was given before."""
 
     def offer(self, collection: str, changes: Sequence[Change]) -> None:
-        """The same for one that is live, which may have too much waiting already."""
+        """Queue changes for a live follower, unless too many are queued already."""
 
     def reset(self, collection: str, last: int) -> None:
-        """Tell it to forget what it has, and begin anew; it need not hear of removals up to `last`."""
+        """Tell the follower to discard its documents and begin again; it needs no removals up to `last`."""
 
     def go_live(self, collection: str, position: int) -> None:
-        """It was given everything up to `position`, and is given the rest from now on."""
+        """Mark the follower as live: it has every change up to `position`, and the reader gives it all later ones."""
 
     def fall_behind(self, collection: str) -> None:
-        """It is not given any more; it has to catch up."""
+        """Mark the follower as behind: the reader gives it no more changes, and it must catch up."""
 
 
 class Reader:
-    """`turns`: keeps those who catch up from taking all connections to the database."""
+    """The reader. `turns`: keeps followers that catch up from taking all connections to the database."""
 
     def __init__(self, store: DocumentStore, bells: Bells, collection: str, turns: asyncio.Semaphore) -> None:
         self._store, self._bells, self._collection, self._turns = store, bells, collection, turns
         self._position: int | None = None
-        """Up to where everything was handed over; None: nobody follows."""
+        """The `srvModified` up to which every change was delivered; None while there are no followers."""
         self._followers: set[Recipient] = set()
         self._bell = asyncio.Event()
         self._standstill = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
-    # --- those who are behind
+    # --- followers that are behind
 
     async def catch_up(self, follower: Recipient) -> None:
-        """Give a follower the next page; with the last one it goes live. Raises StorageUnavailable."""
+        """Give a follower the next page; after the last page it goes live. Raises StorageUnavailable."""
         async with self._turns:
             if await self._give_page(follower):
                 return
@@ -76,7 +79,7 @@ class Reader:
                 await self._give_page(follower)
 
     async def _give_page(self, follower: Recipient) -> bool:
-        """Whether that is all for now. If not, it was the last page, but the reader went on meanwhile."""
+        """Give a follower the next page. Return False if it was the last one, but the reader delivered changes meanwhile."""
         before = self._position
         page, complete, clock = await self._read(follower.position(self._collection))
         changes = page[: _not_too_large(page)]
@@ -95,7 +98,7 @@ class Reader:
         return True
 
     def _join(self, follower: Recipient) -> None:
-        """It has everything that the reader has handed over so far."""
+        """Make a follower live, which has every change that the reader has delivered so far."""
         follower.go_live(self._collection, self._position or 0)
         self._followers.add(follower)
         if self._position is None:
@@ -105,14 +108,14 @@ class Reader:
             self._task = asyncio.create_task(rounds.go(self._bell, self._go_round, f"changes of {self._collection}"))
 
     def leave(self, follower: Recipient) -> None:
-        """Give nothing more to it, whether it is live or not."""
+        """Stop giving changes to a follower, whether it is live or not."""
         self._followers.discard(follower)
         if not self._followers and self._task is not None:
             self._bells.leave(self._ring)
             self._task.cancel()
             self._task = self._position = None
 
-    # --- those who are live
+    # --- followers that are live
 
     def _ring(self, collection: str | None) -> None:
         if collection is None or collection == self._collection:
@@ -123,13 +126,13 @@ class Reader:
             await asyncio.sleep(GATHER)
 
     async def _look(self) -> bool:
-        """Hand over what is new; whether there was anything."""
+        """Deliver new changes, and return whether there were any."""
         async with self._standstill:
             position = self._position or 0
             changes, _, clock = await self._read(position)
             followers = tuple(self._followers)
             if Cursor(position).is_lost(clock):
-                for follower in followers:  # each by its own cursor, which may know better
+                for follower in followers:  # each then checks with its own cursor, which may not be lost
                     follower.fall_behind(self._collection)
                 return False
             if changes:
@@ -139,7 +142,10 @@ class Reader:
             return bool(changes)
 
     async def _read(self, position: int) -> tuple[Sequence[Change], bool, Clock]:
-        """The next changes, whether these are all, and the clock; it is read last, so that nothing is forgotten unnoticed."""
+        """Return the next changes, whether these are all, and the clock.
+
+        The clock is read last, so that it shows if tombstones were deleted meanwhile.
+        """
         changes, number, complete = list[Change](), FIRST, False
         while not complete and len(changes) < PAGE and sum(change.size for change in changes) < LARGEST_PAGE:
             wanted = min(number, PAGE - len(changes))
@@ -151,6 +157,6 @@ class Reader:
 
 
 def _not_too_large(page: Sequence[Change]) -> int:
-    """How many of the changes one follower may hold at once: large documents come in smaller pages, at least one."""
+    """Return how many changes of a page one follower may hold at once: fewer when documents are large, but at least one."""
     sizes = accumulate(change.size for change in page)
     return next((number for number, size in enumerate(sizes, 1) if size >= LARGEST_PAGE), len(page))

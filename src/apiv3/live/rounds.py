@@ -1,4 +1,4 @@
-"""The rounds of whoever follows the database: a look when the bell rings, and now and then without a bell."""
+"""Rounds: check the database when the bell rings, and every few seconds without a bell."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from contextlib import suppress
 from apiv3.model.errors import StorageUnavailable
 
 LOOK = 3.0
-"""Seconds between two looks without a bell."""
+"""Seconds after which a check is made without a bell."""
 
 _log = logging.getLogger(__name__)
 
 
 async def go(bell: asyncio.Event, look: Callable[[], Awaitable[object]], what: str, gather: float = 0) -> None:
-    """Look for ever; no failure ends it. `what` is looked for, for the log; a database that is away is told there once.
+    """Call `look` at every ring, and every few seconds, until cancelled. Failures are logged and do not end it.
 
-    `gather`: seconds between two looks at least, so that a burst is looked at a few times only.
+    `what`: what is being checked, for the log. An unavailable database is logged once. `gather`: the least seconds between two
+    checks, so that a burst of changes causes only a few.
     """
     away = False
     while True:
@@ -31,9 +32,9 @@ async def go(bell: asyncio.Event, look: Callable[[], Awaitable[object]], what: s
             away = False
         except StorageUnavailable:
             if not away:
-                _log.warning("the database is unavailable; %s are told when it is back", what)
+                _log.warning("the database is unavailable; %s are sent when it is back", what)
             away = True
         except Exception:
-            _log.exception("cannot look for %s", what)
+            _log.exception("cannot check for %s", what)
         if gather:
             await asyncio.sleep(gather)

@@ -1,4 +1,4 @@
-"""Engine.IO: one client's connection, by polling or over a websocket."""
+"""Engine.IO sessions: one client's connection, by polling or over a websocket."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from apiv3.live.packets import CLOSE, MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, 
 from apiv3.live.wires import Wire, until_one_ends
 
 UPGRADE_TIMEOUT = 10.0
-"""Seconds in which a client that opened a second transport has to change over to it."""
+"""Seconds in which a client that opened a websocket must complete the upgrade."""
 _PROBING = 0.1
-"""Seconds that a poll waits while the client changes over: it must end, so that the client can."""
+"""Seconds that a poll waits during an upgrade: it must return, so that the client can go on."""
 _BURST, _RATE = 30, 3.0
-"""Packets that a client may send at once, and in each second on average. A heartbeat is one packet in 25 seconds."""
+"""Packets that a client may send at once, and per second on average. A heartbeat is one packet in 25 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for every session.
+    """The limits of all sessions.
 
-    `interval`: seconds between heartbeats. `patience`: seconds that a client may take to read what waits for it, or to
-    subscribe. `timeout`: seconds to answer a heartbeat. `buffer`: characters that may wait for a client.
+    `interval`: seconds between heartbeats. `patience`: seconds in which a client must read what is queued, or subscribe.
+    `timeout`: seconds in which it must answer a heartbeat. `buffer`: most characters that are queued for a client.
     """
 
     interval: float = 25
@@ -36,10 +36,10 @@ class Rules:
 
 
 class Session:
-    """Packets to and from one client, in order, on one transport at a time. `version`: of Engine.IO; 3 or 4.
+    """Exchanges packets with one client, in order, over one transport at a time.
 
-    `on_message`: takes each message that comes in, and raises ProtocolError. `on_close`: called when the session is over.
-    `upgrades`: the transports that the client may go on to.
+    `version`: of Engine.IO, 3 or 4. `upgrades`: the transports that are offered to the client. `on_message`: called with each
+    message from the client; may raise ProtocolError. `on_close`: functions that are called when the session ends.
     """
 
     def __init__(self, sid: str, version: int, address: str, rules: Rules, upgrades: Sequence[str]) -> None:
@@ -63,10 +63,10 @@ class Session:
         self.send(OPEN + packets.dumps({**offer, "maxPayload": packets.LARGEST}))
         self._expect_heartbeat()
 
-    # --- out
+    # --- sending
 
     def send(self, packet: str) -> None:
-        """A packet goes out when the client takes it. One that leaves too much lying there is dropped, with its session."""
+        """Queue a packet for the client. Closes the session when too much is queued."""
         if self.closed:
             return
         if self._waiting and self._size + len(packet) > self._rules.buffer:
@@ -77,8 +77,8 @@ class Session:
         self._wake.set()
 
     async def room(self) -> None:
-        """Returns when less waits for the client than a half of what may. One that takes too long for that is dropped."""
-        if not self._is_half_full():  # nearly always, and a timeout has its price
+        """Wait until the queue is less than half full. Closes the session of a client that takes too long."""
+        if not self._is_half_full():  # the usual case, without the cost of a timeout
             return
         try:
             async with asyncio.timeout(self._rules.patience):
@@ -105,10 +105,10 @@ class Session:
         self._emptied.set()
         return taken
 
-    # --- in
+    # --- receiving
 
     def receive(self, packet: str) -> None:
-        """A packet came in. Raises ProtocolError."""
+        """Handle a packet from the client. Raises ProtocolError."""
         self._count()
         kind, data = packet[:1], packet[1:]
         if kind == MESSAGE:
@@ -151,13 +151,16 @@ class Session:
     # --- transports
 
     async def poll(self) -> str:
-        """The payload for a polling request: what waits, or what comes next. Raises ProtocolError when another one waits."""
+        """Wait for packets and return them as a payload for a polling request.
+
+        Raises ProtocolError while another request or a websocket serves the session.
+        """
         if self._polling or self._carried:
             raise ProtocolError("not the one transport")
         self._polling = True
         try:
             await self._something()
-        except asyncio.CancelledError:  # the client went away, and what it should have got next with it
+        except asyncio.CancelledError:  # the client disconnected, and may have lost packets
             self.close()
             raise
         finally:
@@ -174,14 +177,14 @@ class Session:
                 return
 
     def post(self, payload: str) -> None:
-        """The payload of a polling request that brings packets. Raises ProtocolError."""
+        """Handle the payload of a polling request. Raises ProtocolError."""
         if self._carried:
             raise ProtocolError("not the one transport")
         for packet in packets.split(self.version, payload):
             self.receive(packet)
 
     async def upgrade(self, wire: Wire) -> None:
-        """The client tries a websocket beside its polling; when it works it goes on there. Raises ProtocolError."""
+        """Let a client that polls change to a websocket, and serve it there until it ends. Raises ProtocolError."""
         if self._probing or self._carried:
             raise ProtocolError("not the one transport")
         self._probing = True
@@ -205,7 +208,7 @@ class Session:
             return False
 
     async def carry(self, wire: Wire) -> None:
-        """Packets go in and out over a websocket, until it ends, or the session does."""
+        """Send and receive packets over a websocket until it or the session ends."""
         self._carried = True
         self._wake.set()
         try:
@@ -225,10 +228,10 @@ class Session:
                 await wire.send(self._next())
             self._wake.clear()
 
-    # --- the end
+    # --- end
 
     def close(self) -> None:
-        """The session is over; what waited for the client is forgotten."""
+        """End the session; queued packets are dropped."""
         if self.closed:
             return
         self.closed = True

@@ -1,4 +1,4 @@
-"""The namespace /storage: changes in the collections that a subscriber may read (docs/reference/protocol.md, section 5)."""
+"""The namespace /storage (docs/reference/protocol.md, section 5): send changes of the collections that a member may read."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from apiv3.security.permissions import Demand
 
 NAME = "/storage"
 LARGEST_KEPT = 2_000_000
-"""Characters of the events that are kept, beside the latest one."""
+"""Characters of encoded events above which the cache is emptied."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a subscriber asks for. `collections`: None: all that it may read. `since`: collection -> `srvModified`, in ms."""
+    """The argument of `subscribe`. `collections`: None: all that the caller may read. `since`: collection -> `srvModified`, in
+    ms.
+    """
 
     token: object
     collections: frozenset[str] | None
@@ -61,7 +63,7 @@ class StorageNamespace:
         self._audience.end(member)
 
     async def _follow(self, member: Member, begin: Mapping[str, Cursor]) -> None:
-        """Bring a member what happens after its cursors, as fast as it takes it."""
+        """Send a member the changes after its cursors, as fast as it reads them."""
         session = member.connection.session
         try:
             async with self._feed.subscribe(begin) as changes:
@@ -76,7 +78,7 @@ class StorageNamespace:
 
 
 class Encoder:
-    """Changes as the events that tell of them. Each is made once, however many hear of it, while it is among the latest."""
+    """Encodes changes as events, with a cache of the latest ones, since all members receive the same."""
 
     def __init__(self) -> None:
         self._made: dict[Change, str] = {}
@@ -95,7 +97,7 @@ class Encoder:
 
 
 def parse(arguments: list[Any]) -> Wish:
-    """Raises BadRequest."""
+    """Parse the arguments of `subscribe`. Raises BadRequest."""
     asked = wish(arguments)
     return Wish(asked.get("accessToken"), _names(asked.get("collections")), _cursors(asked.get("from")))
 

@@ -1,11 +1,11 @@
-"""One follower of some collections: what it has still to catch up on, and what is waiting for it.
+"""The subscription of one follower to some collections: which of them are behind, and the queue of changes.
 
-    behind ──── pages out of the table ────> live: the reader hands over what is new
-       ^                                       │
-       └── too much came while it was catching up on another collection
+    behind ──── pages read from the table ────> live: the reader gives new changes
+       ^                                          │
+       └── too many changes were queued while another collection was behind
 
-Every collection is behind at first: its changes are read from the table no faster than they are taken. When there are no
-more, it goes live (see `readers`).
+Every collection is behind at first: its changes are read from the table, no faster than the follower takes them. When none are
+left, it goes live (see `readers`).
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from apiv3.model.changes import Change, Cursor
 from apiv3.model.errors import StorageUnavailable
 
 MOST_WAITING = 1000
-"""Changes that may wait for a follower; a page or a batch more, at the worst."""
+"""Changes queued for a follower above which no more are queued; a page or a batch may exceed it."""
 LARGEST_WAITING = 8_000_000
-"""Characters of the documents that may wait, likewise. Followers share them."""
+"""Characters of queued documents above which no more are queued. Followers share the documents in memory."""
 RETRY = 1.0
-"""Seconds until the next attempt to read from a database that is away."""
+"""Seconds until the next attempt to read while the database is unavailable."""
 
 
 class Overrun(Exception):
-    """The follower did not take what it was given, and was let go. It may come back with its cursors."""
+    """The follower took its changes too slowly, so its subscription was ended. It may subscribe again with its cursors."""
 
 
 class Subscription:
-    """Iterate over it for the changes, or `wait` and `take` several at once; it ends when it is closed. Raises Overrun.
+    """An asynchronous iterator of changes; or call `wait` and `take` for several at once. It ends when it is closed.
 
-    `cursors`: collection -> how far the follower is with what it has taken. One task may use it at a time.
+    Raises Overrun. `cursors`: collection -> the cursor after the changes that were taken. Only one task may use it at a time.
     """
 
     def __init__(self, readers: Mapping[str, Reader], cursors: Mapping[str, Cursor]) -> None:
@@ -47,7 +47,7 @@ class Subscription:
         self._overrun = False
         self.closed = False
 
-    # --- for the follower
+    # --- called by the follower
 
     def __aiter__(self) -> Subscription:
         return self
@@ -58,7 +58,7 @@ class Subscription:
         return self._take()
 
     async def wait(self) -> bool:
-        """Wait until there is something to take; False: there never will be."""
+        """Wait for changes. Return False when the subscription has ended. Raises Overrun."""
         while not self._waiting:
             if self._overrun:
                 raise Overrun
@@ -72,12 +72,12 @@ class Subscription:
         return True
 
     def take(self) -> Iterator[Change]:
-        """Everything that is waiting by now, each change taken when it is given out."""
+        """Yield the queued changes. Each counts as taken when it is yielded."""
         while self._waiting:
             yield self._take()
 
     def close(self) -> None:
-        """End it; what is waiting is dropped."""
+        """End the subscription; queued changes are dropped."""
         self.closed = True
         self._waiting.clear()
         self._news.set()
@@ -104,10 +104,10 @@ class Subscription:
             self.cursors[change.collection] = Cursor(change.srv_modified, removals)
         return change
 
-    # --- for the readers
+    # --- called by readers, see `readers.Recipient`
 
     def give(self, collection: str, changes: Sequence[Change]) -> None:
-        """Let these wait for the follower; those that it was given before are left out."""
+        """Queue changes, without those that were given before."""
         seen = self._read[collection]
         if changes[0].srv_modified <= seen:
             changes = [change for change in changes if change.srv_modified > seen]
@@ -117,7 +117,9 @@ class Subscription:
         self._news.set()
 
     def offer(self, collection: str, changes: Sequence[Change]) -> None:
-        """The same for one that is live. When too much is waiting, it has to catch up later, or is let go."""
+        """Queue changes of a live collection. When too much is queued, the collection falls behind, or, if no other one is
+        behind, the subscription ends with Overrun.
+        """
         if len(self._waiting) < MOST_WAITING and self._size < LARGEST_WAITING:
             self.give(collection, changes)
         elif self._behind:
@@ -127,22 +129,22 @@ class Subscription:
             self.close()
 
     def reset(self, collection: str, last: int) -> None:
-        """Tell the follower to forget what it has, and begin anew; it need not hear of removals up to `last`."""
+        """Tell the follower to discard its documents and begin again; it needs no removals up to `last`."""
         self._waiting.append(Change(collection, "reset", "", None, last))
         self._read[collection] = 0
         self._news.set()
 
     def position(self, collection: str) -> int:
-        """Up to where the follower was given everything."""
+        """Return the `srvModified` up to which every change was given."""
         return self._read[collection]
 
     def go_live(self, collection: str, position: int) -> None:
-        """It was given everything up to `position`, and the reader will give it the rest."""
+        """Mark the collection as live: every change up to `position` was given, and the reader gives the later ones."""
         self._behind.discard(collection)
         self._read[collection] = max(position, self._read[collection])
 
     def fall_behind(self, collection: str) -> None:
-        """The reader will not give it any more; it has to catch up."""
+        """Mark the collection as behind: the reader gives no more changes, and the follower must catch up."""
         self._behind.add(collection)
         self._readers[collection].leave(self)
         self._news.set()

@@ -1,4 +1,4 @@
-"""What carries packets both ways: a client's websocket, or a pipe to the worker that holds the client's websocket."""
+"""Wires, which carry packets both ways: a client's websocket, or a pipe to the worker that has the client's websocket."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from apiv3.live.packets import ProtocolError
 
 _log = logging.getLogger(__name__)
 _HEAD = 4
-"""Bytes in front of each text in a pipe: its length."""
+"""Bytes of the length before each text in a pipe."""
 
 
 class Wire(Protocol):
-    """Texts in and out, in order."""
+    """A connection that carries texts in both directions, in order."""
 
     async def accept(self) -> None:
-        """The other side is told to go on; nothing is sent or received before."""
+        """Accept the connection. Call this before sending or receiving."""
 
     async def receive(self) -> str | None:
-        """The next text, None when there will be none. Raises ProtocolError for anything but text."""
+        """Wait for the next text; None when the connection has ended. Raises ProtocolError for anything but text."""
 
     async def send(self, text: str) -> None:
-        """Waits while the other side does not read. Raises OSError when it is gone."""
+        """Send a text; wait while the other side is slow to read. Raises OSError when it is gone."""
 
 
 class Pipe:
-    """A stream socket between two workers as a wire. `largest`: bytes of a text that comes in."""
+    """A wire over a stream socket between two workers. `largest`: the most bytes of a received text."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, largest: int) -> None:
         self._reader, self._writer, self._largest = reader, writer, largest
@@ -57,7 +57,9 @@ class Pipe:
 
 
 async def until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
-    """Run them together until one of them is over, then end the others. An end by the client's fault is an end."""
+    """Run coroutines together until one of them ends, then cancel the others. Errors are logged, unless the client's
+    connection caused them.
+    """
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
-"""Several workers behind one port: a request for a session of another worker is passed on to it.
+"""Several workers behind one port: pass a request for a session on to the worker that has it.
 
-Each worker listens on a socket of its own in a directory that only this user can enter. Whoever asks there has passed the
-checks of the worker that it came to; the session has the address of the client from when it was opened.
+Each worker listens on its own Unix socket, in a directory that only this user can enter. A request that arrives there has
+passed the checks of the worker that received it. The session keeps the client's address from when it was opened.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from apiv3.live.packets import LARGEST, ProtocolError
 from apiv3.live.wires import Pipe, Wire, until_one_ends
 
 FOLDER = "APIV3_WORKERS"
-"""The variable in which `apiv3 serve` tells its workers where to listen."""
+"""The environment variable in which `apiv3 serve` passes the directory of the sockets to its workers."""
 _REQUEST_TIMEOUT = 10.0
-"""Seconds in which a worker takes a request."""
+"""Seconds in which a worker must send its request."""
 _STALLED = 60.0
-"""Seconds after which a client that does not read is given up."""
+"""Seconds after which a client that does not read is disconnected."""
 _LARGEST_ANSWER = 2**31
 
 
 class Remote:
-    """The sessions of another worker."""
+    """The sessions of another worker. `socket`: where it listens. `pipes`: the open pipes to other workers."""
 
     def __init__(self, socket: Path, pipes: set[Pipe]) -> None:
         self._socket, self._pipes = socket, pipes
@@ -47,7 +47,7 @@ class Remote:
 
     @asynccontextmanager
     async def _asking(self, *request: str) -> AsyncIterator[Pipe]:
-        """Raises Refused when the worker is no more."""
+        """Send a request to the worker. Raises Refused when it has ended."""
         try:
             reader, writer = await asyncio.open_unix_connection(self._socket)
         except OSError:
@@ -66,7 +66,7 @@ class Remote:
 
 
 async def _answer(pipe: Pipe) -> str:
-    """`+` and what was asked for, or `-`, a code and a message. Raises Refused; so does the end of the worker."""
+    """Return a worker's answer: `+` and the result, or `-`, a code and a message, which raises Refused, as does its end."""
     answer = await pipe.receive()
     if answer is None:
         raise unknown_session()
@@ -76,14 +76,14 @@ async def _answer(pipe: Pipe) -> str:
 
 
 async def _copy(source: Wire, target: Wire) -> None:
-    """Raises TimeoutError, which is an OSError, when the target takes nothing: it would never hear of the source's end."""
+    """Copy texts until the source ends. Raises TimeoutError, an OSError, if the target does not read for `_STALLED` seconds."""
     while (text := await source.receive()) is not None:
         async with asyncio.timeout(_STALLED):
             await target.send(text)
 
 
 async def _telling(pipe: Pipe, work: Awaitable[None]) -> None:
-    """Do it; who asked is told when it is refused. Raises OSError when they have left."""
+    """Await `work`, and send a refusal to the worker that asked. Raises OSError when it has disconnected."""
     try:
         await work
     except Refused as error:
@@ -95,7 +95,7 @@ async def _departure(pipe: Pipe) -> None:
 
 
 class Workers:
-    """The workers of one server. `folder`: where they listen; None: there is only this one."""
+    """The workers of one server. `folder`: the directory of their sockets; None: there is only this worker."""
 
     def __init__(self, engine: Engine, folder: Path | None) -> None:
         self._engine = engine
@@ -103,7 +103,7 @@ class Workers:
         self._folder = folder if sys.platform != "win32" else None
 
     def of(self, sid: str) -> Sessions:
-        """Where a session is. Raises Refused for an id that no worker of this server has made."""
+        """Return the sessions of the worker that has this one. Raises Refused for an id that no worker here has made."""
         worker = worker_of(sid)
         if worker == self._engine.worker:
             return self._engine
@@ -112,13 +112,13 @@ class Workers:
         return Remote(self._folder / worker, self._pipes)
 
     def close(self) -> None:
-        """Wait for other workers no more."""
+        """Close all pipes to other workers."""
         for pipe in tuple(self._pipes):
             pipe.close()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Take what other workers pass on."""
+        """Accept requests from other workers for the length of a block."""
         if self._folder is None:
             yield
             return
@@ -135,7 +135,7 @@ class Workers:
         try:
             await _telling(pipe, self._handle(pipe))
         except (ProtocolError, TimeoutError, OSError):
-            pass  # it is the other worker's turn to tell its client
+            pass  # the other worker answers its client
         finally:
             pipe.close()
 

@@ -1,1 +1,1 @@
-"""What the API does, free of HTTP. Operations take values, return values, and raise ApiError."""
+"""The operations of the API, independent of HTTP. They take values, return values, and raise ApiError."""

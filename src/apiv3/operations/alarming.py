@@ -1,4 +1,4 @@
-"""Alarms of the whole installation: what is on by the documents that there are, once for all processes."""
+"""Evaluate the alarms of the installation by its documents, once for all processes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from apiv3.retrying import retried
 from apiv3.storage.contracts import AlarmStore, AlarmWriter, DocumentStore, Window
 
 LOOK_BACK = 200
-"""Entries that are looked at when the last one says nothing about glucose, or came from a clock that is fast."""
+"""Most entries that are read when the last one has no usable glucose value, or was written with a clock that is fast."""
 MOST_ANNOUNCEMENTS = 100
-"""Announcements that can be on at once, the latest."""
+"""Most announcements that can be on at the same time; the latest are used."""
 _FEW = Window(most=4_000_000, whole=False)
-"""Bytes that are looked at: nobody can make alarms expensive by documents of a megabyte."""
+"""Most bytes of documents that are read, so that huge documents cannot make alarms expensive."""
 _SGV = Filter(("type",), "eq", "sgv")
 _ANNOUNCEMENT = Filter(("eventType",), "eq", alarms.ANNOUNCEMENT)
 _LATEST = Sort(("date",), descending=True)
 
 
 class Alarming:
-    """Any process may evaluate at any time. Each step from one state to the next is taken once, in a transaction that holds
-    the state; the documents are read inside of it, so that no step is taken by older ones than the step before.
+    """Evaluates and acknowledges alarms. Any process may do so at any time.
+
+    Each step from one state to the next is made once, in a transaction that locks the state. The documents are read inside that
+    transaction, so that no step uses older documents than the step before.
     """
 
     def __init__(self, documents: DocumentStore, store: AlarmStore, thresholds: Thresholds) -> None:
@@ -32,22 +34,22 @@ class Alarming:
 
     @retried
     async def evaluate(self) -> State:
-        """Take the step that is due, if any; returns the state. Raises StorageUnavailable."""
+        """Make the step that is due, if any, and return the state. Raises StorageUnavailable."""
         state, now = await self._store.load(), timestamps.now()
         following, _ = alarms.advance(state, await self._current(now), now)
-        if following == state:  # nearly always, and then nobody had to wait
+        if following == state:  # the usual case, which needs no lock
             return state
         async with self._store.changing() as writer:
             return await self._advance(writer, writer.state)
 
     @retried
     async def acknowledge(self, level: int, group: str, silence: int) -> None:
-        """Silence what is on in a group, up to a level, for a time in ms. Raises StorageUnavailable."""
+        """Silence the alarms of a group up to a level for `silence` ms. Raises StorageUnavailable."""
         async with self._store.changing() as writer:
             await self._advance(writer, alarms.acknowledge(writer.state, level, group, silence, timestamps.now()))
 
     async def notifications(self, after: int, last: int) -> Sequence[Notification]:
-        """What was told, by number: after `after`, up to `last`. Raises StorageUnavailable."""
+        """Return the notifications numbered `after` < number <= `last`. Raises StorageUnavailable."""
         return await self._store.notifications(after, last)
 
     async def _advance(self, writer: AlarmWriter, state: State) -> State:
@@ -59,7 +61,7 @@ class Alarming:
         return alarms.current(self._thresholds, await self._newest(now), await self._announcements(now), now)
 
     async def _newest(self, now: int) -> Reading | None:
-        """Those that are dated in the future are looked for by themselves, so that they cannot hide the others."""
+        """Return the newest reading. Entries dated in the future are read separately, so that they cannot hide the others."""
         until_now = Filter(("date",), "lte", now)
         ahead = await self._entries(Filter(("date",), "gt", now), Sort(("date",)), LOOK_BACK)
         last = await self._entries(until_now, _LATEST, 1)

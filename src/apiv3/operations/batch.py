@@ -1,7 +1,7 @@
-"""Many documents in one transaction, at a fraction of what they cost one by one.
+"""Store many documents in one transaction at a fraction of the cost of storing them one by one.
 
-A Batch is an Upserter: what holds for one document holds for many, since the same code runs for each of them. It looks
-up together what they are going to ask for, and writes together what has changed.
+A Batch is an Upserter, so the code for a single document also works for many, with the same rules. It looks up what all of them
+will need with few statements, and writes what has changed with few statements.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from apiv3.storage.contracts import DocumentWriter, Stored
 
 
 class Batch:
-    """Stands before the writer of a transaction. `flush` has to be called in the end. `changes`: how many there were."""
+    """An Upserter on top of the writer of a transaction. Call `flush` at the end. `changes`: the number of changes so far."""
 
     def __init__(self, writer: DocumentWriter) -> None:
         self._writer = writer
@@ -27,11 +27,12 @@ class Batch:
         self._new_unidentified: list[Mapping[str, Any]] = []
         self._replaced: list[tuple[Stored, Mapping[str, Any]]] = []
         self._touched = set[str]()
-        """The identifiers that what waits to be written had or gets; and whether any of it has none of its own."""
+        """The old and new identifiers of documents that wait to be written."""
         self._touched_unidentified = False
+        """Whether any of them has no identifier of its own."""
 
     async def prepare(self, collection: Collection, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Look up at once what all these documents may be the same as."""
+        """Look up the possible duplicates of all these documents."""
         identifiers = {each["identifier"] for each in documents if isinstance(each["identifier"], str)}
         field, kind = next(iter(collection.fallback), "date"), collection.fallback_kind
         values = {each[field] for each in documents if collection.fallback and type(each.get(field)) is kind}
@@ -54,7 +55,7 @@ class Batch:
         return self._found[identifier]
 
     async def find_unidentified(self, field: str, values: Values[object]) -> Sequence[Stored]:
-        """`field` is the one that the documents were prepared for: the collection's first fallback field."""
+        """See `Upserter`. `field` must be the one used by `prepare`: the first fallback field of the collection."""
         if self._touched_unidentified:
             await self.flush()
         found: list[Stored] = []
@@ -80,13 +81,13 @@ class Batch:
         await self._writer.remove(stored)
 
     def _touch(self, stored: Stored) -> None:
-        """It is no longer what it was when it was looked up."""
+        """Note that a document differs from what was looked up."""
         self.changes += 1
         self._touched.add(stored.identifier)
         self._touched_unidentified |= not stored.identified
 
     async def flush(self) -> None:
-        """Write what is still waiting."""
+        """Write all waiting changes."""
         await self._writer.insert(*self._new)
         await self._writer.insert(*self._new_unidentified, identified=False)
         await self._writer.replace_all(self._replaced)

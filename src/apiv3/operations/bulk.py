@@ -1,4 +1,4 @@
-"""Many documents at once: each gets what it would have got alone, in one transaction for all of them."""
+"""Create many documents in one transaction, each with the outcome that it would have alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from apiv3.operations.writing import Writing, Written
 from apiv3.security.principal import Principal
 
 Item = Document | ApiError
-"""A document, or why what was sent in its place is none."""
+"""A document, or the error that refuses what was sent in its place."""
 Outcome = Written | ApiError
 
 
 class Prepared(NamedTuple):
-    """A document as it was sent, and as it is going to be stored. `identified`: whether its identifier is its own."""
+    """A document as it was sent, and as it will be stored. `identified`: whether its identifier is its own."""
 
     sent: Document
     new: Document
@@ -29,12 +29,12 @@ Write = Callable[[Batch, Prepared], Awaitable[Written]]
 
 
 def documents_of(items: Sequence[Prepared | ApiError]) -> list[Document]:
-    """Those that are going to be stored."""
+    """Return the documents that will be stored, without refused items."""
     return [item.new for item in items if isinstance(item, Prepared)]
 
 
 async def write_each(batch: Batch, items: Sequence[Prepared | ApiError], write: Write) -> list[Outcome]:
-    """What became of each item, in their order: a refused one does not undo the others. Raises StorageUnavailable."""
+    """Write each item and return the outcomes, in their order. A refusal does not affect others. Raises StorageUnavailable."""
 
     async def outcome(item: Prepared | ApiError) -> Outcome:
         if isinstance(item, ApiError):
@@ -50,7 +50,7 @@ async def write_each(batch: Batch, items: Sequence[Prepared | ApiError], write: 
 
 
 class Bulk:
-    """Many documents from one client."""
+    """The operation that creates many documents."""
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
@@ -58,7 +58,7 @@ class Bulk:
     async def create(
         self, who: Principal, collection: Collection, items: Sequence[Item], *, keep: bool = False
     ) -> list[Outcome]:
-        """What CREATE would have answered to each. `keep`: a document that is there already stays as it is.
+        """Create documents, and return the outcome of CREATE for each. `keep`: leave documents that exist already unchanged.
 
         Raises StorageUnavailable; then nothing was stored.
         """

@@ -1,12 +1,12 @@
 """Group commit: writes to a collection that arrive while another one is under way share the next transaction.
 
-What a commit costs, and above all its wait for the disk, is then paid once for all of them. A write that finds nobody before
-it runs at once in a transaction of its own. Nobody is answered before the commit.
+The cost of a commit, above all the wait for the disk, is then paid once for all of them. A write that finds no other one under
+way runs at once in its own transaction. No client is answered before the commit.
 
-The members of a group run one after the other, each on what those before it have done, and what they store is written at the
-end. An operation checks everything before it changes anything, so a refused member leaves nothing to undo. When anything
-else goes wrong, other than with the database itself, the whole transaction is rolled back, and each member runs again in a
-transaction of its own: a fault stays with the member that causes it.
+The members of a group run one after the other, and each sees the changes of those before it; all changes are written at the
+end. An operation checks everything before it changes anything, so a refused member leaves nothing to undo. After any other
+error, except an unavailable database, the whole transaction is rolled back, and each member runs again in its own transaction,
+so that an error affects only the member that causes it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from apiv3.storage.contracts import DocumentStore
 T = TypeVar("T")
 Document = Mapping[str, Any]
 Write = Callable[[Batch], Awaitable[T]]
-"""Changes documents, or raises ApiError before it has changed any. It may be called again, and then starts anew."""
+"""Changes documents, or raises ApiError before it has changed any. It may be called again after a rollback."""
 MOST_DOCUMENTS = 64
 MOST_BYTES = 1_048_576
-"""Of the documents of one group as they were sent; a single write may have more, and then has a transaction of its own."""
+"""Most documents of one group, and most bytes as they were sent. A write with more has its own transaction."""
 TURN_TIMEOUT = 20.0
-"""Seconds that a write waits for those before it, before its client is told to come back later."""
+"""Seconds that a write waits for those before it until StorageUnavailable is raised."""
 
 
 @dataclass(eq=False, slots=True)
@@ -46,7 +46,7 @@ class _Member(Generic[T]):
     outcome: asyncio.Future[T]
 
     def settle(self, outcome: T | BaseException) -> None:
-        """Answer, unless the caller went away."""
+        """Set the outcome, unless the caller has been cancelled."""
         if self.outcome.done():
             return
         if isinstance(outcome, BaseException):
@@ -56,7 +56,7 @@ class _Member(Generic[T]):
 
 
 class _AllRefused(Exception):
-    """Rolls back a transaction in which nothing was changed. `outcomes`: the refusals."""
+    """All members were refused, so the transaction is rolled back. `outcomes`: the refusals."""
 
     def __init__(self, outcomes: Sequence[Any]) -> None:
         super().__init__()
@@ -64,11 +64,11 @@ class _AllRefused(Exception):
 
 
 class _ChangedAndRefused(Exception):
-    """A member changed something and was refused afterwards, so the others cannot be committed with it."""
+    """A member was refused after it had changed something, so the transaction cannot be committed."""
 
 
 class GroupCommit:
-    """The queues of all collections, in this process."""
+    """Runs the writes of this process, with a queue for each collection."""
 
     def __init__(self, store: DocumentStore) -> None:
         self._store = store
@@ -77,9 +77,9 @@ class GroupCommit:
     async def write(
         self, collection: Collection, write: Write[T], about: Sequence[Document], sent: Sequence[Document] = ()
     ) -> T:
-        """Run a write, alone or in a group; returns what it returns, or raises what it raises, after the commit.
+        """Run a write, alone or in a group. After the commit, return its result or raise its error.
 
-        `about`: documents, or at least their identifiers, whose duplicates it looks for. `sent`: what the client sent.
+        `about`: the documents, or at least their identifiers, that it will look up. `sent`: what the client sent, for its size.
         Raises StorageUnavailable.
         """
         queue = self._queues.get(collection.name)
@@ -105,7 +105,7 @@ class _Queue:
 
     @retried
     async def alone(self, write: Write[T], about: Sequence[Document]) -> T:
-        """Run one write in a transaction of its own."""
+        """Run one write in its own transaction."""
         async with self._store.writing(self._collection.name) as writer:
             batch = Batch(writer)
             await batch.prepare(self._collection, about)
@@ -126,22 +126,22 @@ class _Queue:
         return outcome
 
     def _give_up(self, member: _Member[Any]) -> None:
-        """For one that still waits: what is under way is waited for, since it may be stored."""
+        """Refuse a member that still waits. One that is being written is waited for, since it may be stored."""
         if member in self._waiting:
             member.settle(StorageUnavailable())
 
     def go_on(self) -> None:
-        """Start the next group, if anybody waits."""
+        """Start the next group, if any writes wait."""
         members = self._take()
         self.busy = bool(members)
         if members:
-            # A task of its own, which no caller takes along when it goes away.
+            # A separate task, so that no caller's cancellation ends it.
             task = asyncio.create_task(self._run(members))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _take(self) -> list[_Member[Any]]:
-        """The next group, in the order of arrival, without those whose callers went away."""
+        """Return the next group, in the order of arrival, without members whose callers have been cancelled."""
         members = list[_Member[Any]]()
         documents = size = 0
         while self._waiting:
@@ -161,11 +161,11 @@ class _Queue:
                     await self._run_alone(member)
         finally:
             for member in members:
-                member.outcome.cancel()  # does nothing to those that are settled
+                member.outcome.cancel()  # no effect on those that have an outcome
             self.go_on()
 
     async def _committed(self, members: Sequence[_Member[Any]]) -> bool:
-        """Run a group and settle its members; False: nothing was stored, and each has to run alone."""
+        """Run a group and settle its members. Return False when nothing was stored and each must run alone."""
         try:
             outcomes = await self._together(members)
         except _AllRefused as refused:
@@ -180,7 +180,7 @@ class _Queue:
 
     @retried
     async def _together(self, members: Sequence[_Member[Any]]) -> Sequence[Any]:
-        """Run the members in one transaction; what each of them returned, or its refusal."""
+        """Run the members in one transaction; return the result or the refusal of each."""
         async with self._store.writing(self._collection.name, ticks=len(members)) as writer:
             batch = Batch(writer)
             await batch.prepare(self._collection, [each for member in members for each in member.about])

@@ -1,4 +1,4 @@
-"""Old documents are removed in the background, where the installation says how many days to keep; and old tombstones."""
+"""Remove old documents in the background, for collections with a number of days to keep, and old tombstones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from apiv3.storage.contracts import DocumentStore
 INTERVAL = 600.0
 """Seconds between two rounds."""
 BATCH = 100
-"""Rows removed in one transaction, so that writers need not wait long."""
+"""Most rows removed in one transaction, so that writers need not wait long."""
 DAY = 86_400_000
 
 _log = logging.getLogger(__name__)
 
 
 class Pruning:
-    """`days`: collection -> how many days its documents are kept; `tombstone_days`: the same of the tombstones of all
-    `collections`. Any number of processes may do this at once.
+    """Prunes collections. Several processes may do so at the same time.
+
+    `days`: collection -> the number of days for which its documents are kept. `tombstone_days`: the same for the tombstones of
+    all `collections`.
     """
 
     def __init__(self, store: DocumentStore, days: Mapping[str, int], collections: Sequence[str], tombstone_days: int) -> None:
@@ -29,7 +31,7 @@ class Pruning:
         self._collections, self._tombstone_days = collections, tombstone_days
 
     async def run(self) -> None:
-        """A round now and then, until cancelled."""
+        """Prune every INTERVAL seconds until cancelled."""
         while True:
             try:
                 await self.round()
@@ -40,7 +42,7 @@ class Pruning:
             await asyncio.sleep(INTERVAL)
 
     async def round(self) -> None:
-        """Remove everything that is too old by now. Raises StorageUnavailable."""
+        """Remove everything that is too old. Raises StorageUnavailable."""
         for collection, days in self._days.items():
             total = await _all(self._store.prune, collection, days)
             if total:
@@ -50,7 +52,7 @@ class Pruning:
 
 
 async def _all(remove: Callable[[str, int, int], Awaitable[int]], collection: str, days: int) -> int:
-    """Remove batch after batch of what is older; how much that was."""
+    """Remove everything older than `days`, in batches; return the number of rows."""
     before = time.time_ns() // 1_000_000 - days * DAY
     total = removed = await remove(collection, before, BATCH)
     while removed == BATCH:

@@ -21,7 +21,7 @@ class Reading:
         self._store, self._collections = store, collections
 
     async def read(self, who: Principal, collection: Collection, identifier: str) -> Stored:
-        """One document. Raises MissingPermission, NotFound, Gone."""
+        """Return a document. Raises MissingPermission, NotFound, Gone."""
         demand = Demand.of("api", collection.name, "read")
         if not who.allows(demand):
             who.demand(demand.on(identifier))
@@ -33,7 +33,7 @@ class Reading:
         return stored
 
     async def search(self, who: Principal, collection: Collection, query: Query) -> Page | LargePage:
-        """The documents that match, deleted ones left out.
+        """Return the documents that match a query, without deleted ones.
 
         Raises MissingPermission, AnswerTooLarge, TooMuchWork, ServerBusy.
         """
@@ -41,7 +41,7 @@ class Reading:
         return await self._store.search(collection.name, query, who.name or "")
 
     async def history(self, who: Principal, collection: Collection, since: int, limit: int) -> Page | LargePage:
-        """What changed after `since` (ms, exclusive), deleted documents included; fewer than `limit` where they are large.
+        """Return documents that changed after `since` (ms, exclusive), with deleted ones; fewer than `limit` if they are large.
 
         Raises MissingPermission, ServerBusy.
         """
@@ -49,7 +49,7 @@ class Reading:
         return await self._store.history(collection.name, since, limit, who.name or "")
 
     async def last_modified(self, who: Principal) -> Mapping[str, int]:
-        """Collection -> ms, for those that the caller may read and that hold something."""
+        """Return collection -> time of its last change in ms, for those that are not empty and that the caller may read."""
         fields = {
             name: collection.clock_field
             for name, collection in self._collections.items()
@@ -58,7 +58,7 @@ class Reading:
         return await self._store.last_modified(fields)
 
     def rights(self, who: Principal) -> Mapping[str, str]:
-        """Collection -> the first letters of what the caller may do there, out of `crud`."""
+        """Return collection -> the first letters of the actions that the caller may perform there, out of `crud`."""
         return {
             name: "".join(action[0] for action in _ACTIONS if who.allows(Demand.of("api", name, action)))
             for name in self._collections

@@ -1,4 +1,4 @@
-"""Documents from a file of this server or another one: they keep what a client could not set."""
+"""Restore documents from a file of this or another server, with the fields that clients cannot set."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from apiv3.storage.contracts import DocumentStore
 
 
 class Restoring:
-    """Puts documents back, server times and deletion marks included. What is there already stays as it is.
+    """Restores documents with their server times and deletion marks. Documents that exist already are left unchanged.
 
-    `srvModified` is kept where it lies after everything in the collection, so that whoever follows HISTORY misses nothing;
-    a document that comes out of its order gets the next one. So an empty collection ends up as the one that was exported.
+    A document keeps its `srvModified` if it is greater than all others in the collection; otherwise it gets the next one, so
+    that clients that follow HISTORY miss nothing. An import into an empty collection thus reproduces the exported one.
     """
 
     def __init__(self, store: DocumentStore, writing: Writing) -> None:
@@ -27,7 +27,7 @@ class Restoring:
 
     @retried
     async def restore(self, collection: Collection, items: Sequence[Item]) -> list[Outcome]:
-        """What became of each item, in their order. Raises StorageUnavailable; then nothing was stored."""
+        """Restore items, and return the outcome of each, in their order. Raises StorageUnavailable; then nothing was stored."""
 
         async def write(batch: Batch, item: Prepared) -> Written:
             stored = await self._stored(batch, collection, item)
@@ -47,7 +47,9 @@ class Restoring:
         return outcomes
 
     def _prepare(self, sent: Document) -> Prepared:
-        """A document with only an `_id` is from before APIv3: it keeps that as its address, and lacks what is demanded now."""
+        """Prepare a document for storage. One with only an `_id` is from before APIv3: the `_id` becomes its identifier, and it
+        may lack fields that are required now.
+        """
         if sent.get("identifier") or "_id" not in sent:
             return Prepared(sent, self._writing.normalise(sent))
         new = self._writing.normalise({**sent, "identifier": sent["_id"]})
@@ -56,7 +58,9 @@ class Restoring:
         return Prepared(sent, new, identified=False)
 
     async def _stored(self, batch: Batch, collection: Collection, item: Prepared) -> Written | None:
-        """The document that is there already. One that a server stored before was not the same as any other there."""
+        """Return the outcome for a document that exists already, else None. A document with `srvModified` was stored by a
+        server before, so it is only compared by its identifier.
+        """
         if item.identified and "srvModified" not in item.sent:
             stored = await self._writing.duplicate(batch, collection, item.new)
         else:
@@ -65,13 +69,15 @@ class Restoring:
 
 
 def _validate(item: Prepared) -> None:
-    """Raises BadRequest. In a document from before APIv3 `created_at` may be 1970, or no time at all: nobody looked at it."""
+    """Raise BadRequest for an invalid document. `created_at` is not checked in documents from before APIv3, which may have any
+    value there.
+    """
     free = () if item.identified else ("created_at",)
     documents.validate({name: value for name, value in item.new.items() if name not in free}, partial=not item.identified)
 
 
 def _date(document: Document, batch: Batch) -> None:
-    """Give it its server times: its own, as far as they can be true."""
+    """Set the server times of a document: its own, if they are plausible."""
     now = timestamps.now()
     modified = batch.tick(_moment(document.get("srvModified"), now))
     document["srvCreated"] = min(_moment(document.get("srvCreated"), modified), modified)
@@ -82,7 +88,7 @@ def _date(document: Document, batch: Batch) -> None:
 
 
 def _moment(value: object, latest: int) -> int:
-    """A time in ms that a server may have set; `latest` where it is none, or lies after that."""
+    """Return a time in ms that a server may have set; `latest` for any other value, or a later time."""
     if isinstance(value, int) and not isinstance(value, bool) and timestamps.EPOCH_2000 < value <= latest:
         return value
     return latest

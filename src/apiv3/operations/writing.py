@@ -1,8 +1,8 @@
 """CREATE, UPDATE, PATCH and DELETE (docs/reference/protocol.md, section 4).
 
-Each runs in a transaction that first takes the collection's clock; from then on nobody else writes to the collection. So what
-is looked up stays true, and eight concurrent CREATEs of one document make one document. Those that come together share a
-transaction, in which they run one after the other (`operations.groups`).
+Each runs in a transaction that first locks the collection's clock, so that no other transaction writes to the collection. So
+what it looks up cannot change, and concurrent CREATEs of the same document store one document. Writes that arrive together
+share a transaction, in which they run one after the other (`operations.groups`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from apiv3.storage.contracts import DocumentStore, Stored, Upserter
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Switches of the installation. `dedup_fallback`: API3_DEDUP_FALLBACK_ENABLED; `created_at_fallback`: likewise."""
+    """Settings. `dedup_fallback`: API3_DEDUP_FALLBACK_ENABLED. `created_at_fallback`: API3_CREATED_AT_FALLBACK_ENABLED."""
 
     dedup_fallback: bool = True
     created_at_fallback: bool = True
@@ -31,10 +31,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A document was stored. `srv_modified`: ms.
+    """The outcome of storing a document. `srv_modified`: ms.
 
-    `created`: it is new. `deduplicated`: it replaced one that was found to be the same; `former` is that one's identifier.
-    `told`: whether the caller may know `srv_modified`, which is that of a document of others if it stayed as it was.
+    `created`: the document is new. `deduplicated`: it replaced a document that was found to be the same. `former`: the
+    identifier of that document, if it differs. `told`: whether the caller may be told `srv_modified`; not if it belongs to an
+    unchanged document that the caller may not read.
     """
 
     identifier: str
@@ -53,7 +54,7 @@ class Writing:
         self.groups = GroupCommit(store)
 
     async def create(self, who: Principal, collection: Collection, sent: Mapping[str, Any]) -> Written:
-        """Insert a document, or replace the one that is the same, also a deleted one.
+        """Insert a document, or replace its duplicate, even a deleted one.
 
         Raises MissingPermission, ReadOnly, BadRequest.
         """
@@ -74,9 +75,9 @@ class Writing:
         *,
         keep: bool = False,
     ) -> Written:
-        """The same inside a transaction; `new` is what `normalise` made of the document that was `sent`.
+        """Do `create` inside a transaction. `new`: the result of `normalise` for the document that was `sent`.
 
-        `keep`: a document that is there already stays as it is.
+        `keep`: leave a document that exists already unchanged.
         """
         new = dict(new)  # this may run twice
         stored = await self.duplicate(writer, collection, new)
@@ -123,7 +124,7 @@ class Writing:
         sent: Mapping[str, Any],
         unmodified_since: int | None = None,
     ) -> Written:
-        """Set some fields of a document. Raises NotFound and whatever `update` raises."""
+        """Change some fields of a document. Raises NotFound and what `update` raises."""
         normal = self.normalise(sent, partial=True)
 
         async def change(writer: Upserter) -> Written:
@@ -163,7 +164,7 @@ class Writing:
         return documents.normalise(sent, created_at_fallback=self._rules.created_at_fallback, partial=partial)
 
     async def duplicate(self, writer: Upserter, collection: Collection, new: Document) -> Stored | None:
-        """The stored document that a new one is the same as: by identifier, else by the collection's fallback fields."""
+        """Return the stored duplicate of a new document: by identifier, else by the collection's fallback fields; else None."""
         if isinstance(new["identifier"], str) and (stored := await writer.find(new["identifier"])):
             return stored
         if not self._rules.dedup_fallback or not collection.fallback or not all(name in new for name in collection.fallback):
@@ -183,7 +184,7 @@ def _demand(collection: Collection, action: str) -> Demand:
 
 
 def _kept(who: Principal, collection: Collection, stored: Stored, new: Document) -> Written:
-    """That a document is there already: who may not read it is told that, and nothing that only the stored one says."""
+    """Return the outcome for a document that exists and is kept. A caller that may not read it learns only that it exists."""
     if who.allows(_demand(collection, "read").on(stored.identifier)):
         return Written(stored.identifier, stored.srv_modified, deduplicated=True)
     documents.validate(new)
@@ -206,7 +207,7 @@ def _check_state(stored: Stored, unmodified_since: int | None) -> None:
 
 
 def _never_there(stored: Stored, old: Document, new: Document) -> set[str]:
-    """What a document that came from elsewhere never had, such as `app`: to give it one changes nothing."""
+    """Return the immutable fields, such as `app`, that an imported document never had, and that may therefore be set."""
     return set() if stored.identified else new.keys() - old.keys()
 
 
@@ -229,7 +230,7 @@ async def _replace(
     sent: Mapping[str, Any],
     free: frozenset[str] | set[str] = frozenset(),
 ) -> None:
-    """Put `new` in the place of a stored document; `new` gets the fields that the server owns."""
+    """Replace a stored document by `new`, and set the fields in `new` that the server owns."""
     old = stored.document
     documents.inherit(new, old, sent)
     documents.check_change(new, old, free=free | _never_there(stored, old, new))
