@@ -206,6 +206,19 @@ def test_whole_numbers_become_integers(database_url: str, monkeypatch: pytest.Mo
     assert [name for (name,) in left] == ["/alarm", "policy"]
 
 
+def test_the_start_says_when_rewriting_begins_and_ends(tmp_path: Path, database_url: str) -> None:
+    _old_documents(database_url, 20)
+    installation = Installation(tmp_path, database_url)
+    lines = installation.run("db", "upgrade").stderr.splitlines()
+    told = [line.partition("apiv3.storage.schema: ")[2] for line in lines if "apiv3.storage.schema: " in line]
+    assert told == [
+        "rewriting the numbers of stored documents (20.0 becomes 20); this is done once",
+        "the numbers of all stored documents are rewritten",
+    ]
+    assert _documents(database_url) == _rewritten(20)
+    assert "numbers" not in installation.run("db", "upgrade").stderr
+
+
 def test_rewriting_goes_on_where_it_was_killed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rewriting, "ROWS", 10)
     _old_documents(database_url, 100)

@@ -1,6 +1,9 @@
 """The interactive page in a real browser: enter a token, send requests, see the answers."""
 
+import asyncio
 import json
+import re
+import subprocess
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -9,6 +12,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from tests.browser.conftest import Visit
+from tests.support.processes import clean_environment, demand
 from tests.support.server import LiveServer
 from tests.support.wire import unique
 
@@ -100,6 +104,28 @@ async def test_the_page_adds_the_time_and_shows_no_credential(visit: Visit, serv
     again = await tried(visit, "search")
     await again.get_by_role("button", name="Execute").click()
     await expect(again.locator(".live-responses-table")).to_contain_text("Missing or bad access token or JWT")
+
+
+async def test_the_command_that_is_shown_works_when_it_is_pasted_later(visit: Visit, server: LiveServer) -> None:
+    demand("curl")
+    token = server.subject(unique("browser"), "api:*:*")
+    await signed_in(visit, server, token)
+    identifier = unique("it's")
+    document = {"identifier": identifier, "date": 1_600_087_000_000, "app": 'the "$app" `of` a browser'}
+    creating = await tried(visit, "create")
+    await creating.locator("textarea.body-param__text").fill(json.dumps(document))
+    assert (await executed(creating))[0] == 201
+    searching = await tried(visit, "search")
+    await searching.locator("textarea").fill(json.dumps({"identifier": identifier}))
+    assert (await executed(searching))[0] == 200
+    for operation, status in ((creating, 200), (searching, 200)):
+        command = await operation.locator(".curl-command .curl").inner_text()
+        assert not re.search(r"now=\d", command), command
+        environment = clean_environment() | {"TOKEN": server.jwt(token)}
+        answer = json.loads(await asyncio.to_thread(subprocess.check_output, ["bash", "-c", command], env=environment))
+        assert answer["status"] == status, command
+    assert answer["result"][0]["app"] == document["app"]
+    assert_clean(visit, server)
 
 
 async def test_a_token_of_the_authorize_dialog_goes_into_the_header(visit: Visit, server: LiveServer) -> None:

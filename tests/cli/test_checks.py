@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from apiv3.cli.checks import check_default_roles, check_proxies, check_secrets
+from apiv3.cli.checks import check_default_roles, check_proxies, check_roles, check_secrets
+from apiv3.model.collections import table
 from apiv3.model.identity import Role
+from apiv3.security import demands
+from apiv3.security.advice import MOST
 from apiv3.security.policy import Snapshot
 from apiv3.settings import load
 from apiv3.storage.contracts import Policy
@@ -50,6 +53,25 @@ def test_default_roles_that_give_everything(roles: str, warned: bool, caplog: py
 def test_proxies_that_are_strangers(networks: str, warned: int, caplog: pytest.LogCaptureFixture) -> None:
     check_proxies(load(trusted_proxies=networks))
     assert ["TRUSTED_PROXIES" in message for message in caplog.messages] == [True] * warned
+
+
+def test_roles_that_were_stored_with_permissions_that_match_nothing(fresh_server: FreshServer) -> None:
+    """Refused or told about when they are stored today; a version before, or another program, may have stored them."""
+    server = fresh_server()
+    for name, permissions in [("good", ["api:entries"]), ("misspelled", ["api:entries:raed", "api:food:read"])]:
+        server.admin("POST", "/roles", {"name": name, "permissions": permissions})
+    server.restart()
+    warnings = [line.partition("apiv3: ")[2] for line in server.output.splitlines() if " WARNING apiv3: " in line]
+    assert warnings == [
+        "a permission of the role 'misspelled' grants nothing: 'api:entries:raed' matches nothing that this server demands; "
+        "the nearest is 'api:entries:read'"
+    ]
+
+
+def test_the_warnings_of_roles_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    roles = tuple(Role(f"role {number}", ("api:food:raed",)) for number in range(1000))
+    check_roles(Snapshot(Policy(1, (), roles), STRONG), demands.every(table(()).values()))
+    assert len(caplog.messages) == MOST
 
 
 def test_a_start_warns_of_all_of_them(fresh_server: FreshServer) -> None:

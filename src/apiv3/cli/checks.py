@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import logging
 import ssl
+from collections.abc import Sequence
 
 from apiv3.model import timestamps
-from apiv3.model.identity import Subject
+from apiv3.model.identity import BUILT_IN_ROLES, Subject
+from apiv3.security import advice
 from apiv3.security.addresses import Network
-from apiv3.security.permissions import Permission
+from apiv3.security.permissions import Demand, Permission
 from apiv3.security.policy import Snapshot
 from apiv3.security.strength import weakness
 from apiv3.settings import Settings, SettingsError, is_local, revealed
@@ -91,6 +93,13 @@ def check_default_roles(settings: Settings, policy: Snapshot) -> None:
     if policy.principal(Subject("", "", ())).holds(_MANAGES):
         names = ", ".join(settings.auth_default_roles)
         _log.warning("AUTH_DEFAULT_ROLES is %r: every subject may do everything, and every token is an administrator's", names)
+
+
+def check_roles(policy: Snapshot, demands: Sequence[Demand]) -> None:
+    """Warn of permissions that match nothing, in roles that were stored before anybody looked, or by another version."""
+    stored = [role for role in policy.roles.values() if role not in BUILT_IN_ROLES]
+    for sentence in advice.on_stored_roles(stored, demands):
+        _log.warning(sentence)
 
 
 def check_proxies(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from apiv3.cli.groups import Group
 from apiv3.cli.options import as_json, show
 from apiv3.cli.place import check_file, described, here, location
 from apiv3.cli.supervisor import end_with_parent
+from apiv3.logs import configure_logging
 from apiv3.settings import Settings, SettingsError, make_folder
 
 
@@ -56,6 +57,7 @@ def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]
 
 def _begin() -> None:
     """A child that outlived its parent would hold the port that it has inherited."""
+    configure_logging()  # a process that was spawned inherits nothing of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from apiv3.cli.checks import (
     check_exposure,
     check_proxies,
     check_reach,
+    check_roles,
     check_secrets,
     check_tls,
 )
@@ -33,6 +35,7 @@ from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
 from apiv3.security.ledger import Account
+from apiv3.security.permissions import Demand
 from apiv3.security.policy import Snapshot
 from apiv3.settings import Settings, SettingsError, is_lacking, load, make_folder, provision, secret_missing
 from apiv3.web.redirect import Redirect
@@ -70,10 +73,11 @@ def serve(**options: str | int | None) -> None:
     migrate(settings)
     _check_secret(settings)
     settings = provision(settings)
-    last_tick, token, policy = run_on(settings, _start)
+    last_tick, token, policy, demands = run_on(settings, _start)
     check_reach(settings)
     check_secrets(settings)
     check_default_roles(settings, policy)
+    check_roles(policy, demands)
     check_proxies(settings)
     check_clock(last_tick)
     port = listener.getsockname()[1]
@@ -108,9 +112,12 @@ async def _has_subjects(installation: Installation) -> bool:
     return bool(installation.policies.current.subjects)
 
 
-async def _start(installation: Installation) -> tuple[int, str | None, Snapshot]:
-    """The newest `srvModified`, in ms; the access token of a subject that was made, if there was none; who may do what."""
-    return await installation.documents.last_tick(), await _first_start(installation), installation.policies.current
+async def _start(installation: Installation) -> tuple[int, str | None, Snapshot, Sequence[Demand]]:
+    """The newest `srvModified`, in ms; the access token of a subject that was made, if there was none; who may do what;
+    what can be demanded.
+    """
+    token = await _first_start(installation)
+    return await installation.documents.last_tick(), token, installation.policies.current, installation.demands
 
 
 async def _first_start(installation: Installation) -> str | None:

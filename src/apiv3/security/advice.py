@@ -30,11 +30,29 @@ def on_role(role: Role, demands: Sequence[Demand]) -> list[str]:
     return list(islice((each for text in examined for each in _on_permission(text, demands)), MOST))
 
 
+def on_stored_roles(roles: Sequence[Role], demands: Sequence[Demand]) -> list[str]:
+    """Sentences for whoever starts the server: what roles hold that can never grant anything. Malformed permissions are left
+    out, since they are reported when the roles are loaded.
+    """
+    return list(islice(_unmatched(roles, demands), MOST))
+
+
+def _unmatched(roles: Sequence[Role], demands: Sequence[Demand]) -> Iterator[str]:
+    for role in roles:
+        for text in islice(dict.fromkeys(role.permissions), MOST_EXAMINED):
+            try:
+                parts = Permission.parse(text).parts
+            except ValueError:
+                continue
+            if not any(_meets(parts, demand) for demand in demands):
+                yield f"a permission of the role {role.name!r} grants nothing: {_no_match(text, parts, demands)}"
+
+
 def _on_permission(text: str, demands: Sequence[Demand]) -> Iterator[str]:
     parts = Permission.parse(text).parts
     met = [demand for demand in demands if _meets(parts, demand)]
     if not met:
-        yield f"{text!r} matches nothing that this server demands; the nearest is {_nearest(text, parts, demands)!r}"
+        yield _no_match(text, parts, demands)
         return
     for place, words in enumerate(parts[:3] if _is_of_documents(met[0]) else parts):
         known = {demand.parts[place] for demand in demands if len(demand.parts) > place and _meets(parts, demand, place)}
@@ -45,6 +63,10 @@ def _on_permission(text: str, demands: Sequence[Demand]) -> Iterator[str]:
         names = [demand.name for demand in met]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         yield f"{text!r} includes {', '.join(names[:_MOST_NAMES])}{more}"
+
+
+def _no_match(text: str, parts: Sequence[Collection[str]], demands: Sequence[Demand]) -> str:
+    return f"{text!r} matches nothing that this server demands; the nearest is {_nearest(text, parts, demands)!r}"
 
 
 def _meets(parts: Sequence[Collection[str]], demand: Demand, free: int = -1) -> bool:

@@ -7,6 +7,7 @@ time, and the others then find nothing left to do.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _INSTALLED, _CLONED = Path(__file__).with_name("alembic"), Path(__file__).parents[3] / "alembic"
 """The folder of the migrations: beside this file in an installed copy, at the top of a clone."""
 _UNNAMED = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
@@ -58,9 +60,19 @@ def upgrade(url: str, *, makes: bool = True) -> tuple[str | None, str]:
     the database.
     """
     revisions = locked(url, lambda connection: _migrate(connection, makes))
-    while locked(url, make_numbers_whole):
-        pass  # each batch is a separate transaction
+    _rewrite_numbers(url)
     return revisions
+
+
+def _rewrite_numbers(url: str) -> None:
+    """Rewrite batch by batch, each in a separate transaction. It can take minutes: the log says when it begins and ends."""
+    is_under_way = False
+    while locked(url, make_numbers_whole):
+        if not is_under_way:
+            _log.info("rewriting the numbers of stored documents (20.0 becomes 20); this is done once")
+        is_under_way = True
+    if is_under_way:
+        _log.info("the numbers of all stored documents are rewritten")
 
 
 def locked(url: str, work: Callable[[Connection], T]) -> T:

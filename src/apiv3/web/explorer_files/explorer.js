@@ -4,6 +4,7 @@
 const TIMELESS = new Set(["/api/v3/version", "/api/v3/openapi.json"]);
 const RIGHTS = { c: "create", r: "read", u: "update", d: "delete" };
 const STAND_INS = { Authorization: "Bearer $TOKEN", "api-secret": "$API_SECRET_SHA1" };
+const timed = new Set(); // the addresses of requests whose time this page has added
 
 const field = document.getElementById("credential");
 const forget = document.getElementById("forget");
@@ -32,10 +33,56 @@ function prepare(request) {
   }
   if (url.pathname.startsWith("/api/v3/") && !TIMELESS.has(url.pathname) && !url.searchParams.has("now")) {
     url.searchParams.set("now", date ?? String(Date.now()));
+    if (date === undefined) {
+      timed.add(url.href);
+    }
   }
   const shown = Object.fromEntries(Object.entries(real).map(([name, value]) => [name, STAND_INS[name] ?? value]));
   const send = (address, options) => fetch(address, { ...options, headers: real, credentials: "omit", cache: "no-store" });
   return Object.assign(request, { url: url.href, headers: shown, userFetch: send });
+}
+
+// The command that does the same as a request, at any later time: the shell puts in the secret and the time.
+function command(request) {
+  const address = new URL(request.get("url"));
+  let time = "";
+  if (timed.has(address.href)) {
+    address.searchParams.delete("now");
+    address.search += `${address.search ? "&" : "?"}now=`;
+    time = '"$(date +%s)000"';
+  }
+  const method = request.get("method");
+  const parts = [method === "HEAD" ? "curl --head" : `curl -X ${method}`, quoted(address.href) + time];
+  for (const [name, value] of request.get("headers")?.entries() ?? []) {
+    parts.push(`-H ${STAND_INS[name] === value ? `"${name}: ${value}"` : quoted(`${name}: ${value}`)}`);
+  }
+  if (request.get("body")) {
+    parts.push(`-d ${quoted(request.get("body"))}`);
+  }
+  return parts.join(" \\\n  ");
+}
+
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+// In the place of Swagger UI's own command, which quotes everything, so that the shell would put nothing in.
+function Commands({ React: { createElement: element } }) {
+  const title = "Copy the command";
+  const curl = ({ request, getComponent }) => {
+    const text = command(request);
+    const copy = { type: "button", title, "aria-label": title, onClick: () => navigator.clipboard?.writeText(text) };
+    const plain = ({ children, PlainTextViewer }) => element(PlainTextViewer, { className: "curl" }, children);
+    const look = { language: "bash", className: "curl microlight", renderPlainText: plain };
+    return element(
+      "div",
+      { className: "curl-command" },
+      element("h4", null, "Curl"),
+      element("div", { className: "copy-to-clipboard" }, element("button", copy)),
+      element("div", null, element(getComponent("SyntaxHighlighter", true), look, text)),
+    );
+  };
+  return { components: { curl } };
 }
 
 function say(text, kind = "") {
@@ -103,6 +150,7 @@ function start() {
     docExpansion: "list",
     filter: false,
     persistAuthorization: false,
+    plugins: [Commands],
     queryConfigEnabled: false,
     requestInterceptor: prepare,
     requestSnippetsEnabled: false,
