@@ -25,7 +25,7 @@ from apiv3.storage.documents import DocumentTable
 from tests.support import hostile
 from tests.support.storage import DATE, DAY, document, history, insert, sequence, unique
 
-ALL = Span(0, timestamps.LAST + 1)
+ALL = Span(0, timestamps.LAST_DATE + 1)
 
 _documents = st.lists(
     st.fixed_dictionaries(

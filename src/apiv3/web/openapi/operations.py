@@ -115,7 +115,7 @@ SEARCH_AS = replace(
     description="",
     path=f"{COLLECTION}.{{format}}",
     parameters=SEARCH.parameters[:-1],
-    errors=(*_HEAVY, TooMuchWork()),
+    errors=(NotAcceptable(), *_HEAVY, TooMuchWork()),
 )
 HISTORY = Operation(
     "history",
@@ -126,9 +126,7 @@ HISTORY = Operation(
     ("Last-Modified", "If-None-Match", "If-Modified-Since", "limit", "fields", "csv$exact", "Accept"),
     errors=(NotAcceptable(), *_HEAVY),
 )
-HISTORY_AS = replace(
-    HISTORY, id="historyAs", path=f"{COLLECTION}/history.{{format}}", parameters=HISTORY.parameters[:-1], errors=_HEAVY
-)
+HISTORY_AS = replace(HISTORY, id="historyAs", path=f"{COLLECTION}/history.{{format}}", parameters=HISTORY.parameters[:-1])
 HISTORY_SINCE = replace(
     HISTORY,
     id="historySince",

@@ -44,7 +44,12 @@ def _values() -> dict[str, Json]:
         "Milliseconds": {"description": "Milliseconds since 1970-01-01T00:00:00Z.", **_MS, "examples": [DATE]},
         "Time": {
             "description": "A time after the beginning of 2000: Unix epoch in ms or s, ISO 8601, or an HTTP date.",
-            "anyOf": [*_numbers("number", EPOCH_2000 + 1), *_texts()],
+            "anyOf": [*_numbers("number", EPOCH_2000 + 1, LAST_DATE), *_texts()],
+            "examples": [DATE],
+        },
+        "Moment": {
+            "description": "A time since the beginning of 2000: Unix epoch in ms or s, ISO 8601, or an HTTP date.",
+            "anyOf": [*_numbers("number", EPOCH_2000, LAST_DATE), *_texts()],
             "examples": [DATE],
         },
         "TimeText": {
@@ -55,9 +60,10 @@ def _values() -> dict[str, Json]:
     }
 
 
-def _numbers(kind: str, first: int) -> list[Json]:
+def _numbers(kind: str, first: int, last: int = LAST) -> list[Json]:
+    """A time as a number from `first` to `last`, in ms; in s at the most to the year 9999."""
     return [
-        {"type": kind, "minimum": first, "maximum": LAST, "title": "ms"},
+        {"type": kind, "minimum": first, "maximum": last, "title": "ms"},
         {"type": kind, "minimum": -(-first // 1000), "maximum": LAST // 1000, "title": "s"},
     ]
 
@@ -114,7 +120,7 @@ def _documents(bounds: Bounds) -> dict[str, Json]:
             **sent,
             "properties": {**known, "identifier": {**known["identifier"], "type": "string"}, "date": ref("Time")},
             "minProperties": 1,
-            **({"anyOf": [{"required": ["date"]}, {"properties": {"created_at": ref("Time")}}]} if fallback else {}),
+            **({"anyOf": [{"required": ["date"]}, {"properties": {"created_at": ref("Moment")}}]} if fallback else {}),
         },
         "Document": {
             "description": "A document as it is stored; with the parameter `fields`, only those fields.",
