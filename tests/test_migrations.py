@@ -25,6 +25,7 @@ from tests.support.processes import clean_environment
 from tests.support.storage import document, history, insert
 
 TABLES = {"alembic_version", "documents", "clocks", "tombstones", "alarms", "silences", "notifications", "subjects", "roles"}
+TABLES |= {"accounts", "failures", "audit"}
 
 
 def on(url: str, work: Any) -> Any:

@@ -30,6 +30,8 @@ from apiv3.operations.alarming import Alarming
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
+from apiv3.security.accounts.sign_in import SignIn
+from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.gate import Gate
 from apiv3.security.lasting import LastingRights
@@ -39,8 +41,10 @@ from apiv3.security.tokens import Tokens
 from apiv3.security.verifiers.access_token import AccessTokenVerifier
 from apiv3.security.verifiers.api_secret import ApiSecretVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
+from apiv3.security.verifiers.user_token import UserTokenVerifier
 from apiv3.settings import Settings, is_local, load, provision, revealed
 from apiv3.storage.alarms import AlarmTable
+from apiv3.storage.failures import FailureTable
 from apiv3.web.access_log import AccessLog
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
@@ -51,6 +55,7 @@ from apiv3.web.explorer import Explorer
 from apiv3.web.openapi.document import describe
 from apiv3.web.operation import Bounds
 from apiv3.web.pages import Pages
+from apiv3.web.people import INVITATION, People
 from apiv3.web.proxies import Proxies
 from apiv3.web.router import Route
 from apiv3.web.routes import routes
@@ -66,6 +71,8 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 _log = logging.getLogger(__name__)
 _BODIES = 33_554_432
 """Bytes of the request bodies under way of one address in a process; all addresses together have twice as much."""
+_UNDESCRIBED = (SOCKET_IO, INVITATION)
+"""Paths that the OpenAPI description leaves out."""
 _QUEUE = 10
 """How many times what an owner may hold may wait for it."""
 
@@ -80,8 +87,10 @@ class Server:
         self.ledger = _ledger(settings)
         self.limits = Limits(size, patience, bulk_size, settings.api3_max_bulk, self.ledger.bodies)
         self.tokens = Tokens(revealed(settings.jwt_key), settings.api3_jwt_lifetime)
+        self.user_tokens = UserTokens(revealed(settings.jwt_key), settings.security_token_max_age)
         verifiers = (
             ApiSecretVerifier(revealed(settings.api_secret)),
+            UserTokenVerifier(self.user_tokens, policies),
             JwtVerifier(self.tokens, policies),
             AccessTokenVerifier(policies),
         )
@@ -145,9 +154,10 @@ class Server:
             Authorization(self.authenticator, installation.policies, self.tokens, installation.demands),
             Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
             Roles(administration, installation.policies, limits, installation.demands),
+            People(installation.accounts, self._sign_in(), self.user_tokens, limits),
             self._live(),
             Pages(lambda: table),
-            Explorer(lambda: describe([each for each in table if each.path != SOCKET_IO], kinds, self._bounds())),
+            Explorer(lambda: describe(_described(table), kinds, self._bounds())),
         )
         return table
 
@@ -161,6 +171,11 @@ class Server:
             settings.api3_time_skew_tolerance,
             settings.api3_created_at_fallback_enabled,
         )
+
+    def _sign_in(self) -> SignIn:
+        installation = self.installation
+        failures = FailureTable(installation.database)
+        return SignIn(installation.account_table, failures, installation.passwords, self.settings.auth_fail_delay)
 
     def _live(self) -> SocketIo:
         settings = self.settings
@@ -249,6 +264,11 @@ def _ledger(settings: Settings) -> Ledger:
         live=Account(settings.api3_live_connections),
         bodies=Account(largest, total=2 * largest, waiting=_QUEUE * requests, patience=patience),
     )
+
+
+def _described(table: Sequence[Route]) -> Sequence[Route]:
+    """The routes that the OpenAPI description has words for."""
+    return [route for route in table if not route.path.startswith(_UNDESCRIBED)]
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Build the parts that the server and the commands share from the settings: database, documents, subjects and roles."""
+"""Build the parts that the server and the commands share: database, documents, subjects, roles, accounts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from contextlib import asynccontextmanager
 from apiv3.model import collections
 from apiv3.operations.writing import Rules, Writing
 from apiv3.security import demands
+from apiv3.security.accounts.accounts import Accounts
+from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
 from apiv3.settings import Settings, revealed
+from apiv3.storage.accounts import AccountTable
+from apiv3.storage.audit import AuditTable
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.policy import PolicyTable
@@ -30,6 +34,10 @@ class Installation:
         policy_table = PolicyTable(self.database)
         self.policies = Policies(policy_table, revealed(settings.api_secret), settings.auth_default_roles)
         self.administration = Administration(policy_table, self.policies)
+        self.account_table = AccountTable(self.database)
+        self.audit = AuditTable(self.database)
+        self.passwords = Passwords(settings.password_rounds)
+        self.accounts = Accounts(self.account_table, self.policies, self.passwords)
 
     async def open(self) -> None:
         """Connect, and load subjects and roles. May be called again after a failure. Raises StorageUnavailable."""

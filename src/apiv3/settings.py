@@ -23,6 +23,7 @@ ENV_FILE = ".env"
 _AUTOPRUNE = "API3_AUTOPRUNE"
 _PRUNE = f"{_AUTOPRUNE}_"
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
+_PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _ASCENDING = (
     ("BG_LOW", "BG_TARGET_BOTTOM", "BG_TARGET_TOP", "BG_HIGH"),
     ("ALARM_TIMEAGO_WARN_MINS", "ALARM_TIMEAGO_URGENT_MINS"),
@@ -180,6 +181,17 @@ class Settings(BaseSettings):
         le=60_000,
         description="ms that each failed authentication adds to the answer of the next one, 0 to 60000",
     )
+    public_url: str = Field(
+        "",
+        description="where people reach the server from outside, for the links that it makes: http:// or https://, a host, "
+        "perhaps a port and a path; empty: the address to listen on",
+    )
+    password_rounds: int = Field(
+        12, ge=4, le=16, description="cost of the hash of a new password, as a power of two: 4 to 16; each step doubles it"
+    )
+    security_token_max_age: int = Field(
+        21_600, ge=1, le=31_536_000, description="seconds that a user token is good for, 1 to 31536000"
+    )
     cors_origins: CommaList = Field(
         (),
         description="origins whose pages may call the API, separated by commas: scheme://host or scheme://host:port each, "
@@ -217,6 +229,13 @@ class Settings(BaseSettings):
         if not all(map(_ORIGIN.fullmatch, origins)):
             raise ValueError("no origin")
         return origins
+
+    @field_validator("public_url")
+    @classmethod
+    def _good_public_url(cls, value: str) -> str:
+        if value and not _PUBLIC_URL.fullmatch(value):
+            raise ValueError("no URL of a server")
+        return value.rstrip("/")
 
     @field_validator("api3_autoprune")
     @classmethod

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.support.processes import clean_environment
 
-# What an operator would rather not have, but tests that speak plain HTTP from one address need.
-TEST_SETTINGS = {"API3_REQUIRE_HTTPS": "false", "AUTH_FAIL_DELAY": "0"}
+# What an operator would rather not have, but tests that speak plain HTTP from one address and cannot wait need.
+TEST_SETTINGS = {"API3_REQUIRE_HTTPS": "false", "AUTH_FAIL_DELAY": "0", "PASSWORD_ROUNDS": "4"}
 
 
 @dataclass

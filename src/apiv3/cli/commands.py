@@ -27,6 +27,8 @@ _MODULES = {
     "serve": "serve",
     "subject": "subject",
     "role": "role",
+    "user": "user",
+    "audit": "audit",
     "check": "subject",
     "import": "import_",
     "export": "export",
@@ -85,6 +87,7 @@ def main() -> None:
     apiv3 serve                                  start the server
     apiv3 subject add phone --role readable      a new subject and its access token
     apiv3 check phone api:entries:read           may it?
+    apiv3 user add anna@x.example --role admin   a new person and an invitation
     apiv3 import clarity.csv                     readings from a file
     apiv3 export entries --output entries.ndjson a file from readings
     """

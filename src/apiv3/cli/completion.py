@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import click
 from click.shell_completion import get_completion_class
 
 from apiv3.cli.place import is_there
 from apiv3.model import collections
+from apiv3.model.accounts import Person
 from apiv3.model.identity import BUILT_IN_ROLES
 from apiv3.settings import Settings, load
+from apiv3.storage.accounts import AccountTable
 from apiv3.storage.contracts import Policy
 from apiv3.storage.database import Database
 from apiv3.storage.policy import PolicyTable
+
+T = TypeVar("T")
 
 COMPLETION_TIMEOUT = 2.0
 """Seconds that somebody who has pressed a key waits for a database."""
@@ -49,23 +54,32 @@ def _completing(names: Callable[[Settings], Iterable[str]]) -> Callable[[click.C
     return complete
 
 
-def _policy(settings: Settings) -> Policy:
-    """The subjects and roles of the installation here, which is left as it is."""
+def _asked(settings: Settings, ask: Callable[[Database], Awaitable[T]]) -> T | None:
+    """What the database of the installation here says; the installation is left as it is. None where there is none."""
     if not is_there(settings):
-        return Policy(0, (), ())
+        return None
 
-    async def loaded() -> Policy:
+    async def asked() -> T:
         database = Database(settings.database)
         await database.connect()
         try:
-            return await PolicyTable(database).load()
+            return await ask(database)
         finally:
             await database.disconnect()
 
-    return asyncio.run(asyncio.wait_for(loaded(), COMPLETION_TIMEOUT))
+    return asyncio.run(asyncio.wait_for(asked(), COMPLETION_TIMEOUT))
+
+
+def _policy(settings: Settings) -> Policy:
+    return _asked(settings, lambda database: PolicyTable(database).load()) or Policy(0, (), ())
+
+
+def _people(settings: Settings) -> Sequence[Person]:
+    return _asked(settings, lambda database: AccountTable(database).all()) or ()
 
 
 collection_names = _completing(lambda settings: collections.table(settings.api3_extra_collections))
 subject_names = _completing(lambda settings: [each.name for each in _policy(settings).subjects])
 role_names = _completing(lambda settings: {each.name for each in (*BUILT_IN_ROLES, *_policy(settings).roles)})
 own_role_names = _completing(lambda settings: [each.name for each in _policy(settings).roles])
+user_emails = _completing(lambda settings: [each.account.email.address for each in _people(settings)])

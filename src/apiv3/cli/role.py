@@ -14,6 +14,7 @@ from apiv3.cli.options import as_json, show, warn
 from apiv3.installation import Installation
 from apiv3.model.identity import Role
 from apiv3.security import advice
+from apiv3.security.authors import OPERATOR
 
 
 @click.group(cls=Group)
@@ -60,7 +61,7 @@ def add(name: str, permissions: tuple[str, ...], notes: str, as_json: bool) -> N
     """
 
     async def work(installation: Installation) -> dict[str, Any]:
-        return _stored(installation, await installation.administration.add_role(Role(name, permissions, notes, "")))
+        return _stored(installation, await installation.administration.add_role(Role(name, permissions, notes, ""), OPERATOR))
 
     show(run(work, makes=True), as_json)
 
@@ -111,7 +112,9 @@ def change(name: str, permissions: tuple[str, ...], notes: str | None, as_json: 
     async def work(installation: Installation) -> dict[str, Any]:
         found = _find_own(installation, name)
         changed = await installation.administration.change_role(
-            found.id, lambda stored: replace(stored, permissions=permissions, notes=stored.notes if notes is None else notes)
+            found.id,
+            lambda stored: replace(stored, permissions=permissions, notes=stored.notes if notes is None else notes),
+            OPERATOR,
         )
         return _stored(installation, changed)
 
@@ -130,7 +133,7 @@ def remove(name: str, as_json: bool) -> None:
 
     async def work(installation: Installation) -> dict[str, Any]:
         found = _find_own(installation, name)
-        await installation.administration.remove_role(str(found.id))
+        await installation.administration.remove_role(str(found.id), OPERATOR)
         return _record(found)
 
     removed = run(work)

@@ -34,6 +34,7 @@ from apiv3.installation import Installation
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
+from apiv3.security.authors import OPERATOR
 from apiv3.security.ledger import Account
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Snapshot
@@ -125,7 +126,8 @@ async def _first_start(installation: Installation) -> str | None:
     if installation.policies.current.subjects:
         return None
     try:
-        admin = await installation.administration.add_subject(Subject("", ADMIN, ("admin",), "created at the first start"))
+        subject = Subject("", ADMIN, ("admin",), "created at the first start")
+        admin = await installation.administration.add_subject(subject, OPERATOR)
     except Conflict:  # another process was faster
         return None
     return installation.policies.current.token(admin)

@@ -16,6 +16,7 @@ from apiv3.installation import Installation
 from apiv3.model.errors import ApiError
 from apiv3.model.identity import Subject, Timestamp
 from apiv3.security import advice
+from apiv3.security.authors import OPERATOR
 from apiv3.security.permissions import Permission
 from apiv3.security.policy import compile_role
 from apiv3.settings import SettingsError
@@ -88,7 +89,7 @@ def add(name: str, roles: tuple[str, ...], notes: str, timestamp: Timestamp | No
     rule = timestamp or ("required" if as_json else _asked())
 
     async def work(installation: Installation) -> dict[str, Any]:
-        added = await installation.administration.add_subject(Subject("", name, roles, notes, timestamp=rule))
+        added = await installation.administration.add_subject(Subject("", name, roles, notes, timestamp=rule), OPERATOR)
         return _stored(installation, added)
 
     show(run(work, makes=True, shows_tokens=True), as_json)
@@ -163,7 +164,7 @@ def change(
 
     async def work(installation: Installation) -> dict[str, Any]:
         found = _find(installation, name)
-        changed = await installation.administration.change_subject(found.id, lambda stored: replace(stored, **said))
+        changed = await installation.administration.change_subject(found.id, lambda stored: replace(stored, **said), OPERATOR)
         return _stored(installation, changed)
 
     show(run(work), as_json)
@@ -180,7 +181,7 @@ def rotate(name: str, as_json: bool) -> None:
     """
 
     async def work(installation: Installation) -> dict[str, Any]:
-        rotated = await installation.administration.rotate(_find(installation, name).id)
+        rotated = await installation.administration.rotate(_find(installation, name).id, OPERATOR)
         return _record(installation, rotated, token=True)
 
     show(run(work, shows_tokens=True), as_json)
@@ -198,7 +199,7 @@ def remove(name: str, as_json: bool) -> None:
 
     async def work(installation: Installation) -> dict[str, Any]:
         found = _find(installation, name)
-        await installation.administration.remove_subject(found.id)
+        await installation.administration.remove_subject(found.id, OPERATOR)
         return _record(installation, found, token=False)
 
     removed = run(work)

@@ -33,7 +33,8 @@ class Role:
 class Subject:
     """Somebody or something that may call: a name, roles, and (derived, never stored) an access token.
 
-    `timestamp`: whether its calls must carry the client's time, where the server demands that at all.
+    `timestamp`: whether its calls must carry the client's time, where the server demands that at all. `disabled`: whether all
+    its credentials are refused. `is_person`: whether it has an account.
     """
 
     id: str
@@ -43,6 +44,8 @@ class Subject:
     created_at: str = ""
     nonce: str = field(default="", repr=False)
     timestamp: Timestamp = "required"
+    disabled: bool = False
+    is_person: bool = False
 
 
 BUILT_IN_ROLES = tuple(

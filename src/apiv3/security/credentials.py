@@ -7,8 +7,10 @@ from typing import Literal, NamedTuple, Protocol
 
 from apiv3.security.principal import Principal
 
-Source = Literal["query", "header", "api-secret", "message"]
-"""Where a credential was: in the query string, in the header Authorization or api-secret, or in a message of Socket.IO."""
+Source = Literal["query", "header", "api-secret", "authentication-token", "message"]
+"""Where a credential was: in the query string, in the header Authorization ("header"), api-secret or Authentication-Token, or
+in a message of Socket.IO.
+"""
 
 
 class Credential(NamedTuple):
@@ -26,13 +28,15 @@ class Credential(NamedTuple):
 class Identity:
     """The owner of a verified credential.
 
-    `access_token`: the subject's access token, also when the credential was a JWT; empty for API_SECRET.
+    `access_token`: the subject's access token, also when the credential was a JWT or a user token; empty for API_SECRET.
     `expires`: when the credential expires, in seconds since 1970; None: it is good as long as the subject has it.
+    `way`: the kind of credential, for the audit trail.
     """
 
     principal: Principal
     access_token: str = field(repr=False)
     expires: float | None = None
+    way: str = "access token"
 
 
 class Unknown(ValueError):

@@ -41,7 +41,9 @@ class Snapshot:
         self.roles = {role.name: role for role in (*BUILT_IN_ROLES, *policy.roles)}
         self._secret, self._default_roles = api_secret, tuple(default_roles)
         self._compiled = {name: compile_role(role) for name, role in self.roles.items()}
-        self._by_token = {secrets.digest(secrets.token_digits(self.token(s))): self.principal(s) for s in self.subjects}
+        active = [subject for subject in self.subjects if not subject.disabled]
+        self._by_token = {secrets.digest(secrets.token_digits(self.token(s))): self.principal(s) for s in active}
+        self._people = {subject.id: subject for subject in active if subject.is_person}
 
     def token(self, subject: Subject) -> str:
         """Return the subject's access token."""
@@ -51,7 +53,7 @@ class Snapshot:
         """Return the subject with the permissions of all its roles; roles that do not exist grant nothing."""
         roles = tuple(dict.fromkeys((*subject.roles, *self._default_roles)))
         granted = (permission for role in roles for permission in self._compiled.get(role, ()))
-        return Principal(subject.name, PermissionSet(granted), roles, timestamp=subject.timestamp)
+        return Principal(subject.name, PermissionSet(granted), roles, timestamp=subject.timestamp, id=subject.id)
 
     def find(self, token: str) -> Principal | None:
         """Return the owner of an access token, None when there is none.
@@ -59,6 +61,10 @@ class Snapshot:
         Its last 16 characters decide. They are looked up by a keyed digest, so that timing tells nothing about other tokens.
         """
         return self._by_token.get(secrets.digest(secrets.token_digits(token)))
+
+    def person(self, id: str) -> Subject | None:
+        """The person with this id, unless the account is disabled."""
+        return self._people.get(id)
 
 
 def compile_role(role: Role) -> tuple[Permission, ...]:

@@ -14,7 +14,7 @@ from apiv3.security.permissions import Demand, Permission, PermissionSet
 class Principal:
     """A caller and its permissions.
 
-    `name`: the subject's name; None for an anonymous caller. `granted`: what the subject's roles allow. `ceilings`: sets of
+    `name`, `id`: the subject's; None for an anonymous caller. `granted`: what the subject's roles allow. `ceilings`: sets of
     permissions to which the credential is limited; each of them must allow what is demanded as well. `timestamp`: whether its
     calls must carry the client's time ("required" or "optional"). `admitted`: the gate's cache of the routes that the principal
     may use; a change of the policy makes new principals and so empties it.
@@ -25,6 +25,7 @@ class Principal:
     roles: tuple[str, ...] = ()
     ceilings: tuple[PermissionSet, ...] = ()
     timestamp: Timestamp = "required"
+    id: str | None = None
     admitted: set[Hashable] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def allows(self, demand: Demand) -> bool:

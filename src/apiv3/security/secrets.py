@@ -49,6 +49,11 @@ def digest(secret: str | bytes) -> bytes:
 _KEY = secrets.token_bytes(32)
 
 
+def stored_digest(secret: str) -> str:
+    """The digest under which a secret of 256 random bits is stored; one that people choose needs a slow hash instead."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def same(one: str, other: str) -> bool:
     """Compare two texts in constant time."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -11,13 +11,15 @@ from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
 from apiv3.retrying import retried
-from apiv3.security import secrets
-from apiv3.security.permissions import check_meant
-from apiv3.security.policy import Policies
+from apiv3.security import administrators, secrets
+from apiv3.security.authors import Author, role_target, subject_target
+from apiv3.security.permissions import Permission, check_meant
+from apiv3.security.policy import Policies, compile_role
 from apiv3.storage.contracts import Policy, PolicyStore
 
 Entry = TypeVar("Entry", Subject, Role)
 
+BUILT_IN = {role.name: role for role in BUILT_IN_ROLES}
 LONGEST_NOTES = 10_000
 
 
@@ -31,7 +33,7 @@ class Administration:
         self._store, self._policies = store, policies
 
     @retried
-    async def add_subject(self, subject: Subject) -> Subject:
+    async def add_subject(self, subject: Subject, by: Author) -> Subject:
         """Add a subject and return it as stored. An empty `id` is replaced by a new one, an empty `created_at` by the time.
 
         Raises BadRequest for invalid values, Conflict when the id or the name is taken.
@@ -40,45 +42,56 @@ class Administration:
             if any(other.id == subject.id for other in writer.policy.subjects):
                 raise Conflict(f"There is a subject with the _id {subject.id} already")
             added = replace(subject, id=subject.id or secrets.object_id(), created_at=subject.created_at or _now())
-            _check_subject(added, writer.policy)
+            check_subject(added, writer.policy)
+            by.check_gift(granted_by(writer.policy, added.roles))
             await writer.put_subject(added)
+            await writer.note(by.entry("subject-made", subject_target(added), roles=list(added.roles)))
         await self._take_effect()
         return added
 
     @retried
-    async def change_subject(self, id: str, change: Callable[[Subject], Subject]) -> Subject:
+    async def change_subject(self, id: str, change: Callable[[Subject], Subject], by: Author) -> Subject:
         """Replace a subject by what `change` returns for it, and return that.
 
         Raises BadRequest for invalid values, Conflict when the name is taken, NotFound.
         """
         async with self._store.changing() as writer:
-            changed = change(_find(writer.policy.subjects, id))
-            _check_subject(changed, writer.policy)
+            stored = _find(writer.policy.subjects, id)
+            changed = change(stored)
+            check_subject(changed, writer.policy)
+            by.check_gift(granted_by(writer.policy, [role for role in changed.roles if role not in stored.roles]))
+            self._check_administrators(writer.policy, administrators.with_subject(writer.policy, changed))
             await writer.put_subject(changed)
+            await writer.note(by.entry("subject-changed", subject_target(changed), roles=list(changed.roles)))
         await self._take_effect()
         return changed
 
     @retried
-    async def rotate(self, id: str) -> Subject:
-        """Give a subject a new access token. The old token, and every JWT issued for it, stop working at once.
+    async def rotate(self, id: str, by: Author) -> Subject:
+        """Give a subject a new access token. The old token, every JWT issued for it, and the user tokens of a
+        person stop working at once.
 
         Raises BadRequest for a malformed `id`, NotFound.
         """
         async with self._store.changing() as writer:
             rotated = replace(_find(writer.policy.subjects, id), nonce=secrets.mint())
             await writer.put_subject(rotated)
+            await writer.note(by.entry("token-rotated", subject_target(rotated)))
         await self._take_effect()
         return rotated
 
     @retried
-    async def remove_subject(self, id: str) -> None:
-        """Remove a subject. Raises BadRequest for a malformed `id`, NotFound."""
+    async def remove_subject(self, id: str, by: Author) -> None:
+        """Remove a subject. Raises BadRequest for a malformed `id`, NotFound, Conflict for the last administrator."""
         async with self._store.changing() as writer:
-            await writer.remove_subject(_find(writer.policy.subjects, id).id)
+            stored = _find(writer.policy.subjects, id)
+            self._check_administrators(writer.policy, administrators.without_subject(writer.policy, id))
+            await writer.remove_subject(id)
+            await writer.note(by.entry("subject-removed", subject_target(stored)))
         await self._take_effect()
 
     @retried
-    async def add_role(self, role: Role) -> Role:
+    async def add_role(self, role: Role, by: Author) -> Role:
         """Add a role and return it as stored. A role with the name of a built-in one replaces it.
 
         Raises BadRequest for invalid values, Conflict when the id or the name is taken.
@@ -88,12 +101,15 @@ class Administration:
                 raise Conflict(f"There is a role with the _id {role.id} already")
             added = replace(role, id=role.id or secrets.object_id(), created_at=role.created_at or _now())
             _check_role(added, writer.policy)
+            by.check_gift(_new_permissions(added, BUILT_IN.get(added.name, added)))
+            self._check_administrators(writer.policy, administrators.with_role(writer.policy, added))
             await writer.put_role(added)
+            await writer.note(by.entry("role-made", role_target(added), permissions=list(added.permissions)))
         await self._take_effect()
         return added
 
     @retried
-    async def change_role(self, id: str | None, change: Callable[[Role], Role]) -> Role:
+    async def change_role(self, id: str | None, change: Callable[[Role], Role], by: Author) -> Role:
         """Replace a role by what `change` returns for it, and return that.
 
         Raises BadRequest for invalid values, NotFound, and Conflict when the name is taken or a role in use is renamed.
@@ -104,18 +120,26 @@ class Administration:
             _check_role(changed, writer.policy)
             if changed.name != stored.name:
                 _check_unused(stored, writer.policy)
+            by.check_gift(_new_permissions(changed, stored))
+            self._check_administrators(writer.policy, administrators.with_role(writer.policy, changed))
             await writer.put_role(changed)
+            await writer.note(by.entry("role-changed", role_target(changed), permissions=list(changed.permissions)))
         await self._take_effect()
         return changed
 
     @retried
-    async def remove_role(self, id: str) -> None:
+    async def remove_role(self, id: str, by: Author) -> None:
         """Remove a role. Raises BadRequest for a malformed `id`, NotFound, Conflict while subjects have the role."""
         async with self._store.changing() as writer:
             role = _find(writer.policy.roles, id)
             _check_unused(role, writer.policy)
+            self._check_administrators(writer.policy, administrators.without_role(writer.policy, id))
             await writer.remove_role(id)
+            await writer.note(by.entry("role-removed", role_target(role)))
         await self._take_effect()
+
+    def _check_administrators(self, before: Policy, after: Policy) -> None:
+        administrators.check(before, after, self._policies.default_roles)
 
     async def _take_effect(self) -> None:
         """Load the stored change into this process; if the database has just become unavailable, `Policies.follow` does it."""
@@ -135,10 +159,19 @@ def _find(entries: tuple[Entry, ...], id: str | None) -> Entry:
     raise NotFound(f"There is no {id!r}; list what there is to see the ids")
 
 
-def _check_subject(subject: Subject, policy: Policy) -> None:
+def granted_by(policy: Policy, names: Iterable[str]) -> list[Permission]:
+    """The permissions that roles of these names grant."""
+    roles = {**BUILT_IN, **{role.name: role for role in policy.roles}}
+    return [permission for name in names if name in roles for permission in compile_role(roles[name])]
+
+
+def check_subject(subject: Subject, policy: Policy) -> None:
+    """Raises BadRequest, Conflict for a subject that cannot be stored."""
     _check_id(subject.id)
     _check_name(subject.name, subject.notes)
     known = {role.name for role in (*BUILT_IN_ROLES, *policy.roles)}
+    if subject.is_person and not subject.roles:
+        raise BadRequest("A person has at least one role")
     unknown = [role for role in subject.roles if role not in known]
     if unknown:
         raise BadRequest(f"Unknown role {unknown[0]!r}; there are: {', '.join(sorted(known))}")
@@ -156,6 +189,11 @@ def _check_role(role: Role, policy: Policy) -> None:
             raise BadRequest(f"Malformed permission {text!r}: {error}") from error
     if any(other.name == role.name and other.id != role.id for other in policy.roles):
         raise Conflict(f"There is a role named {role.name!r} already")
+
+
+def _new_permissions(role: Role, before: Role) -> list[Permission]:
+    """What those who have the role get by it in addition; those who are given it later are checked then."""
+    return list(compile_role(replace(role, permissions=tuple(set(role.permissions) - set(before.permissions)))))
 
 
 def _check_unused(role: Role, policy: Policy) -> None:

@@ -8,19 +8,24 @@ from typing import Any
 
 import orjson
 
+from apiv3.model.audit import Entry
 from apiv3.model.identity import Role, Subject, Timestamp
+from apiv3.storage import audit
 from apiv3.storage.contracts import Policy
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect
 
 _REVISION = "SELECT last FROM clocks WHERE name = 'policy'"
 _NEXT = "UPDATE clocks SET last = last + 1 WHERE name = 'policy' RETURNING last"
-_SUBJECTS = "SELECT id, name, roles, notes, created_at, nonce, timestamp FROM subjects ORDER BY name"
+SUBJECT = """subjects.id, subjects.name, subjects.roles, subjects.notes, subjects.created_at, subjects.nonce,
+    subjects.timestamp, subjects.disabled, accounts.id IS NOT NULL"""
+"""The columns of a subject, in the order in which `subject` takes them."""
+_SUBJECTS = f"SELECT {SUBJECT} FROM subjects LEFT JOIN accounts ON accounts.id = subjects.id ORDER BY subjects.name"
 _ROLES = "SELECT name, permissions, notes, id, created_at FROM roles ORDER BY name"
-_PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce, timestamp)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+_PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce, timestamp, disabled)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, notes = excluded.notes,
-    created_at = excluded.created_at, nonce = excluded.nonce, timestamp = excluded.timestamp"""
+    created_at = excluded.created_at, nonce = excluded.nonce, timestamp = excluded.timestamp, disabled = excluded.disabled"""
 _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,
     created_at = excluded.created_at"""
@@ -50,13 +55,24 @@ class PolicyTable:
 
 async def _load(connection: Connection) -> Policy:
     ((revision,),) = await connection.fetch(_REVISION)
-    subjects = [_subject(*row) for row in await connection.fetch(_SUBJECTS)]
+    subjects = [subject(*row) for row in await connection.fetch(_SUBJECTS)]
     roles = [_role(*row) for row in await connection.fetch(_ROLES)]
     return Policy(int(revision), tuple(subjects), tuple(roles))
 
 
-def _subject(id: str, name: str, roles: str, notes: str, created_at: str, nonce: str, timestamp: Timestamp) -> Subject:
-    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp)
+def subject(
+    id: str,
+    name: str,
+    roles: str,
+    notes: str,
+    created_at: str,
+    nonce: str,
+    timestamp: Timestamp,
+    disabled: bool,
+    is_person: bool,
+) -> Subject:
+    """The subject of a row; SQLite has numbers for truth values."""
+    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp, bool(disabled), bool(is_person))
 
 
 def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> Role:
@@ -67,22 +83,26 @@ class PolicyTableWriter:
     """The PolicyWriter, inside a transaction that has locked the row of the revision."""
 
     def __init__(self, connection: Connection, dialect: Dialect, policy: Policy) -> None:
-        self._connection, self._dialect, self.policy = connection, dialect, policy
+        self.connection, self.dialect, self.policy = connection, dialect, policy
 
     async def put_subject(self, subject: Subject) -> None:
         roles = orjson.dumps(subject.roles).decode()
         row = (subject.id, subject.name, roles, subject.notes, subject.created_at, subject.nonce, subject.timestamp)
-        await self._execute(_PUT_SUBJECT, *row)
+        await self._execute(_PUT_SUBJECT, *row, subject.disabled)
 
     async def put_role(self, role: Role) -> None:
         permissions = orjson.dumps(role.permissions).decode()
         await self._execute(_PUT_ROLE, role.id, role.name, permissions, role.notes, role.created_at)
 
     async def remove_subject(self, id: str) -> None:
+        await self._execute("DELETE FROM accounts WHERE id = ?", id)
         await self._execute("DELETE FROM subjects WHERE id = ?", id)
 
     async def remove_role(self, id: str) -> None:
         await self._execute("DELETE FROM roles WHERE id = ?", id)
 
+    async def note(self, entry: Entry) -> None:
+        await audit.add(self.connection, self.dialect, entry)
+
     async def _execute(self, sql: str, *args: Any) -> None:
-        await self._connection.execute(self._dialect.sql(sql), *args)
+        await self.connection.execute(self.dialect.sql(sql), *args)

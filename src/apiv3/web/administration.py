@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from apiv3.model import messages
+from apiv3.model.audit import Actor
 from apiv3.model.documents import Document
 from apiv3.model.errors import AdministrationRefused, BadRequest, Unauthorized
 from apiv3.model.identity import Role, Subject, Timestamp
 from apiv3.security import advice
 from apiv3.security.authenticator import Authenticator
+from apiv3.security.authors import Author
 from apiv3.security.credentials import Credential
 from apiv3.security.permissions import Demand, Permission, split
 from apiv3.security.policy import Policies
@@ -90,7 +92,7 @@ class Subjects:
 
     async def add(self, call: Call) -> Answer:
         """Add a subject. An `_id` that is sent is kept."""
-        subject = await self._administration.add_subject(_subject(await read_object(call, self._limits)))
+        subject = await self._administration.add_subject(_subject(await read_object(call, self._limits)), author(call))
         return json_answer(self._stored(subject))
 
     async def change(self, call: Call) -> Answer:
@@ -106,15 +108,15 @@ class Subjects:
             timestamp = stored.timestamp if body.get("timestamp") is None else sent.timestamp
             return replace(stored, name=sent.name, roles=roles, notes=sent.notes, timestamp=timestamp)
 
-        return json_answer(self._stored(await self._administration.change_subject(sent.id, change)))
+        return json_answer(self._stored(await self._administration.change_subject(sent.id, change, author(call))))
 
     async def rotate(self, call: Call) -> Answer:
         """Give a subject a new access token. The old token and its JWTs stop working at once."""
-        return json_answer(self._shown(await self._administration.rotate(requests.identifier(call.params[-1]))))
+        return json_answer(self._shown(await self._administration.rotate(requests.identifier(call.params[-1]), author(call))))
 
     async def remove(self, call: Call) -> Answer:
         """Remove a subject. Its tokens stop working at once."""
-        await self._administration.remove_subject(requests.identifier(call.params[-1]))
+        await self._administration.remove_subject(requests.identifier(call.params[-1]), author(call))
         return json_answer({})
 
     def _stored(self, subject: Subject) -> Document:
@@ -148,7 +150,7 @@ class Roles:
 
     async def add(self, call: Call) -> Answer:
         """Add a role. One with the name of a built-in role replaces it."""
-        role = await self._administration.add_role(_role(await read_object(call, self._limits)))
+        role = await self._administration.add_role(_role(await read_object(call, self._limits)), author(call))
         return json_answer(self._stored(role))
 
     async def change(self, call: Call) -> Answer:
@@ -163,16 +165,22 @@ class Roles:
             permissions = stored.permissions if body.get("permissions", ()) is None else sent.permissions
             return replace(stored, name=sent.name, permissions=permissions, notes=sent.notes)
 
-        return json_answer(self._stored(await self._administration.change_role(sent.id, change)))
+        return json_answer(self._stored(await self._administration.change_role(sent.id, change, author(call))))
 
     async def remove(self, call: Call) -> Answer:
         """Remove a role. Refused while subjects have it."""
-        await self._administration.remove_role(requests.identifier(call.params[-1]))
+        await self._administration.remove_role(requests.identifier(call.params[-1]), author(call))
         return json_answer({})
 
     def _stored(self, role: Role) -> Document:
         _warn(advice.on_role(role, self._demands))
         return _shown_role(role)
+
+
+def author(call: Call) -> Author:
+    """Who calls, for what they change."""
+    who, way = call.principal, "" if call.identity is None else call.identity.way
+    return Author(Actor(who.id, who.name or "anybody", way, call.address), who)
 
 
 def _warn(sentences: Iterable[str]) -> None:

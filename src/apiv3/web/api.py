@@ -47,6 +47,7 @@ _APIV1 = re.compile(rb"/+api/+v1(/|\.json|$)", re.IGNORECASE)
 _NOBODY_THERE = Answer(499)
 """The client has disconnected. This answer is logged, but never sent."""
 _ALLOWED_HEADERS = (
+    "Authentication-Token",
     "Authorization",
     "Content-Type",
     "Date",

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 from apiv3.model import messages
 from apiv3.model.errors import BadRequest
+from apiv3.security.accounts.user_tokens import is_user_token
 from apiv3.security.addresses import is_loopback
 from apiv3.security.credentials import Credential, Identity, Source
 from apiv3.security.principal import STRANGER, Principal
@@ -28,7 +29,7 @@ LONGEST_REMEMBERED, MOST_REMEMBERED = 300, 32_768
 about a hundred times as much memory.
 """
 _HOST = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
-_SINGLE = (b"authorization", b"date", b"api-secret", b"content-length", b"host")
+_SINGLE = (b"authorization", b"authentication-token", b"date", b"api-secret", b"content-length", b"host")
 
 
 class Parameters:
@@ -249,7 +250,9 @@ class Call:
         return self.headers.get(b"date") or self.query.one("now")
 
     def authorization(self) -> bytes | None:
-        header = self.headers.get(b"authorization")
+        header, other = self.headers.get(b"authorization"), self.headers.get(b"authentication-token")
+        if other is not None:
+            header = b"Authentication-Token " + other if header is None else None
         return None if header is None or (self.scope["query_string"] and self.query.all("token")) else header
 
     def credential(self, *, api_secret: bool) -> Credential | None:
@@ -257,6 +260,8 @@ class Call:
         header contains several.
         """
         found: list[tuple[str, Source]] = [(bearer, "header") for bearer in _bearers(self.header(b"authorization"))]
+        if token := self.header(b"authentication-token"):
+            found.append((token, "authentication-token"))
         found += [(token, "query") for token in self.query.all("token") if token]
         if api_secret and (digest := self.header(b"api-secret")):
             found.append((digest, "api-secret"))
@@ -266,10 +271,10 @@ class Call:
 
 
 def _bearers(header: str | None) -> list[str]:
-    """Return the credentials in a header Authorization with the scheme Bearer. A comma separates several, since no token
-    contains one (RFC 6750, section 2.1).
+    """Return the credentials in a header Authorization: those with the scheme Bearer, or user tokens without a scheme. A comma
+    separates several, since no token contains one (RFC 6750, section 2.1).
     """
     scheme, _, secrets = (header or "").partition(" ")
     if scheme.lower() != "bearer":
-        return []
+        return [token for token in map(str.strip, (header or "").split(",")) if is_user_token(token)]
     return [secret for secret in map(str.strip, secrets.split(",")) if secret]

@@ -11,9 +11,10 @@ from apiv3 import __version__
 from apiv3.web.assets import Asset
 from apiv3.web.calls import Call
 from apiv3.web.negotiation import Format
-from apiv3.web.openapi.operations import DOCUMENTS
+from apiv3.web.openapi.operations import DOCUMENTS, PEOPLE
 from apiv3.web.responses import Answer
 from apiv3.web.router import Route
+from apiv3.web.socketio import PATH as SOCKET_IO
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -126,7 +127,7 @@ def _groups(table: Sequence[Route]) -> Mapping[str, Sequence[Route]]:
 
 def _group(route: Route) -> str:
     if route.operation is None:
-        return "Live"
+        return "Live" if route.path == SOCKET_IO else PEOPLE
     return _stem(route.path).split("/")[3] if route.operation.tag == DOCUMENTS else route.operation.tag
 
 

@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 MASK = "***"
 _SECRETS = ("token", "secret", "passw", "code", "key", "jwt", "bearer", "authoriz", "pwd", "credential")
 """Texts in the names of parameters that hold secrets."""
-_AUTHORIZATION, _REQUEST = b"authori", b"req"
-"""Texts in a path before the secret of the token exchange, also in common misspellings of that path."""
+_AUTHORIZATION, _REQUEST, _INVITATION = b"authori", b"req", b"invit"
+"""Texts in a path before the secret of the token exchange or of an invitation, also in common misspellings of these paths."""
 _SEPARATORS = re.compile(r"([/?&=;,])")
 _JWT = re.compile(r"eyJ[\w.-]{10,}", re.ASCII)
 """A JWT, or a part of one."""
@@ -49,16 +49,15 @@ def _redacted_path(path: bytes) -> bytes:
         plain = _decoded(path) if path.count(b"%") <= _MOST_ESCAPES else None
     if plain is None:
         return b"/" + MASK.encode()
-    end = _exchange(plain.lower())
+    end = _secret(plain.lower())
     return path if end is None else plain[:end] + MASK.encode()
 
 
-def _exchange(path: bytes) -> int | None:
-    """Return the index of the secret in a path of the token exchange, None for any other path."""
-    at = path.find(_AUTHORIZATION)
-    if at < 0:
-        return None
-    at = path.find(_REQUEST, at + len(_AUTHORIZATION))
+def _secret(path: bytes) -> int | None:
+    """Return the index of the secret in a path of the token exchange or of an invitation, None for any other path."""
+    at = path.find(_INVITATION)
+    if at < 0 and (at := path.find(_AUTHORIZATION)) >= 0:
+        at = path.find(_REQUEST, at + len(_AUTHORIZATION))
     at = -1 if at < 0 else path.find(b"/", at)
     return None if at < 0 else at + 1
 

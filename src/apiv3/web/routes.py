@@ -21,6 +21,7 @@ from apiv3.web.headers import EXPLORER
 from apiv3.web.negotiation import Format
 from apiv3.web.openapi import operations
 from apiv3.web.pages import Pages
+from apiv3.web.people import INVITATION, People
 from apiv3.web.router import Route
 from apiv3.web.service import Service
 from apiv3.web.socketio import PATH, SocketIo
@@ -39,6 +40,7 @@ def routes(
     authorization: Authorization,
     subjects: Subjects,
     roles: Roles,
+    people: People,
     live: SocketIo,
     pages: Pages,
     explorer: Explorer,
@@ -67,6 +69,10 @@ def routes(
     yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"), operations.ADD_ROLE)
     yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"), operations.CHANGE_ROLE)
     yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"), operations.REMOVE_ROLE)
+
+    yield Route("POST", "/api/requestAuthToken", people.request_token, PUBLIC, operations.REQUEST_TOKEN)
+    yield Route("GET", f"{INVITATION}{{code}}", people.invitation, PUBLIC)
+    yield Route("POST", f"{INVITATION}{{code}}", people.accept, PUBLIC)
 
     yield Route("GET", PATH, live.poll, PUBLIC, waits=True, talk=live.talk)
     yield Route("POST", PATH, live.post, PUBLIC)

@@ -18,4 +18,4 @@ class ApiSecretVerifier:
             return None
         if not secrets.same(credential.secret.lower(), self._digest):
             raise ValueError("not the secret")
-        return Identity(ADMINISTRATOR, "")
+        return Identity(ADMINISTRATOR, "", way="API_SECRET")

@@ -20,4 +20,4 @@ class JwtVerifier:
         principal = self._policies.current.find(claims.access_token)
         if principal is None:
             raise Unknown("the subject is gone, or has a new token")
-        return Identity(principal, claims.access_token, claims.expires)
+        return Identity(principal, claims.access_token, claims.expires, "JWT")

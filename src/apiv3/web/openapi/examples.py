@@ -40,3 +40,4 @@ NEW_SUBJECT: Json = {"a reader": _SUBJECT}
 CHANGED_SUBJECT: Json = {"other roles": {**_SUBJECT, "roles": ["readable", "careportal"]}}
 NEW_ROLE: Json = {"readings only": _ROLE}
 CHANGED_ROLE: Json = {"treatments too": {**_ROLE, "permissions": ["api:entries:read", "api:treatments:read"]}}
+SIGN_IN: Json = {"a person": {"email": "anna@x.example", "password": "correct horse battery staple"}}

@@ -21,17 +21,20 @@ from apiv3.model.errors import (
     ServerBusy,
     TooLarge,
     TooMuchWork,
+    Unauthorized,
 )
+from apiv3.security.accounts.sign_in import WRONG
 from apiv3.web.openapi import examples
 from apiv3.web.operation import JSON_TYPE, Body, Json, Operation, Reply, ref
 
 COLLECTION = "/api/v3/{collection}"
 DOCUMENT = f"{COLLECTION}/{{identifier}}"
-SERVER, DOCUMENTS, ADMINISTRATION = "Server", "Documents", "Administration"
+SERVER, DOCUMENTS, ADMINISTRATION, PEOPLE = "Server", "Documents", "Administration", "People"
 TAGS = {
     SERVER: "Versions, the caller's rights, times of changes, and event streams.",
     DOCUMENTS: "The collections: entries (glucose), treatments, devicestatus, profile, food, settings.",
     ADMINISTRATION: "Subjects, roles, and the exchange of an access token for a JWT. No timestamp is required here.",
+    PEOPLE: "People sign in with an e-mail address and a password.",
 }
 
 # --- the server
@@ -284,4 +287,16 @@ CHANGE_ROLE = Operation(
 )
 REMOVE_ROLE = Operation(
     "removeRole", ADMINISTRATION, {200: Reply.of("The role was removed.", "Nothing")}, errors=(_UNKNOWN, _USED)
+)
+
+# --- people
+
+REQUEST_TOKEN = Operation(
+    "requestAuthToken",
+    PEOPLE,
+    {200: Reply.of("The user token, and whose it is.", "UserToken")},
+    "The token goes into the header `Authorization` of later calls, with or without `Bearer`, or into `Authentication-Token`. "
+    "It is good for SECURITY_TOKEN_MAX_AGE seconds. No client timestamp is asked for.",
+    body=Body.of("SignIn", examples.SIGN_IN, _BODY, "Bad or missing email or password: both must be texts"),
+    errors=(Unauthorized(WRONG),),
 )

@@ -230,6 +230,8 @@ def _administration() -> dict[str, Json]:
         "Tree": {"type": "object", "additionalProperties": ref("Tree")},
         "Check": _object({"check": {"type": "boolean"}}),
         "Nothing": _object({}),
+        "SignIn": _open({"email": text, "password": text}, {}),
+        "UserToken": _object({"auth_token": text, "user_id": id_}),
         "Subject": _object(subject),
         "Subjects": {"type": "array", "items": ref("Subject")},
         "Role": _object(role, named),

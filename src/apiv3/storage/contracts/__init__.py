@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from apiv3.model.alarms import Notification, State
+from apiv3.model.audit import Entry
 from apiv3.model.changes import Change, Clock
 from apiv3.model.documents import Document
 from apiv3.model.identity import Role, Subject
@@ -226,10 +227,13 @@ class PolicyWriter(Protocol):
         """Store a role, in place of the one with the same id."""
 
     async def remove_subject(self, id: str) -> None:
-        """Remove the subject with this id, if there is one."""
+        """Remove the subject with this id, if there is one, and its account if it is a person."""
 
     async def remove_role(self, id: str) -> None:
         """Remove the role with this id, if there is one."""
+
+    async def note(self, entry: Entry) -> None:
+        """Add an entry to the audit trail."""
 
 
 class PolicyStore(Protocol):

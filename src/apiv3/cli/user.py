@@ -1,0 +1,256 @@
+"""`apiv3 user`: people and their accounts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from apiv3.cli.completion import role_names, user_emails
+from apiv3.cli.groups import Group
+from apiv3.cli.installation import run
+from apiv3.cli.options import as_json, show
+from apiv3.cli.place import local_url
+from apiv3.installation import Installation
+from apiv3.model.accounts import Person
+from apiv3.model.identity import Subject
+from apiv3.security.authors import OPERATOR
+from apiv3.settings import Settings
+from apiv3.web.people import INVITATION
+
+_LONGEST = 65_536
+"""Bytes of a password on standard input, more than any has."""
+Record = dict[str, Any]
+
+_email = click.argument("email", shell_complete=user_emails)
+_password = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+_HINT = "Whoever opens this link chooses a password. It is good once, for 72 hours:"
+
+
+@click.group(cls=Group)
+def user() -> None:
+    """Users: people who sign in with an e-mail address and a password."""
+
+
+def _record(person: Person) -> Record:
+    subject, account = person
+    record = {"_id": subject.id, "name": subject.name, "email": account.email.address, "roles": list(subject.roles)}
+    return record | {"disabled": subject.disabled, "created_at": subject.created_at}
+
+
+def _invited(person: Person, code: str | None) -> Record:
+    return _record(person) | ({} if code is None else {"invitation": f"{INVITATION}{code}"})
+
+
+def _show(record: Record, settings: Settings, as_json: bool) -> None:
+    """As it is for programs; for people the link as a whole, with what it is good for."""
+    path = record.get("invitation")
+    if as_json or path is None:
+        show(record, as_json)
+        return
+    show({name: value for name, value in record.items() if name != "invitation"}, as_json=False)
+    click.echo(f"{_HINT}\n\n    {settings.public_url or local_url(settings, settings.port)}{path}")
+
+
+def _from_stdin() -> str:
+    """The password on standard input; the end of its line does not belong to it."""
+    try:
+        text = sys.stdin.buffer.read(_LONGEST).decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError("The password on standard input is no UTF-8.") from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _do(work: Callable[[Installation], Awaitable[Record]], as_json: bool, *, makes: bool = False) -> None:
+    """Run it, and show the person that comes of it."""
+
+    async def with_settings(installation: Installation) -> tuple[Record, Settings]:
+        return await work(installation), installation.settings
+
+    record, settings = run(with_settings, makes=makes)
+    _show(record, settings, as_json)
+
+
+@user.command()
+@click.argument("email")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    shell_complete=role_names,
+    help="A role that the person has; may be repeated. `apiv3 role list` shows them.",
+)
+@click.option("--name", default="", help="The person's name; without this option it is the e-mail address.")
+@_password
+@as_json
+def add(email: str, roles: tuple[str, ...], name: str, password_stdin: bool, as_json: bool) -> None:
+    """Add a person, and print an invitation link, unless a password is given.
+
+    \b
+    apiv3 user add anna@x.example --role readable --name 'Anna Example'
+    """
+    password = _from_stdin() if password_stdin else None
+
+    async def work(installation: Installation) -> Record:
+        return _invited(*await installation.accounts.add(email, name, roles, password, OPERATOR))
+
+    _do(work, as_json, makes=True)
+
+
+@user.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """List everybody who has an account.
+
+    \b
+    apiv3 user list
+    """
+
+    async def work(installation: Installation) -> list[Record]:
+        return [_record(person) for person in await installation.accounts.all()]
+
+    show(run(work), as_json)
+
+
+@user.command("show")
+@_email
+@as_json
+def show_(email: str, as_json: bool) -> None:
+    """Show one person. EMAIL is the e-mail address, in any spelling, or the _id.
+
+    \b
+    apiv3 user show anna@x.example
+    """
+
+    async def work(installation: Installation) -> Record:
+        return _record(await installation.accounts.find(email))
+
+    _do(work, as_json)
+
+
+@user.command()
+@_email
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    shell_complete=role_names,
+    help="A role that the person has from now on, in the place of all others; may be repeated. Without this option they stay.",
+)
+@click.option("--name", default=None, help="Another name; without this option it stays.")
+@click.option("--email", "address", default=None, help="Another e-mail address; without this option it stays.")
+@as_json
+def change(email: str, roles: tuple[str, ...], name: str | None, address: str | None, as_json: bool) -> None:
+    """Give a person other roles, another name or e-mail address; it takes effect within a second.
+
+    \b
+    apiv3 user change anna@x.example --role readable --role careportal
+    """
+    if not roles and name is None and address is None:
+        raise click.UsageError("There is nothing to change: say --role, --name or --email.")
+
+    def changed(stored: Subject) -> Subject:
+        return replace(stored, roles=roles or stored.roles, name=stored.name if name is None else name)
+
+    async def work(installation: Installation) -> Record:
+        found = await installation.accounts.find(email)
+        return _record(await installation.accounts.change(found.subject.id, changed, address, OPERATOR))
+
+    _do(work, as_json)
+
+
+@user.command()
+@_email
+@as_json
+def disable(email: str, as_json: bool) -> None:
+    """Refuse every way in to a person; tokens and invitations are dead within a second, and stay so.
+
+    \b
+    apiv3 user disable anna@x.example
+    """
+
+    async def work(installation: Installation) -> Record:
+        found = await installation.accounts.find(email)
+        return _record(await installation.accounts.disable(found.subject.id, OPERATOR))
+
+    _do(work, as_json)
+
+
+@user.command()
+@_email
+@as_json
+def enable(email: str, as_json: bool) -> None:
+    """Let a person sign in again who was disabled. The password is the same as before.
+
+    \b
+    apiv3 user enable anna@x.example
+    """
+
+    async def work(installation: Installation) -> Record:
+        found = await installation.accounts.find(email)
+        return _record(await installation.accounts.enable(found.subject.id, OPERATOR))
+
+    _do(work, as_json)
+
+
+@user.command()
+@_email
+@as_json
+def invite(email: str, as_json: bool) -> None:
+    """Print a new invitation link, also for a forgotten password. An older link is dead.
+
+    \b
+    apiv3 user invite anna@x.example
+    """
+
+    async def work(installation: Installation) -> Record:
+        found = await installation.accounts.find(email)
+        return _invited(*await installation.accounts.invite(found.subject.id, OPERATOR))
+
+    _do(work, as_json)
+
+
+@user.command()
+@_email
+@_password
+@as_json
+def password(email: str, password_stdin: bool, as_json: bool) -> None:
+    """Set a person's password, which is asked for on a terminal. Tokens and invitations of the person are dead within a second.
+
+    \b
+    apiv3 user password anna@x.example
+    """
+    if not password_stdin and not (sys.stdin and sys.stdin.isatty()):
+        raise click.UsageError("Nobody can be asked for the password here: say --password-stdin.")
+    chosen = _from_stdin() if password_stdin else click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+
+    async def work(installation: Installation) -> Record:
+        found = await installation.accounts.find(email)
+        return _record(await installation.accounts.set_password(found.subject.id, chosen, OPERATOR))
+
+    _do(work, as_json)
+
+
+@user.command()
+@_email
+@as_json
+def remove(email: str, as_json: bool) -> None:
+    """Remove a person, account and subject; every way in is closed within a second. The audit trail keeps the name.
+
+    \b
+    apiv3 user remove anna@x.example
+    """
+
+    async def work(installation: Installation) -> Record:
+        found = await installation.accounts.find(email)
+        return _record(await installation.accounts.remove(found.subject.id, OPERATOR))
+
+    removed = run(work)
+    if as_json:
+        show(removed, as_json=True)
+    else:
+        click.echo(f"Removed {removed['email']}.")

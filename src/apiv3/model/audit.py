@@ -1,0 +1,58 @@
+"""The audit trail: who did what, from where, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Action = Literal[
+    "account-changed",
+    "account-disabled",
+    "account-enabled",
+    "account-made",
+    "account-removed",
+    "invitation-made",
+    "invitation-used",
+    "password-changed",
+    "role-changed",
+    "role-made",
+    "role-removed",
+    "sign-in",
+    "subject-changed",
+    "subject-made",
+    "subject-removed",
+    "token-rotated",
+]
+"""What an entry can tell of."""
+Outcome = Literal["success", "failure"]
+
+
+class Actor(NamedTuple):
+    """Who did it. `id`: the subject's, None for who has none; `way`: the way in, such as `jwt`; `address`: where from."""
+
+    id: str | None
+    name: str
+    way: str
+    address: str = ""
+
+
+class Target(NamedTuple):
+    """What it was done to, by the names that it had then."""
+
+    kind: Literal["subject", "role", "person"]
+    id: str
+    name: str
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the trail. `time`: ms; `details`: without secrets."""
+
+    time: int
+    actor: Actor
+    action: Action
+    target: Target | None
+    outcome: Outcome = "success"
+    details: Mapping[str, object] = field(default_factory=dict)

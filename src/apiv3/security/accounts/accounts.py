@@ -1,0 +1,217 @@
+"""Managing the accounts of people: what the command line does, and whoever uses an invitation.
+
+Whatever ends a person's credentials gives the subject another nonce: its access token, the JWTs made from it and its user
+tokens all depend on that, so they die together, in every process within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from apiv3.model.accounts import INVITATION_LIFETIME, Account, Email, Invitation, Person
+from apiv3.model.audit import Action, Actor, Target
+from apiv3.model.errors import Conflict, Forbidden, NotFound, StorageUnavailable
+from apiv3.model.identity import Subject
+from apiv3.model.timestamps import iso, now
+from apiv3.retrying import retried
+from apiv3.security import administrators, secrets
+from apiv3.security.accounts import passwords
+from apiv3.security.accounts.emails import email
+from apiv3.security.accounts.passwords import Passwords
+from apiv3.security.authors import Author
+from apiv3.security.policy import Policies
+from apiv3.security.principal import STRANGER
+from apiv3.security.subjects import check_subject, granted_by
+from apiv3.storage.contracts import Policy
+from apiv3.storage.contracts.accounts import AccountStore, AccountWriter
+
+SPENT = "This invitation is not good, or not any more; ask for a new one"
+
+
+class Accounts:
+    """Makes, changes and removes accounts; every change takes effect in this process before it returns."""
+
+    def __init__(self, store: AccountStore, policies: Policies, hashing: Passwords) -> None:
+        self._store, self._policies, self._hashing = store, policies, hashing
+
+    async def all(self) -> Sequence[Person]:
+        """Everybody who has an account."""
+        return await self._store.all()
+
+    async def find(self, name: str) -> Person:
+        """By e-mail address or id. Raises BadRequest for what is no address, NotFound."""
+        found = await self._store.find(name) or await self._store.find_email(email(name).key)
+        if found is None:
+            raise _nobody(name)
+        return found
+
+    @retried
+    async def add(
+        self, address: str, name: str, roles: Sequence[str], password: str | None, by: Author
+    ) -> tuple[Person, str | None]:
+        """A new account; without a password, the code of its invitation besides. Raises BadRequest, Conflict, Forbidden."""
+        own = email(address)
+        shown = name or own.address
+        hashed = None if password is None else await self._hashed(password, shown, own)
+        created_at, nonce = iso(now()), secrets.mint()
+        subject = Subject(secrets.object_id(), shown, tuple(roles), created_at=created_at, nonce=nonce, is_person=True)
+        code = secrets.mint() if password is None else None
+        person = Person(subject, Account(subject.id, own, hashed, None if code is None else _invitation(code)))
+        async with self._changing() as writer:
+            await _check(person, writer)
+            by.check_gift(granted_by(writer.policy.policy, subject.roles))
+            await writer.put(person)
+            await writer.policy.note(by.entry("account-made", target(person), roles=list(roles)))
+            if code:
+                await writer.policy.note(by.entry("invitation-made", target(person)))
+        return person, code
+
+    @retried
+    async def change(self, id: str, change: Callable[[Subject], Subject], address: str | None, by: Author) -> Person:
+        """Store what `change` makes of the stored subject, and another address if there is one.
+
+        Raises BadRequest, Conflict, Forbidden, NotFound.
+        """
+        async with self._changing() as writer:
+            stored = await _stored(writer, id)
+            account = stored.account if address is None else replace(stored.account, email=email(address))
+            changed = Person(change(stored.subject), account)
+            await _check(changed, writer)
+            policy = writer.policy.policy
+            by.check_gift(granted_by(policy, [role for role in changed.subject.roles if role not in stored.subject.roles]))
+            self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
+            await writer.put(changed)
+            entry = by.entry("account-changed", target(changed), roles=list(changed.subject.roles), before=target(stored).email)
+            await writer.policy.note(entry)
+        return changed
+
+    async def disable(self, id: str, by: Author) -> Person:
+        """Refuse every credential of the person from now on; an invitation is dead. Raises Conflict, NotFound."""
+
+        def disabled(stored: Person) -> Person:
+            subject = replace(stored.subject, disabled=True, nonce=secrets.mint())
+            return Person(subject, replace(stored.account, invitation=None))
+
+        return await self._replace(id, disabled, by, "account-disabled")
+
+    async def enable(self, id: str, by: Author) -> Person:
+        """The person may sign in again, with the same password. Raises NotFound."""
+        return await self._replace(
+            id, lambda stored: stored._replace(subject=replace(stored.subject, disabled=False)), by, "account-enabled"
+        )
+
+    async def invite(self, id: str, by: Author) -> tuple[Person, str]:
+        """A new invitation, whose code is returned; an older one is dead. Raises Conflict, Forbidden, NotFound."""
+        code = secrets.mint()
+
+        def invited(stored: Person) -> Person:
+            if stored.subject.disabled:
+                raise Conflict(f"The account of {stored.account.email.address} is disabled; enable it first")
+            return stored._replace(account=replace(stored.account, invitation=_invitation(code)))
+
+        return await self._replace(id, invited, by, "invitation-made"), code
+
+    async def set_password(self, id: str, password: str, by: Author) -> Person:
+        """Another password; every token and invitation of the person is dead. Raises BadRequest, Forbidden, NotFound."""
+        stored = await self.find(id)
+        hashed = await self._hashed(password, stored.subject.name, stored.account.email)
+        return await self._replace(id, lambda found: _with_password(found, hashed), by, "password-changed")
+
+    @retried
+    async def remove(self, id: str, by: Author) -> Person:
+        """The person is gone, account and subject. Raises Conflict, NotFound."""
+        async with self._changing() as writer:
+            stored, policy = await _stored(writer, id), writer.policy.policy
+            self._check_administrators(policy, administrators.without_subject(policy, id))
+            await writer.remove(id)
+            await writer.policy.note(by.entry("account-removed", target(stored)))
+        return stored
+
+    async def check_invitation(self, code: str) -> Person:
+        """Whom the invitation is for; it stays good. Raises Forbidden when it is not good."""
+        found = await self._store.find_invitation(secrets.stored_digest(code))
+        return _invited(found)
+
+    @retried
+    async def accept(self, code: str, password: str, address: str) -> Person:
+        """Use an invitation up: the person has this password from now on, and no other credentials.
+
+        Raises Forbidden when it is not good, BadRequest for a bad password: then it stays good.
+        """
+        invited = await self.check_invitation(code)
+        hashed = await self._hashed(password, invited.subject.name, invited.account.email)
+        async with self._changing() as writer:
+            found = _invited(await writer.find_invitation(secrets.stored_digest(code)))
+            accepted = _with_password(found, hashed)
+            await writer.put(accepted)
+            actor = Actor(found.subject.id, found.subject.name, "invitation", address)
+            await writer.policy.note(Author(actor, STRANGER).entry("invitation-used", target(found)))
+        return accepted
+
+    @retried
+    async def _replace(self, id: str, change: Callable[[Person], Person], by: Author, action: Action) -> Person:
+        async with self._changing() as writer:
+            stored, policy = await _stored(writer, id), writer.policy.policy
+            changed = change(stored)
+            if action in ("invitation-made", "password-changed"):  # whoever does that can become the person
+                by.check_gift(granted_by(policy, stored.subject.roles))
+            self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
+            await writer.put(changed)
+            await writer.policy.note(by.entry(action, target(changed)))
+        return changed
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[AccountWriter]:
+        async with self._store.changing() as writer:
+            yield writer
+        with suppress(StorageUnavailable):  # it is stored; every process follows once the database is back
+            await self._policies.refresh()
+
+    def _check_administrators(self, before: Policy, after: Policy) -> None:
+        administrators.check(before, after, self._policies.default_roles)
+
+    async def _hashed(self, password: str, name: str, own: Email) -> str:
+        passwords.check(password, name, own)
+        return await self._hashing.hash(password)
+
+
+def target(person: Person) -> Target:
+    """A person as the target of an entry of the audit trail."""
+    return Target("person", person.subject.id, person.subject.name, person.account.email.address)
+
+
+async def _stored(writer: AccountWriter, id: str) -> Person:
+    found = await writer.find(id)
+    if found is None:
+        raise _nobody(id)
+    return found
+
+
+def _nobody(name: str) -> NotFound:
+    return NotFound(f"There is no account {name!r}; list what there is to see them")
+
+
+async def _check(person: Person, writer: AccountWriter) -> None:
+    check_subject(person.subject, writer.policy.policy)
+    other = await writer.find_email(person.account.email.key)
+    if other is not None and other.account.id != person.account.id:
+        raise Conflict(f"There is an account for {other.account.email.address} already")
+
+
+def _invitation(code: str) -> Invitation:
+    return Invitation(secrets.stored_digest(code), now() + INVITATION_LIFETIME)
+
+
+def _invited(found: Person | None) -> Person:
+    """The person, if the invitation is good now."""
+    invitation = None if found is None else found.account.invitation
+    if found is None or found.subject.disabled or invitation is None or invitation.expires <= now():
+        raise Forbidden(SPENT)
+    return found
+
+
+def _with_password(person: Person, hashed: str) -> Person:
+    subject = replace(person.subject, nonce=secrets.mint())
+    return Person(subject, replace(person.account, password=hashed, invitation=None))

@@ -1,0 +1,138 @@
+"""Passwords: which ones are allowed, and their hashes (bcrypt of a SHA-256 digest, so that every character counts).
+
+Hashing takes a quarter of a second of a processor on purpose. So it runs in two threads, never on the event loop, and whoever
+waits too long for a turn is told to come back later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import TypeVar
+
+from passlib.hash import bcrypt_sha256
+
+from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD, Email
+from apiv3.model.errors import BadRequest, ServerBusy
+
+T = TypeVar("T")
+
+AT_ONCE = 2
+"""Hashes that are computed at a time."""
+PATIENCE = 20.0
+"""Seconds that a caller waits for its turn."""
+_PRIORITY = 10
+"""Of the threads that hash, as `nice` counts: requests go first."""
+_LONGEST_READ = 4 * LONGEST_PASSWORD
+"""Characters that are normalised; no password that is longer can be short enough afterwards."""
+_NOBODY = "$bcrypt-sha256$v=2,t=2b,r={}$vbcnUG7oY5vKftDdNsyyL.$fOsmOa6TwU2izyBaxFOwResnzTNMWTa"
+"""A hash to compare with where there is none, so that it takes the same work."""
+_MOST_ADDED = 4
+"""Digits or signs that people add to a common password where that is too short."""
+
+
+class Passwords:
+    """Computes and compares hashes. `rounds`: the cost of new ones, as a power of two."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self.computed = 0
+        """Hash computations since the start."""
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._threads = ThreadPoolExecutor(AT_ONCE, "passwords", _give_way)
+
+    async def hash(self, password: str) -> str:
+        """The hash of a password that `check` has passed. Raises ServerBusy."""
+        hashed: str = await self._in_thread(partial(bcrypt_sha256.using(rounds=self.rounds).hash, normalised(password)))
+        return hashed
+
+    async def verify(self, password: str, hashed: str | None) -> bool:
+        """Whether the password fits the hash. One hash is computed in any case, also where there is none to fit.
+
+        Raises ServerBusy.
+        """
+        text = normalised(password)
+        fits: bool = await self._in_thread(partial(bcrypt_sha256.verify, text or "", hashed or _NOBODY.format(self.rounds)))
+        return fits and bool(text) and hashed is not None
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Whether the hash costs less than new ones do."""
+        return bool(bcrypt_sha256.from_string(hashed).rounds < self.rounds)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise ServerBusy from error
+        self.computed += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._turns.release()
+
+
+def normalised(password: str) -> str:
+    """The form in which a password is hashed, whatever keyboard it was typed on; empty for one that nobody can have."""
+    if len(password) > _LONGEST_READ:
+        return ""
+    text = unicodedata.normalize("NFKC", password)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ""
+    return text if len(text) <= LONGEST_PASSWORD else ""
+
+
+def check(password: str, name: str, email: Email) -> None:
+    """Raises BadRequest, with the reason, for a password that this person may not have."""
+    text = normalised(password)
+    if not len(text) >= SHORTEST_PASSWORD:
+        raise BadRequest(f"Bad password: it must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
+    lowered = text.casefold()
+    if any(own in lowered for own in _own(name, email)):
+        raise BadRequest("Bad password: it must not hold the person's own name or e-mail address")
+    if _is_common(lowered):
+        raise BadRequest("Bad password: it is one that is commonly known")
+
+
+def _own(name: str, email: Email) -> set[str]:
+    """What others know of the person: the name, its longer words, the address and what stands before the @."""
+    whole = {unicodedata.normalize("NFKC", text).casefold() for text in (name, *email)}
+    words = {word for text in whole for word in [*text.split(), text.partition("@")[0]] if len(word) >= 4}
+    return words | {text for text in whole if len(text) >= 3}
+
+
+def _is_common(lowered: str) -> bool:
+    """Whether it is a common password, also written twice, or with a few digits or signs round it."""
+    half = lowered[: len(lowered) // 2]
+    return (half * 2 == lowered and half in _common()) or not _common().isdisjoint(_cores(lowered))
+
+
+def _cores(text: str) -> Iterator[str]:
+    """The text, and the text without up to _MOST_ADDED characters at its ends that are no letters."""
+    for before in range(_MOST_ADDED + 1):
+        for after in range(_MOST_ADDED + 1 - before):
+            end = len(text) - after
+            if not any(map(str.isalpha, text[:before] + text[end:])):
+                yield text[before:end]
+
+
+@lru_cache(maxsize=1)
+def _common() -> frozenset[str]:
+    """Common passwords. They take a moment to load, and only a new password needs them."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+    return frozenset(FREQUENCY_LISTS["passwords"])
+
+
+def _give_way() -> None:
+    """Let threads that answer requests go first, where the system can tell threads apart."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)

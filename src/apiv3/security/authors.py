@@ -1,0 +1,44 @@
+"""Who changes subjects, roles or accounts: for the audit trail, and because nobody gives away more than they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from apiv3.model.audit import Action, Actor, Entry, Outcome, Target
+from apiv3.model.errors import Forbidden
+from apiv3.model.identity import Role, Subject
+from apiv3.model.timestamps import now
+from apiv3.security.permissions import Permission
+from apiv3.security.principal import ADMINISTRATOR, Principal
+
+
+class Author(NamedTuple):
+    """`actor`: by what name; `principal`: with what rights."""
+
+    actor: Actor
+    principal: Principal
+
+    def entry(self, action: Action, target: Target | None, outcome: Outcome = "success", **details: object) -> Entry:
+        """An entry of the audit trail: the author did this just now."""
+        return Entry(now(), self.actor, action, target, outcome, details)
+
+    def check_gift(self, permissions: Iterable[Permission]) -> None:
+        """Raises Forbidden unless the author holds all of these permissions."""
+        for permission in permissions:
+            if not self.principal.holds(permission):
+                raise Forbidden("You cannot give away a permission that you do not hold")
+
+
+OPERATOR = Author(Actor(None, "operator", "command line"), ADMINISTRATOR)
+"""Whoever can run commands on the installation."""
+
+
+def subject_target(subject: Subject) -> Target:
+    """A subject as the target of an entry."""
+    return Target("subject", subject.id, subject.name)
+
+
+def role_target(role: Role) -> Target:
+    """A stored role as the target of an entry."""
+    return Target("role", role.id or "", role.name)

@@ -1,0 +1,137 @@
+"""People at the door: signing in for a user token, and using an invitation."""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import parse_qsl
+
+import orjson
+
+from apiv3.model import messages
+from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from apiv3.model.errors import BadRequest, Forbidden
+from apiv3.security.accounts.accounts import Accounts
+from apiv3.security.accounts.sign_in import SignIn
+from apiv3.security.accounts.user_tokens import UserTokens
+from apiv3.web import requests
+from apiv3.web.bodies import Limits, read_body
+from apiv3.web.calls import Call
+from apiv3.web.headers import NO_STORE
+from apiv3.web.pages import HTML
+from apiv3.web.responses import Answer, json_answer
+
+INVITATION = "/invitation/"
+"""Where invitations are used; the code follows."""
+_LARGEST = 16_384
+"""Bytes of a body, which holds an address and a password at the most."""
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} - apiv3</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ margin: 0 auto; max-width: 30rem; padding: 2rem 1.25rem; font: 16px/1.55 system-ui, sans-serif; }}
+label, input, button {{ display: block; width: 100%; box-sizing: border-box; font: inherit; }}
+input, button {{ margin: .4rem 0 1rem; padding: .6rem; }}
+.wrong {{ font-weight: 600; }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{content}
+</main>
+</body>
+</html>
+"""
+_FORM = """<p>This sets the password of {email}. Every other way in that was open to this account ends: access tokens and user
+tokens have to be asked for anew.</p>
+{complaint}<form method="post">
+<input type="hidden" name="username" value="{email}" autocomplete="username">
+<label for="password">New password, {shortest} to {longest} characters</label>
+<input id="password" name="password" type="password" autocomplete="new-password" required minlength="{shortest}">
+<button>Set the password</button>
+</form>"""
+_DONE = "<p>The password of {email} is set. Apps can sign in with it now.</p>"
+
+
+class People:
+    """The endpoints for people."""
+
+    def __init__(self, accounts: Accounts, sign_in: SignIn, tokens: UserTokens, limits: Limits) -> None:
+        self._accounts, self._sign_in, self._tokens, self._limits = accounts, sign_in, tokens, limits
+
+    async def request_token(self, call: Call) -> Answer:
+        """A user token for the e-mail address and the password of a person."""
+        email, password = _credentials(await self._body(call))
+        person = await self._sign_in.by_password(email, password, call.address, "token")
+        return json_answer({"auth_token": self._tokens.sign(person.subject), "user_id": person.subject.id})
+
+    async def invitation(self, call: Call) -> Answer:
+        """The form in which an invited person chooses a password. It may be opened any number of times."""
+        try:
+            invited = await self._accounts.check_invitation(requests.identifier(call.params[-1]))
+        except Forbidden as error:
+            return _spent(error)
+        return _form(invited.account.email.address)
+
+    async def accept(self, call: Call) -> Answer:
+        """Set the password that was chosen, which uses the invitation up."""
+        code = requests.identifier(call.params[-1])
+        try:
+            invited = await self._accounts.check_invitation(code)
+            address = invited.account.email.address
+            password = _password(await self._body(call))
+            await self._accounts.accept(code, password, call.address)
+        except Forbidden as error:
+            return _spent(error)
+        except BadRequest as error:
+            return _form(address, str(error.message))
+        return _page("Your password is set", _DONE.format(email=escape(address)))
+
+    async def _body(self, call: Call) -> bytes:
+        return await read_body(call, _LARGEST, self._limits.patience, self._limits.memory)
+
+
+def _credentials(body: bytes) -> tuple[str, str]:
+    """The e-mail address and the password. A password may hold U+0000, which no document may. Raises BadRequest."""
+    try:
+        said = orjson.loads(body)
+    except ValueError as error:
+        raise BadRequest(messages.BAD_BODY) from error
+    if not isinstance(said, dict):
+        raise BadRequest(messages.BAD_BODY)
+    email, password = said.get("email"), said.get("password")
+    if not isinstance(email, str) or not isinstance(password, str):
+        raise BadRequest("Bad or missing email or password: both must be texts")
+    return email, password
+
+
+def _password(form: bytes) -> str:
+    """The one password of a form. Raises BadRequest."""
+    try:
+        fields = parse_qsl(form.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=10)
+    except ValueError as error:
+        raise BadRequest("Bad form") from error
+    [password, *others] = [value for name, value in fields if name == "password"] or [""]
+    if others:
+        raise BadRequest("Bad form: there is more than one password")
+    return password
+
+
+def _form(email: str, complaint: str = "") -> Answer:
+    """The form, once more with what is wrong about what was sent."""
+    said = f'<p class="wrong" role="alert">{escape(complaint)}.</p>\n' if complaint else ""
+    words = {"shortest": SHORTEST_PASSWORD, "longest": LONGEST_PASSWORD}
+    content = _FORM.format(email=escape(email), complaint=said, **words)
+    return _page("Choose a password", content, 422 if complaint else 200)
+
+
+def _spent(error: Forbidden) -> Answer:
+    return _page("Nothing here", f"<p>{escape(str(error.message))}.</p>", 404)
+
+
+def _page(title: str, content: str, status: int = 200) -> Answer:
+    return Answer(status, _PAGE.format(title=title, content=content).encode(), HTML, (NO_STORE,))

@@ -1,0 +1,128 @@
+"""Sign-ins cost one hash whatever is wrong, and hashing keeps nobody else waiting."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from apiv3.installation import Installation
+from apiv3.model.errors import ServerBusy, Unauthorized
+from apiv3.model.identity import Subject
+from apiv3.security.accounts import passwords
+from apiv3.security.accounts.passwords import Passwords
+from apiv3.security.accounts.sign_in import SignIn
+from apiv3.security.accounts.user_tokens import UserTokens, is_user_token
+from apiv3.security.authors import OPERATOR
+from apiv3.settings import load
+from apiv3.storage import schema
+from apiv3.storage.failures import FailureTable
+from tests.support.people import PASSWORD
+
+
+@asynccontextmanager
+async def opened(url: str, delay: int = 0) -> AsyncIterator[tuple[Installation, SignIn]]:
+    await asyncio.to_thread(schema.upgrade, url)
+    made = Installation(load(database_url=url, api_secret=SecretStr("x" * 12), password_rounds=4))
+    async with made.opened():
+        yield made, SignIn(made.account_table, FailureTable(made.database), made.passwords, delay)
+
+
+async def test_whatever_is_wrong_costs_one_hash(database_url: str) -> None:
+    async with opened(database_url, delay=1) as (made, signing):
+        await made.accounts.add("anna@x.example", "anna", ["readable"], PASSWORD, OPERATOR)
+        await made.accounts.add("invited@x.example", "invited", ["readable"], None, OPERATOR)
+        disabled, _ = await made.accounts.add("disabled@x.example", "disabled", ["readable"], PASSWORD, OPERATOR)
+        await made.accounts.disable(disabled.subject.id, OPERATOR)
+        tries = [("anna", "wrong"), ("anna", "x" * 9999), ("invited", PASSWORD), ("disabled", PASSWORD), ("nobody", PASSWORD)]
+        tries += [("anna", "")] * 10  # slowed down by then
+        for name, password in [*tries, ("not even ", "x")]:
+            before = made.passwords.computed
+            with pytest.raises(Unauthorized, match="Wrong e-mail address or password"):
+                await signing.by_password(f"{name}@x.example", password, "192.0.2.1", "token")
+            assert made.passwords.computed == before + 1, name
+        before = made.passwords.computed
+        person = await signing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token")
+        assert (person.subject.name, made.passwords.computed) == ("anna", before + 1)
+
+
+async def test_a_cheap_hash_is_renewed_once(database_url: str) -> None:
+    async with opened(database_url) as (made, _):
+        await made.accounts.add("anna@x.example", "anna", ["readable"], PASSWORD, OPERATOR)
+        dearer = Passwords(5)
+        signing = SignIn(made.account_table, FailureTable(made.database), dearer, 0)
+
+        async def stored() -> str:
+            return str((await made.accounts.find("anna@x.example")).account.password)
+
+        before = await stored()
+        await asyncio.gather(*(signing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token") for _ in range(2)))
+        renewed = await stored()
+        assert renewed != before
+        assert not dearer.is_outdated(renewed)
+        computed = dearer.computed
+        await signing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token")
+        assert (await stored(), dearer.computed) == (renewed, computed + 1)
+
+
+async def test_a_password_that_changed_meanwhile_is_not_renewed(database_url: str) -> None:
+    async with opened(database_url) as (made, _):
+        added, _code = await made.accounts.add("anna@x.example", "anna", ["readable"], PASSWORD, OPERATOR)
+        changed = await made.accounts.set_password(added.subject.id, "another long secret", OPERATOR)
+        await made.account_table.renew(added.account, "an old one, hashed anew")
+        assert (await made.accounts.find("anna@x.example")).account.password == changed.account.password
+
+
+async def test_at_most_two_are_hashed_at_once_and_the_loop_goes_on() -> None:
+    hashing = Passwords(9)
+    work = [asyncio.create_task(hashing.verify(PASSWORD, None)) for _ in range(20)]
+    await asyncio.sleep(0)
+    turns = 0
+    while not all(task.done() for task in work):
+        await asyncio.sleep(0.001)
+        turns += 1
+        assert sum(task.done() for task in work) <= hashing.computed <= sum(task.done() for task in work) + 3
+    assert turns > 10
+    assert [task.result() for task in work] == [False] * 20
+
+
+async def test_who_waits_too_long_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "PATIENCE", 0.01)
+    hashing = Passwords(11)
+    answers = await asyncio.gather(*(hashing.verify(PASSWORD, None) for _ in range(6)), return_exceptions=True)
+    assert any(isinstance(answer, ServerBusy) for answer in answers)
+    assert answers[:2] == [False, False]
+
+
+async def test_failures_are_forgotten_after_a_while(database_url: str) -> None:
+    async with opened(database_url) as (made, _):
+        from apiv3.model.audit import Actor, Entry
+
+        table = FailureTable(made.database)
+        for moment in (1000, 2000, 3000):
+            await table.failed(("account", "address"), moment - 1500, Entry(moment, Actor(None, "x", "y"), "sign-in", None))
+        assert await table.count(("account", "other"), 0) == 3
+        assert await table.count(("account",), 3001) == 0
+        await table.failed(("new",), 9000, Entry(9999, Actor(None, "x", "y"), "sign-in", None))
+        assert await table.count(("account", "address"), 0) == 0  # pruned
+        assert await table.count(("new",), 0) == 1
+        await table.succeeded("new", Entry(9999, Actor(None, "x", "y"), "sign-in", None))
+        assert await table.count(("new",), 0) == 0
+
+
+def test_the_list_of_common_passwords_is_there(tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert len(passwords._common()) > 20_000
+    assert time.monotonic() - started < 30
+
+
+def test_every_token_has_the_form_of_one() -> None:
+    """Whatever the person's id begins with: it decides how the token begins."""
+    signer = UserTokens("k" * 32, 60)
+    for first in "0123456789abcdef":
+        token = signer.sign(Subject(first * 24, "somebody", (), nonce="n" * 43))
+        assert is_user_token(token), token
+        assert signer.read(token).id == first * 24
