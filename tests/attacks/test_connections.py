@@ -2,6 +2,7 @@
 
 import re
 import resource
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -115,6 +116,25 @@ def test_descriptors_are_raised_to_what_the_system_allows(fresh_server: FreshSer
     server = fresh_server()
     soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     assert soft == hard
+
+
+def test_idle_connections_leave_descriptors_to_others(fresh_server: FreshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,100 idle connections of one address, where the system allows 1,024 open files."""
+    server = fresh_server()
+    server.stop()
+    command = server.installation.command
+    limited = ["sh", "-c", 'ulimit -n 1024 && exec "$@"', "sh"]
+    monkeypatch.setattr(server.installation, "command", lambda *arguments: [*limited, *command(*arguments)])
+    server.start()
+    with ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        with Bystander(server.port) as bystander:
+            time.sleep(2)
+        assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE) == (1024, 1024)
+        assert bystander.waits
+        assert len(bystander.waits) == bystander.asked
+    assert "no further connection can be accepted" not in server.output
 
 
 def test_a_silent_tls_handshake_ends(fresh_server: FreshServer, tmp_path: Path) -> None:

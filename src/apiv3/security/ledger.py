@@ -45,6 +45,10 @@ class Account:
         """Return the amount that the owner holds."""
         return self._held.get(owner, 0)
 
+    def queued(self, owner: Hashable) -> int:
+        """How many wait for the owner now."""
+        return len(self._queues.get(owner, ()))
+
     def owners(self) -> list[Hashable]:
         """Return all owners that hold something, those that hold most first."""
         return sorted(self._held, key=self._held.__getitem__, reverse=True)

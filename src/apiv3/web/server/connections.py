@@ -73,6 +73,7 @@ class Connections:
         """Clients that are connected, or accepted and waiting for their network's budget."""
         self.most = raise_descriptors() - _RESERVE
         """The most connections that the process can have, by its limit of open files."""
+        account.each = min(account.each, max(1, self.most // 2))
         self._refused: Counter[str] = Counter()
         self._told = 0.0
         self.ends = False
@@ -98,8 +99,11 @@ class Connections:
         return place
 
     async def _wait(self, place: str) -> None:
+        """Those that wait have a descriptor each, too: a place leaves twice as many to others as it has waiting."""
         self._close_idle(place)
         try:
+            if self._account.queued(place) > (self.most - self._claimed) // 2:
+                raise TooManyRequests
             await self._account.wait(place)
         except TooManyRequests:
             self._claimed -= 1
