@@ -73,6 +73,8 @@ _BODIES = 33_554_432
 """Bytes of the request bodies under way of one address in a process; all addresses together have twice as much."""
 _UNDESCRIBED = (SOCKET_IO, INVITATION)
 """Paths that the OpenAPI description leaves out."""
+_ANSWERS = 16_777_216
+"""Bytes of the pages that one subject has not taken yet; those of more than a megabyte have bounds of their own (turns.py)."""
 _QUEUE = 10
 """How many times what an owner may hold may wait for it."""
 
@@ -262,6 +264,7 @@ def _ledger(settings: Settings) -> Ledger:
         connections=Account(connections, waiting=_QUEUE * connections, patience=patience),
         requests=Account(requests, waiting=_QUEUE * requests, patience=patience),
         live=Account(settings.api3_live_connections),
+        answers=Account(_ANSWERS, waiting=_QUEUE * requests, patience=patience),
         bodies=Account(largest, total=2 * largest, waiting=_QUEUE * requests, patience=patience),
     )
 

@@ -19,6 +19,7 @@ SLICE = 0.004
 """Seconds after which long work is interrupted, so that other work has its turn."""
 MOST_WORK = 30.0
 """Most seconds of processor time for one request."""
+_LARGEST_BODY = 16 * 1024 * 1024
 LARGEST_ANSWER = 32 * 1024 * 1024
 """Most bytes of an answer."""
 
@@ -142,6 +143,8 @@ class Hold:
 
 ANSWERS = Turns(2 * LARGEST_ANSWER, LARGEST_ANSWER * 5 // 4)
 """The memory, in bytes, for large answers that this process is making or sending."""
+BODIES = Turns(_LARGEST_BODY, _LARGEST_BODY)
+"""Bytes of the large bodies that this process has parsed and not stored yet; parsed, they take several times as much memory."""
 _WORKER = Turns(1, 1)
 _THREADS = ThreadPoolExecutor(1, thread_name_prefix="slices")
 

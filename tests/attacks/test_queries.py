@@ -12,15 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.bystanders import bystander, many
+from tests.support.attacks import Witness, assert_harmless, many
 from tests.support.documents import DATE, api_of, import_documents
 from tests.support.factories import NewDatabase, running_server
 from tests.support.server import LiveServer
 
-MOST_EXTRA, MOST_LEFT = 128.0, 16.0
-"""MB."""
-LONGEST_WAIT = 0.5
-"""Seconds, at p99; on a machine that is busy with other things, twenty times as much more as somebody waits there anyway."""
+MOST_MEMORY, MOST_WAIT = 128, 0.5
+"""Megabytes, and seconds at p99."""
 AT_ONCE = 20
 TOO_LARGE = "The answer would be too large: ask for fewer documents (limit) or fields"
 
@@ -41,10 +39,9 @@ def attacker(server: LiveServer) -> httpx.Client:
 
 
 @pytest.fixture(scope="module")
-def innocent(server: LiveServer) -> httpx.Client:
-    client = api_of(server, "api:*:read")
-    client.timeout = httpx.Timeout(120)
-    return client
+def innocent(server: LiveServer) -> str:
+    """A bystander's JWT."""
+    return server.jwt(server.subject("innocent", "api:*:read"))
 
 
 def nested(depth: int) -> Any:
@@ -76,22 +73,20 @@ WORK: dict[str, tuple[tuple[str, Parameters], int]] = {
 
 
 @pytest.mark.parametrize("kind", WORK)
-def test_work(server: LiveServer, attacker: httpx.Client, innocent: httpx.Client, kind: str) -> None:
+def test_work(server: LiveServer, attacker: httpx.Client, innocent: str, kind: str) -> None:
     (path, parameters), status = WORK[kind]
     if path == "food":
         for n in range(20):
             deep = {"identifier": f"deep{n}", "date": DATE, "app": "x", "x": nested(96)}
             assert attacker.put(f"/food/deep{n}", json=deep).is_success
     ask = partial(attacker.get, f"/{path}", params=parameters)
-    with bystander(innocent, "/entries/e5", server) as witness:
+    with Witness(server, "/api/v3/entries/e5", innocent) as witness:
         answers = many(ask, 2 * AT_ONCE, AT_ONCE)
     assert Counter(answer.status_code for answer in answers).keys() <= {status, 503}, answers[0].text
     assert status in {answer.status_code for answer in answers}
     if status == 400:
         assert answers[0].json()["message"].count(" ") > 4
-    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
-    assert witness.extra < MOST_EXTRA
-    assert witness.left() < MOST_LEFT
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WAIT)
 
 
 @pytest.fixture(scope="module")
@@ -106,20 +101,16 @@ def large(attacker: httpx.Client) -> httpx.Client:
 
 @pytest.mark.parametrize("ending", ["", ".csv", ".xml"])
 @pytest.mark.parametrize(("query", "status"), [("", 413), ("limit=20", 200), ("limit=20&fields=notes", 200), ("app$ne=y", 413)])
-def test_large_answers(
-    server: LiveServer, large: httpx.Client, innocent: httpx.Client, ending: str, query: str, status: int
-) -> None:
+def test_large_answers(server: LiveServer, large: httpx.Client, innocent: str, ending: str, query: str, status: int) -> None:
     """More than 32 MiB is refused; of less, two at a time are made and sent."""
-    with bystander(innocent, "/entries/e5", server) as witness:
+    with Witness(server, "/api/v3/entries/e5", innocent) as witness:
         answers = many(lambda: _size(large, f"/treatments{ending}?{query}"), 6, 6)
     assert Counter(code for code, *_ in answers).keys() <= {status, 503}
     assert status in {code for code, *_ in answers}
     for code, size, message in answers:
         assert code != 200 or size > 20_000_000
         assert code != 413 or message == TOO_LARGE
-    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
-    assert witness.extra < MOST_EXTRA
-    assert witness.left() < MOST_LEFT
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WAIT)
 
 
 def _size(client: httpx.Client, url: str) -> tuple[int, int, str]:
@@ -156,14 +147,12 @@ BODIES = {
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_bodies_of_many_values(server: LiveServer, attacker: httpx.Client, innocent: httpx.Client, kind: str) -> None:
-    with bystander(innocent, "/entries/e5", server) as witness:
+def test_bodies_of_many_values(server: LiveServer, attacker: httpx.Client, innocent: str, kind: str) -> None:
+    with Witness(server, "/api/v3/entries/e5", innocent) as witness:
         answers = many(lambda: attacker.post("/settings/bulk", content=BODIES[kind]), 4, 2)
     assert {answer.status_code for answer in answers} == {413}
     assert answers[0].json()["message"] == "The request body holds too many values"
-    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
-    assert witness.extra < MOST_EXTRA
-    assert witness.left() < MOST_LEFT
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WAIT)
 
 
 def test_texts_hold_as_many_brackets_and_commas_as_they_like(attacker: httpx.Client) -> None:
@@ -188,18 +177,16 @@ def test_a_second_that_is_too_large_is_refused_by_the_second(server: LiveServer,
     assert found == [f"s{n}" for n in range(40)]
 
 
-def test_a_table_of_many_names(server: LiveServer, attacker: httpx.Client, innocent: httpx.Client) -> None:
+def test_a_table_of_many_names(server: LiveServer, attacker: httpx.Client, innocent: str) -> None:
     documents = [
         {"identifier": f"w{n}", "date": DATE + n, "app": "x", **{f"n{n}_{k}": 1 for k in range(300)}} for n in range(1000)
     ]
     assert attacker.post("/devicestatus/bulk", json=documents).status_code == 200
-    with bystander(innocent, "/entries/e5", server) as witness:
+    with Witness(server, "/api/v3/entries/e5", innocent) as witness:
         answers = many(lambda: attacker.get("/devicestatus.csv"), 8, 8)
     assert {answer.status_code for answer in answers} == {413}
     assert answers[0].json()["message"].startswith("The CSV would have too many columns")
     some = attacker.get("/devicestatus.csv?fields=identifier,n7_1")
     assert some.text.startswith("identifier,n7_1\r\n")
     assert some.text.count("\r\n") == 1001
-    assert witness.p99 < LONGEST_WAIT + 20 * witness.quiet
-    assert witness.extra < MOST_EXTRA
-    assert witness.left() < MOST_LEFT
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WAIT)

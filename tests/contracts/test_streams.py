@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
+
 from apiv3.model.queries import Filter, Query
-from apiv3.storage.contracts import SMALL, DocumentStore, LargePage
+from apiv3.storage.contracts import LARGE, SMALL, DocumentStore, LargeDocument, LargePage
 from tests.support.storage import DATE, DAY, document, insert
 
 NUMBER = 5
@@ -27,3 +29,17 @@ async def test_streams_with_other_columns_follow_each_other(store: DocumentStore
             page.release()
         exported = [row async for rows in store.export(collection, DATE - DAY, DATE + DAY) for row in rows]
         assert [identified for _, identified in exported] == [True] * NUMBER
+
+
+async def test_a_large_document_is_read_by_itself(store: DocumentStore, collection: str) -> None:
+    (stored,) = await insert(store, collection, document("large", notes="🍎" * (LARGE // 4)))
+    found = await store.get(collection, "large")
+    assert found is not None
+    assert found.is_large
+    large = await store.get_large(collection, "large", "somebody")
+    assert isinstance(large, LargeDocument)
+    assert orjson.loads(large.body) == stored
+    assert (large.srv_modified, large.valid) == (stored["srvModified"], True)
+    assert large.hold.places >= len(large.body)
+    large.hold.release()
+    assert await store.get_large(collection, "nothing", "somebody") is None

@@ -175,3 +175,11 @@ def test_deep_nesting(wrap: Any) -> None:
 
 def test_a_long_name_does_not_multiply() -> None:
     assert len(xml_document({"n" * 100_000: [0] * 100_000})) < 2_000_000
+
+
+@pytest.mark.parametrize("tail", ["", ",", '"', "\n", "\r", " ", "'"])
+def test_long_texts_are_quoted_as_csv_writer_quotes_them(tail: str) -> None:
+    document = {"a": "x" * 70_000 + tail, "b": None, "c": 'a"b', "d": 1, "e": ""}
+    expected = io.StringIO()
+    csv.writer(expected).writerows([document, [document["a"], "", 'a"b', "1", ""]])
+    assert csv_documents([document]).decode() == expected.getvalue()

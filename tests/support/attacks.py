@@ -6,17 +6,24 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
+from typing import TypeVar
 
 from tests.support.server import LiveServer
 from tests.support.wire import request
 
+T = TypeVar("T")
 BYSTANDER = "127.0.0.2"
 """Where somebody calls from who has nothing to do with it."""
 SECONDS = float(os.environ.get("ATTACK_SECONDS", "4"))
 """How long an attack goes on. `ATTACK_SECONDS=30 scripts/test -n 0 -s tests/attacks` measures what the documentation says."""
 MEGABYTE = 1_048_576
+MOST_LEFT = 16 * MEGABYTE
+_LITTLE_LEFT, _A_WHILE, _MINUTE = 4 * MEGABYTE, 15.0, 60.0
 _PAUSE = 0.02
 _ROOT = Path(__file__).parents[2]
 
@@ -25,20 +32,22 @@ _ROOT = Path(__file__).parents[2]
 class Damage:
     """`peak` and `left`: bytes that the process holds more than before, at most during the attack, and a while after it.
 
-    `p99` and `longest`: seconds that the bystander waited for an answer. `answered` of `asked`: its requests.
+    `p99` and `longest`: seconds that the bystander waited for an answer; `usual`: the longest wait just before the attack.
+    `answered` of `asked`: its requests.
     """
 
     peak: int
     left: int
     p99: float
     longest: float
+    usual: float
     answered: int
     asked: int
 
     def __str__(self) -> str:
         memory = f"peak +{self.peak / MEGABYTE:.1f} MB, after it {self.left / MEGABYTE:+.1f} MB"
-        waits = f"bystander p99 {self.p99 * 1000:.0f} ms, longest {self.longest * 1000:.0f} ms"
-        return f"{memory}, {waits}, {self.answered} of {self.asked} answered"
+        waits = ", ".join(f"{name} {getattr(self, name) * 1000:.0f} ms" for name in ("p99", "longest", "usual"))
+        return f"{memory}, bystander {waits}, {self.answered} of {self.asked} answered"
 
 
 def resident(pid: int) -> int:
@@ -49,8 +58,8 @@ def resident(pid: int) -> int:
 class Bystander:
     """Asks for something simple now and then, from another address, on a connection of its own each time."""
 
-    def __init__(self, port: int, target: str = "/api/v3/version") -> None:
-        self._port, self._request = port, request("GET", target, ("Connection", "close"))
+    def __init__(self, port: int, target: str = "/api/v3/version", jwt: str | None = None) -> None:
+        self._port, self._target, self._jwt = port, target, jwt
         self._stop = threading.Event()
         self.waits: list[float] = []
         self.asked = 0
@@ -72,9 +81,12 @@ class Bystander:
                 self.waits.append(time.monotonic() - started)
 
     def _is_answered(self) -> bool:
+        headers = [("Connection", "close"), ("Date", formatdate(usegmt=True))]
+        if self._jwt is not None:
+            headers.append(("Authorization", f"Bearer {self._jwt}"))
         try:
             with socket.create_connection(("127.0.0.1", self._port), 30, source_address=(BYSTANDER, 0)) as line:
-                line.sendall(self._request)
+                line.sendall(request("GET", self._target, *headers))
                 answer = b""
                 while piece := line.recv(65_536):
                     answer += piece
@@ -91,48 +103,67 @@ class Bystander:
         return max(self.waits, default=float("inf"))
 
 
-class MemoryWatch:
-    """The most memory that a process holds while the block lasts."""
+class Witness:
+    """Watches a server of one process, and a bystander of it, while the block lasts. `jwt`: the bystander's."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self.peak = resident(pid)
+    def __init__(self, server: LiveServer, target: str = "/api/v3/version", jwt: str | None = None) -> None:
+        self._pid = server.pid
+        with Bystander(server.port, target, jwt) as quiet:
+            time.sleep(1)
+        self._usual = quiet.longest
+        self._bystander = Bystander(server.port, target, jwt)
+        self._before = self._peak = resident(self._pid)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._watch)
 
-    def __enter__(self) -> "MemoryWatch":
+    def __enter__(self) -> "Witness":
         self._thread.start()
+        self._bystander.__enter__()
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._bystander.__exit__()
         self._stop.set()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _watch(self) -> None:
         while not self._stop.wait(0.02):
-            self.peak = max(self.peak, resident(self._pid))
+            self._peak = max(self._peak, resident(self._pid))
+
+    def damage(self) -> Damage:
+        """What it was, after the block; it waits for memory that goes back to the system later, a minute at most."""
+        seen, left = self._bystander, self._memory_left()
+        return Damage(self._peak - self._before, left, seen.p99, seen.longest, self._usual, len(seen.waits), seen.asked)
+
+    def _memory_left(self) -> int:
+        started = time.monotonic()
+        while True:
+            left, waited = resident(self._pid) - self._before, time.monotonic() - started
+            if waited > (_MINUTE if left > MOST_LEFT else _A_WHILE if left > _LITTLE_LEFT else 0):
+                return left
+            time.sleep(0.2)
 
 
 def attack(server: LiveServer, name: str, *, connections: int = 20, seconds: float = SECONDS) -> Damage:
     """Run one of `attackers` against the server, which has one process, and see what it does."""
     command = [sys.executable, "-m", "tests.support.attackers", name, str(server.port), str(connections), str(seconds)]
-    before = resident(server.pid)
-    with MemoryWatch(server.pid) as memory, Bystander(server.port) as bystander:
+    with Witness(server) as witness:
         subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.DEVNULL, timeout=seconds + 60)
-    left = _memory_left(server.pid, before)
-    return Damage(memory.peak - before, left, bystander.p99, bystander.longest, len(bystander.waits), bystander.asked)
+    return witness.damage()
 
 
-def _memory_left(pid: int, before: int, enough: int = 4 * MEGABYTE, patience: float = 15.0) -> int:
-    """How much more the process holds some seconds after the attack; less waiting when it is little."""
-    deadline = time.monotonic() + patience
-    while (left := resident(pid) - before) > enough and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return left
+def many(work: Callable[[], T], times: int, at_once: int) -> list[T]:
+    """What comes of some work, done so many times by so many attackers at once."""
+    with ThreadPoolExecutor(at_once) as threads:
+        return [task.result() for task in [threads.submit(work) for _ in range(times)]]
 
 
-def usual_wait(port: int, seconds: float = 1.0) -> float:
-    """Seconds that a bystander waits on this machine, as busy as it is now, when nobody attacks: the longest of a second."""
-    with Bystander(port) as bystander:
-        time.sleep(seconds)
-    return bystander.longest
+def assert_harmless(damage: Damage, most_memory: float, most_wait: float) -> None:
+    """`most_memory`: megabytes; `most_wait`: seconds, at p99, and ten times what a bystander waits without an attack, on a
+    machine that runs other tests too.
+    """
+    print(f"\n{damage}")  # noqa: T201 (the measurement)
+    assert damage.peak < most_memory * MEGABYTE, damage
+    assert damage.left < MOST_LEFT, damage
+    assert damage.p99 < most_wait + 10 * damage.usual, damage
+    assert damage.answered == damage.asked, damage

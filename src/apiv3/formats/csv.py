@@ -32,8 +32,22 @@ def csv_lines(fields: Sequence[str], documents: Iterable[Mapping[str, Any]], cel
     writer.writerow([cell(field) for field in fields])
     yield lines.pop()
     for document in documents:
-        writer.writerow([cell(document.get(field)) for field in fields])
-        yield lines.pop()
+        cells = [cell(document.get(field)) for field in fields]
+        if max(map(len, cells)) > _LONG:
+            yield _line(cells)
+        else:
+            writer.writerow(cells)
+            yield lines.pop()
+
+
+def _line(cells: Sequence[str]) -> str:
+    """The same as `csv.writer` writes. That looks at each character by itself, and no other thread runs meanwhile."""
+    return ",".join(map(_quoted, cells)) + "\r\n"
+
+
+def _quoted(text: str) -> str:
+    quotes = any(character in text for character in ',"\r\n')
+    return '"{}"'.format(text.replace('"', '""')) if quotes else text
 
 
 class _Lines:
@@ -60,5 +74,7 @@ def safe_cell(value: Any) -> str:
     return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
+_LONG = 65_536
+"""Characters of a text that is not written by `csv.writer`."""
 _FORMULA = re.compile("[\t\r\n]|\\s*[-=+@\uff0d\uff1d\uff0b\uff20]")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)

@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apiv3.model.collections import Collection
-from apiv3.storage.contracts import DocumentWriter, Stored
+from apiv3.storage.contracts import LARGE, DocumentWriter, Stored
+
+MOST_WAITING = 1_048_576
+"""Bytes of stored documents whose new versions wait to be written."""
 
 
 class Batch:
@@ -30,6 +33,8 @@ class Batch:
         """The old and new identifiers of documents that wait to be written."""
         self._touched_unidentified = False
         """Whether any of them has no identifier of its own."""
+        self._size = 0
+        """Bytes of the stored documents whose new versions wait to be written."""
 
     async def prepare(self, collection: Collection, documents: Sequence[Mapping[str, Any]]) -> None:
         """Look up the possible duplicates of all these documents."""
@@ -38,8 +43,11 @@ class Batch:
         values = {each[field] for each in documents if collection.fallback and type(each.get(field)) is kind}
         stored = await self._writer.look_up(tuple(identifiers), field, tuple(values)) if identifiers or values else ()
         self._found = dict.fromkeys(identifiers) | {each.identifier: each for each in stored if each.identifier in identifiers}
+        for each in stored:  # large ones are looked up when it is their turn, so that few are in memory together
+            if each.is_large:
+                self._found.pop(each.identifier, None)
         by_value = defaultdict[object, list[Stored]](list)
-        for _, each in sorted({each.key: each for each in stored if not each.identified}.items()):
+        for _, each in sorted({each.key: each for each in stored if not (each.identified or each.is_large)}.items()):
             if isinstance(value := each.document.get(field), int | float | str):
                 by_value[value].append(each)
         self._unidentified = {value: by_value.get(value, ()) for value in values}
@@ -50,9 +58,12 @@ class Batch:
     async def find(self, identifier: str) -> Stored | None:
         if identifier in self._touched:
             await self.flush()
-        if identifier not in self._found:
-            self._found[identifier] = await self._writer.find(identifier)
-        return self._found[identifier]
+        if identifier in self._found:
+            return self._found[identifier]
+        found = await self._writer.find(identifier)
+        if found is None or len(found.body) <= LARGE:
+            self._found[identifier] = found
+        return found
 
     async def find_unidentified(self, field: str, values: Values[object]) -> Sequence[Stored]:
         """See `Upserter`. `field` must be the one used by `prepare`: the first fallback field of the collection."""
@@ -75,6 +86,9 @@ class Batch:
         self._touch(stored)
         self._touched.add(document["identifier"])
         self._replaced.append((stored, document))
+        self._size += len(stored.body)
+        if self._size > MOST_WAITING:
+            await self.flush()
 
     async def remove(self, stored: Stored) -> None:
         self._touch(stored)
@@ -98,3 +112,4 @@ class Batch:
         for waiting in (self._new, self._new_unidentified, self._replaced, self._touched):
             waiting.clear()
         self._touched_unidentified = False
+        self._size = 0

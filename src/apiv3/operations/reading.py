@@ -9,7 +9,7 @@ from apiv3.model.errors import Gone, NotFound
 from apiv3.model.queries import Query
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import Principal
-from apiv3.storage.contracts import DocumentStore, LargePage, Page, Stored
+from apiv3.storage.contracts import DocumentStore, LargeDocument, LargePage, Page, Stored
 
 _ACTIONS = ("create", "read", "update", "delete")
 
@@ -20,12 +20,14 @@ class Reading:
     def __init__(self, store: DocumentStore, collections: Mapping[str, Collection]) -> None:
         self._store, self._collections = store, collections
 
-    async def read(self, who: Principal, collection: Collection, identifier: str) -> Stored:
-        """Return a document. Raises MissingPermission, NotFound, Gone."""
+    async def read(self, who: Principal, collection: Collection, identifier: str) -> Stored | LargeDocument:
+        """Return a document. Raises MissingPermission, NotFound, Gone, ServerBusy."""
         demand = Demand.of("api", collection.name, "read")
         if not who.allows(demand):
             who.demand(demand.on(identifier))
-        stored = await self._store.get(collection.name, identifier)
+        stored: Stored | LargeDocument | None = await self._store.get(collection.name, identifier)
+        if isinstance(stored, Stored) and stored.is_large:
+            stored = await self._store.get_large(collection.name, identifier, who.name or "")
         if stored is None:
             raise NotFound
         if not stored.valid:

@@ -153,10 +153,12 @@ class Ledger:
 
     `connections`: open connections of a network. `requests`: requests under way of a network, and of a subject.
     `live`: live connections (websockets, Engine.IO sessions, event streams) of a network. `bodies`: bytes of the request
-    bodies that are being received from a network.
+    bodies that are being received from a network. `answers`: bytes of the pages of documents that a subject, or a network
+    without one, has requested and not received yet.
     """
 
     connections: Account
     requests: Account
     live: Account
     bodies: Account
+    answers: Account

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,10 +12,7 @@ from typing import Any
 import orjson
 
 from apiv3.model.queries import Path
-from apiv3.storage.contracts import SMALL
-
-LARGE = 64 * 1024
-"""Bytes of a document above which a stream fetches it with a query of its own."""
+from apiv3.storage.contracts import LARGE, SMALL
 
 Row = Sequence[Any]
 """A row of a result: its columns by number."""
@@ -39,8 +37,17 @@ class Dialect:
     """Whether a writing transaction locks the whole database, not just the rows that it touches."""
     remote: bool
     """Whether each query is a round trip to another process."""
+    size: str
+    """SQL for the number of bytes of the column `body`."""
+    encoded: str
+    """SQL for the column `body` in UTF-8."""
     bell: str = ""
     """SQL appended to the RETURNING of a clock's update, so that the commit notifies other processes of that clock."""
+
+    @property
+    def small_body(self) -> str:
+        """SQL for the column `body`; NULL where the body is large."""
+        return f"CASE WHEN {self.size} <= {LARGE} THEN body END AS body"
 
     def sql(self, text: str) -> str:
         """Translate a statement with `?` for its parameters to this database's syntax."""
@@ -78,7 +85,7 @@ class Sqlite(Dialect):
         return f"SELECT {', '.join(columns)} FROM ({select}) AS page"
 
     def streamed(self, select: str) -> str:
-        return select.replace("SELECT body", "SELECT CAST(body AS BLOB)", 1)
+        return select.replace("SELECT body", f"SELECT {self.encoded}", 1)
 
     def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
         return f"{column} IN (SELECT value FROM json_each(?))", orjson.dumps(list(values)).decode()
@@ -101,8 +108,7 @@ class Postgresql(Dialect):
 
     def streamed(self, select: str) -> str:
         # A large body is fetched with a query of its own, see postgresql.stream.
-        body = f"CASE WHEN octet_length(body) <= {LARGE} THEN body END AS body"
-        return select.replace("SELECT body", f"SELECT {body}", 1)
+        return select.replace("SELECT body", f"SELECT {self.small_body}", 1)
 
     def among(self, column: str, values: Collection[object]) -> tuple[str, object]:
         return f"{column} = ANY(?)", list(values)
@@ -128,7 +134,22 @@ def _quoted(name: str) -> str:
 CHANNEL = "apiv3"
 """The channel of PostgreSQL's notifications of writes; each carries the name of a collection."""
 _NOTIFY = f", pg_notify('{CHANNEL}', name)::text"
-SQLITE = Sqlite("sqlite", "SELECT sqlite_version()", "max", one_writer=True, remote=False)
+SQLITE = Sqlite(
+    name="sqlite",
+    version_query="SELECT sqlite_version()",
+    greatest="max",
+    one_writer=True,
+    remote=False,
+    size="octet_length(body)" if sqlite3.sqlite_version_info >= (3, 43) else "length(CAST(body AS BLOB))",
+    encoded="CAST(body AS BLOB)",
+)
 POSTGRESQL = Postgresql(
-    "postgresql", "SELECT current_setting('server_version')", "greatest", one_writer=False, remote=True, bell=_NOTIFY
+    name="postgresql",
+    version_query="SELECT current_setting('server_version')",
+    greatest="greatest",
+    one_writer=False,
+    remote=True,
+    size="octet_length(body)",  # known without reading the text
+    encoded="convert_to(body, 'UTF8')",
+    bell=_NOTIFY,
 )

@@ -18,12 +18,13 @@ from apiv3.model import timestamps
 from apiv3.model.documents import is_valid
 from apiv3.retrying import retried
 from apiv3.storage.changes import BURY, ChangeLog
-from apiv3.storage.contracts import Stored
+from apiv3.storage.contracts import LargeDocument, Stored
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect, Row
 from apiv3.storage.gathering import Gathering
 from apiv3.storage.pages import Pages
 from apiv3.storage.selects import CUT, LONGEST_INDEXED, SORTABLE
+from apiv3.turns import ANSWERS, LARGEST_ANSWER
 
 T = TypeVar("T")
 Fetch = Callable[..., Awaitable[list[Row]]]
@@ -31,9 +32,11 @@ Fetch = Callable[..., Awaitable[list[Row]]]
 
 _STORED = "id, identifier, body, srv_modified, valid, identified"
 _GET = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier = ?"
-_GET_SOME = f"SELECT {_STORED} FROM documents WHERE collection = ? AND identifier IN ({{}})"
-_GET_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{column}} IN ({{}}) AND NOT identified"
-_GET_ALL = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}}"
+_GET_SMALL = "SELECT {stored} FROM documents WHERE collection = ? AND identifier = ?"
+_GET_LARGE = "SELECT {body}, srv_modified, valid FROM documents WHERE collection = ? AND identifier = ?"
+_GET_SOME = "SELECT {stored} FROM documents WHERE collection = ? AND identifier IN ({places})"
+_GET_UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{column}} IN ({{places}}) AND NOT identified"
+_GET_ALL = "SELECT {stored} FROM documents WHERE collection = ? AND {among}"
 _UNIDENTIFIED = f"SELECT {_STORED} FROM documents WHERE collection = ? AND {{among}} AND NOT identified ORDER BY id"
 _EXPORT = """SELECT body, id, identified FROM documents WHERE collection = ? AND COALESCE(date, srv_created) >= ?
     AND COALESCE(date, srv_created) < ? ORDER BY srv_modified"""
@@ -77,8 +80,10 @@ class DocumentTable(ChangeLog, Pages):
         Pages.__init__(self, database)
         self.on_write: list[Callable[[str], None]] = []
         self._dialect = database.dialect
-        self._get = self._dialect.sql(_GET)
-        self._get_some = cache(lambda number: self._dialect.sql(_GET_SOME.format(_places(number))))
+        stored = _without_large(self._dialect)
+        self._get = self._dialect.sql(_GET_SMALL.format(stored=stored))
+        self._get_large = self._dialect.sql(_GET_LARGE.format(body=self._dialect.encoded))
+        self._get_some = cache(lambda number: self._dialect.sql(_GET_SOME.format(stored=stored, places=_places(number))))
         self._gathering = Gathering(self._find_some) if self._dialect.remote else None
 
     @retried
@@ -93,6 +98,14 @@ class DocumentTable(ChangeLog, Pages):
             return await self._gathering.get(collection, identifier)
         rows = await self._database.fetch(self._get, collection, identifier)
         return _stored(rows[0]) if rows else None
+
+    async def get_large(self, collection: str, identifier: str, caller: str) -> LargeDocument | None:
+        async with ANSWERS.take(caller, LARGEST_ANSWER) as hold:
+            rows = await self._database.fetch(self._get_large, collection, identifier)
+            if not rows:
+                return None
+            ((body, srv_modified, valid),) = rows
+            return LargeDocument(body, srv_modified, valid, hold.keep())
 
     async def _find_some(self, collection: str, identifiers: Sequence[str]) -> Mapping[str, Stored]:
         number = _round_up(len(identifiers))
@@ -173,12 +186,15 @@ class DocumentTableWriter:
         return _stored(rows[0]) if rows else None
 
     async def look_up(self, identifiers: Sequence[str], field: str, values: Sequence[object]) -> Sequence[Stored]:
-        number = _round_up(max(len(identifiers), len(values)))
+        number, stored = _round_up(max(len(identifiers), len(values))), _without_large(self._dialect)
         if number > _FEW:
-            found = await self._find_among(_GET_ALL, "identifier", identifiers)
+            found = await self._find_among(_GET_ALL.replace("{stored}", stored), "identifier", identifiers)
             return [*found, *await self.find_unidentified(field, values)]
-        halves = [(_GET_SOME, identifiers), (_GET_UNIDENTIFIED.replace("{column}", SORTABLE[field]), values)]
-        asked = [(sql.format(_places(number)), _padded(among, number)) for sql, among in halves if among]
+        halves = [
+            (_GET_SOME.replace("{stored}", stored), identifiers),
+            (_GET_UNIDENTIFIED.replace("{column}", SORTABLE[field]), values),
+        ]
+        asked = [(sql.format(places=_places(number)), _padded(among, number)) for sql, among in halves if among]
         sql = self._sql(" UNION ALL ".join(sql for sql, _ in asked))
         rows = await self._connection.fetch(sql, *chain.from_iterable((self._collection, *among) for _, among in asked))
         return [_stored(row) for row in rows]
@@ -253,6 +269,11 @@ async def _old(fetch: Fetch, dialect: Dialect, collection: str, before: int, lim
         old += await fetch(dialect.sql(sql), collection, bound, limit - len(old))
         unknown += f" AND {column} IS NULL"
     return old
+
+
+def _without_large(dialect: Dialect) -> str:
+    """The columns of a Stored, whose body is NULL where it is large."""
+    return _STORED.replace("body", dialect.small_body)
 
 
 def _is_identified(stored: Stored, document: Mapping[str, Any]) -> bool:

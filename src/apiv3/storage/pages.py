@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -17,6 +18,8 @@ from apiv3.storage.dialects import Row
 from apiv3.storage.selects import LISTED, Select, select
 from apiv3.turns import ANSWERS, Effort, paced
 
+REMEMBERED, MOST_REMEMBERED = 5.0, 1000
+"""Seconds for which it is remembered that a caller looks for much in a collection, and how often."""
 _HISTORY = """SELECT body, id, srv_modified FROM documents WHERE collection = ? AND srv_modified > ?
     ORDER BY srv_modified LIMIT ?"""
 
@@ -35,6 +38,8 @@ class Pages:
         self._database, self._dialect = database, database.dialect
         sql = self._dialect.sql
         self._listed = sql(LISTED)
+        self._large: dict[tuple[str, str], float] = {}
+        """Until when (by the monotonic clock) what a caller looks for in a collection is read as a stream at once."""
         self._history, self._long_history = (
             sql(self._dialect.joined(_HISTORY, "srv_modified")),
             sql(self._dialect.streamed(_HISTORY)),
@@ -42,23 +47,37 @@ class Pages:
 
     async def history(self, collection: str, since: int, limit: int, caller: str = "") -> Page | LargePage:
         args = (collection, since, limit)
-        rows = await self._database.fetch_quick(self._history, *args)
-        if rows is not None:
-            return Page(_text_of(rows), rows[-1][1] or 0 if rows else 0)
+        if not self._is_known_as_large(collection, caller):
+            rows = await self._database.fetch_quick(self._history, *args)
+            if rows is not None:
+                return Page(_text_of(rows), rows[-1][1] or 0 if rows else 0)
+            self._remember(collection, caller)
         return await self._gather(self._stream(self._long_history, args, caller), caller, Window(whole=False))
 
     async def search(self, collection: str, query: Query, caller: str = "", window: Window = WHOLE) -> Page | LargePage:
         chosen = select(collection, query, self._dialect)
-        page = await self._find(chosen, query, caller, window)
+        page = await self._find(collection, chosen, query, caller, window)
         if chosen.unless_listed and page == Page(b"") and await self._database.fetch(self._listed, collection):
-            page = await self._find(select(collection, query, self._dialect, into_lists=True), query, caller, window)
+            page = await self._find(
+                collection, select(collection, query, self._dialect, into_lists=True), query, caller, window
+            )
         return page
 
-    async def _find(self, select: Select, query: Query, caller: str, window: Window) -> Page | LargePage:
-        if select.quick:
+    def _is_known_as_large(self, collection: str, caller: str) -> bool:
+        """Whether it was tried in vain just now to find the documents quickly: to try costs the event loop some time."""
+        return bool(self._large) and self._large.get((collection, caller), 0.0) > time.monotonic()
+
+    def _remember(self, collection: str, caller: str) -> None:
+        if len(self._large) == MOST_REMEMBERED:
+            self._large.clear()
+        self._large[collection, caller] = time.monotonic() + REMEMBERED
+
+    async def _find(self, collection: str, select: Select, query: Query, caller: str, window: Window) -> Page | LargePage:
+        if select.quick and not self._is_known_as_large(collection, caller):
             rows = await self._database.fetch_quick(select.quick, *select.args)
             if rows is not None:
                 return Page(_text_of(rows))
+            self._remember(collection, caller)
         found = self._scan(select, query, caller) if select.rest else self._stream(select.sql, select.args, caller)
         return await self._gather(found, caller, window)
 

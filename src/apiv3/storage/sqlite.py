@@ -30,8 +30,12 @@ from apiv3.storage.threads import ThreadWork
 
 DIALECT = SQLITE
 POOL_SIZE = 6
-BUDGET = 15_000
-"""Virtual machine steps, about half a millisecond. A query on the event loop may take between one and two budgets."""
+BUDGET = 30_000
+"""Virtual machine steps that a query on the event loop may take, about a millisecond."""
+MOST_SECONDS = 0.02
+"""Seconds after which such a query ends although it has taken fewer steps, because it reads much in each of them."""
+STEP = 1_000
+"""Virtual machine steps after which both bounds are checked."""
 CHUNK = 500
 """Most rows in a chunk of a stream."""
 CHUNK_SIZE = 1_000_000
@@ -61,12 +65,12 @@ class SqliteConnection:
 
     def __init__(self, path: str, threads: ThreadPoolExecutor, largest: int | None = None) -> None:
         self._threads = threads
-        self._on_loop, self._budgets = False, 0
+        self._on_loop, self._steps, self._until = False, 0, 0.0
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
         _use_wal(self._connection)
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA busy_timeout=0")
-        self._connection.set_progress_handler(self._is_over, BUDGET)
+        self._connection.set_progress_handler(self._is_over, STEP)
         if largest is not None:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, largest)
 
@@ -77,12 +81,17 @@ class SqliteConnection:
         rows = self.fetch_now(sql, args)
         if rows is not None:
             return rows
+        return await self.fetch_in_thread(sql, args)
+
+    async def fetch_in_thread(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """All rows of a query, however long it takes, or however large they are."""
         return await self.in_thread(lambda: self._patiently(lambda: self._connection.execute(sql, args).fetchall()))
 
     def fetch_now(self, sql: str, args: Sequence[Any]) -> list[Row] | None:
         """Run a query on the event loop and return all its rows; None when it has to be run again in a thread."""
         try:
-            self._on_loop, self._budgets = not self._connection.in_transaction, 0
+            self._on_loop, self._steps = not self._connection.in_transaction, 0
+            self._until = time.monotonic() + MOST_SECONDS
             return self._connection.execute(sql, args).fetchall()
         except (sqlite3.OperationalError, sqlite3.DataError) as error:
             if not _worth_waiting(error):
@@ -92,12 +101,9 @@ class SqliteConnection:
             self._on_loop = False
 
     def _is_over(self) -> bool:
-        """Return whether to interrupt the statement; SQLite calls this each time a budget is used up.
-
-        For a prepared statement, SQLite continues the count of its last run, so the first call comes too early.
-        """
-        self._budgets += 1
-        return self._on_loop and self._budgets > 1
+        """Return whether to interrupt the statement; SQLite calls this after each `STEP` steps."""
+        self._steps += STEP
+        return self._on_loop and (self._steps > BUDGET or time.monotonic() > self._until)
 
     async def execute(self, sql: str, *args: Any) -> None:
         """Run a statement inside a transaction, which holds the lock already; in a thread if it has many parameters.
@@ -276,7 +282,7 @@ class SqliteBackend(DatabaseBackend):
         loan = self.connection()
         await loan.acquire()
         try:
-            return await loan.raw_connection.fetch(sql, *args)
+            return await loan.raw_connection.fetch_in_thread(sql, args)
         finally:
             await loan.release()
 

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from itertools import count
 from secrets import token_hex
 from typing import Any
@@ -26,6 +27,7 @@ from apiv3.model import timestamps
 from apiv3.model.errors import ApiError, BadOperation, OlderProtocol, ShuttingDown, TooManyRequests
 from apiv3.security.gate import Gate
 from apiv3.security.ledger import Ledger
+from apiv3.storage.contracts import SMALL
 from apiv3.web.access_log import AccessLog
 from apiv3.web.bodies import Disconnected
 from apiv3.web.calls import Call, Receive, Scope, Send
@@ -44,6 +46,8 @@ __all__ = ["ASGIApp", "Api", "lifespan", "with_cors"]
 _log = logging.getLogger(__name__)
 _APIV1 = re.compile(rb"/+api/+v1(/|\.json|$)", re.IGNORECASE)
 """Paths of the older protocol. Some have a second slash: apps send it when their server address ends with one."""
+_COUNTED = 16_384
+"""Bytes above which an answer counts until its client has received it; the system buffers about as many."""
 _NOBODY_THERE = Answer(499)
 """The client has disconnected. This answer is logged, but never sent."""
 _ALLOWED_HEADERS = (
@@ -89,6 +93,8 @@ class Api:
             finally:
                 if answer.pieces is not None:
                     answer.pieces.release()
+                if call.on_sent is not None:
+                    call.on_sent()
         elif scope["type"] == "websocket":
             call = Call({**scope, "method": "GET"}, receive, next(self._ids))
             socket = WebSocket(receive, send)
@@ -160,14 +166,33 @@ class Api:
         Raises TooManyRequests when the subject has too many requests under way.
         """
         if call.principal.name is None:
-            return await self._run(call, route, send)
+            return await self._page(call, route, send)
         subject, requests = ("subject", call.principal.name), self._ledger.requests
         if not requests.take(subject):
             await requests.wait(subject)
         try:
-            return await self._run(call, route, send)
+            return await self._page(call, route, send)
         finally:
             requests.give(subject)
+
+    async def _page(self, call: Call, route: Route, send: Send) -> Answer:
+        """Run the endpoint, and reserve memory for a page of documents until the client has received it.
+
+        Raises TooManyRequests when too many wait for memory already, or when it does not become free in time.
+        """
+        if not route.pages:
+            return await self._run(call, route, send)
+        owner, answers, kept = call.principal.name or call.origin.place, self._ledger.answers, 0
+        if not answers.take(owner, SMALL):
+            await answers.wait(owner, SMALL)
+        try:
+            answer = await self._run(call, route, send)
+            if len(answer.body) > _COUNTED:
+                kept = min(len(answer.body), SMALL)
+                call.on_sent = partial(answers.give, owner, kept)
+        finally:
+            answers.give(owner, SMALL - kept)
+        return answer
 
     async def _run(self, call: Call, route: Route, send: Send) -> Answer:
         """Run the endpoint. Send a stream right away, and count it as a live connection of its address until it ends.

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from apiv3.formats.json import check_values, checked, load, parse_object
 from apiv3.model import messages
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, ServerBusy, TooLarge, TooManyRequests, UnsupportedMediaType
 from apiv3.security.ledger import Account
-from apiv3.turns import apart
+from apiv3.turns import BODIES, Hold, apart
 from apiv3.web.calls import Call
+
+T = TypeVar("T")
 
 AT_ONCE = 64 * 1024
 """Most bytes of a body that is parsed on the event loop; larger ones are parsed in a thread, see `apiv3.turns`."""
@@ -101,7 +103,7 @@ async def read_object(call: Call, limits: Limits) -> Document:
     body = await read_body(call, limits.size, limits.patience, limits.memory)
     if len(body) <= AT_ONCE:
         return parse_object(body)
-    return await apart(call.principal.name or "", partial(_large_object, body))
+    return await _in_turn(call, body, partial(_large_object, body))
 
 
 async def read_items(call: Call, limits: Limits) -> list[Document | ApiError]:
@@ -114,7 +116,25 @@ async def read_items(call: Call, limits: Limits) -> list[Document | ApiError]:
         raise BadRequest(messages.BAD_BODY)
     if len(body) <= AT_ONCE:
         return _items(body, limits)
-    return await apart(call.principal.name or "", partial(_items, body, limits))
+    return await _in_turn(call, body, partial(_items, body, limits))
+
+
+async def _in_turn(call: Call, body: bytes, parse: Callable[[], T]) -> T:
+    """Parse a large body beside the event loop. Until the call ends, nobody parses more than may be in memory besides.
+
+    Raises ServerBusy, and what `parse` raises.
+    """
+    caller = call.principal.name or ""
+    async with BODIES.take(caller, len(body)) as turn:
+        parsed = await apart(caller, parse)
+        call.on_end = partial(_release, call.on_end, turn.keep())
+    return parsed
+
+
+def _release(before: Callable[[], None] | None, turn: Hold) -> None:
+    if before is not None:
+        before()
+    turn.release()
 
 
 def _large_object(body: bytes) -> Document:

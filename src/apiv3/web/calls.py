@@ -162,7 +162,8 @@ class Call:
     `path`: as sent, percent-encoded. `address`: the address of the peer, after `locate` that of the client. `origin`: where the
     call comes from, set by `locate`. `principal` and `identity`: the caller, and the owner of its credential (None if there is
     none), set by the gate. `params`: the parameters that the route took from the path, percent-encoded. `on_end`: called when
-    the endpoint has finished, whether it succeeded or not.
+    the endpoint has finished, whether it succeeded or not. `on_sent`: called when the client has received the answer, or has
+    disconnected.
     """
 
     __slots__ = (
@@ -173,6 +174,7 @@ class Call:
         "identity",
         "method",
         "on_end",
+        "on_sent",
         "origin",
         "params",
         "path",
@@ -190,6 +192,7 @@ class Call:
         self.principal: Principal = STRANGER
         self.identity: Identity | None = None
         self.on_end: Callable[[], None] | None = None
+        self.on_sent: Callable[[], None] | None = None
         self.address: str = scope["client"][0] if scope.get("client") else ""
         self.origin = NOWHERE
         self._query: Parameters | None = None

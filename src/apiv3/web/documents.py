@@ -90,7 +90,7 @@ class Documents:
         headers = _last_modified(stored.srv_modified)
         if since is not None and stored.srv_modified // 1000 <= since:
             return Answer(304, headers=headers)
-        return await rendering.one(_caller(call), stored.body, self._style(call, _format(call, extension)), headers)
+        return await rendering.one(_caller(call), stored, self._style(call, _format(call, extension)), headers)
 
     async def update(self, call: Call) -> Answer:
         """Replace a document, or create one with this identifier."""

@@ -15,7 +15,7 @@ from apiv3.formats import csv, xml
 from apiv3.model.documents import Document
 from apiv3.model.errors import AnswerTooLarge
 from apiv3.model.queries import Fields
-from apiv3.storage.contracts import LargePage, Page
+from apiv3.storage.contracts import LargeDocument, LargePage, Page, Stored
 from apiv3.turns import ANSWERS, LARGEST_ANSWER, Effort, Hold, paced
 from apiv3.web.negotiation import Format
 from apiv3.web.responses import Answer, Headers, Pieces, result, results
@@ -62,13 +62,18 @@ async def many(caller: str, page: Page | LargePage, style: Style, headers: Heade
         page.release()
 
 
-async def one(caller: str, body: str, style: Style, headers: Headers) -> Answer:
-    """Render one document. `body`: its JSON. `caller`: the subject's name. Raises AnswerTooLarge, TooMuchWork, ServerBusy."""
+async def one(caller: str, found: Stored | LargeDocument, style: Style, headers: Headers) -> Answer:
+    """Render one document. `caller`: the subject's name. Raises AnswerTooLarge, TooMuchWork, ServerBusy."""
     headers = (*headers, *style.headers)
+    if isinstance(found, Stored):
+        if style.plain:
+            return result(found.body, headers)
+        parts = _parts([found.body.encode()], style, alone=True)
+        return await _rendered(caller, parts, style, headers, len(found.body), None)
     if style.plain:
-        return result(body, headers)
-    parts = _parts([body.encode()], style, alone=True)
-    return await _rendered(caller, parts, style, headers, len(body), None)
+        pieces = Pieces(deque([b'{"status":200,"result":', found.body, b"}"]), found.hold.keep())
+        return Answer(200, headers=headers, pieces=pieces)
+    return await _rendered(caller, _parts([found.body], style, alone=True), style, headers, LARGEST_ANSWER, found.hold)
 
 
 def _enveloped(page: LargePage, headers: Headers) -> Answer:

@@ -88,11 +88,13 @@ def _collection(endpoints: Documents) -> Iterator[Route]:
     base = f"{V3}/{collection.name}"
     listing, reading = _api(collection, collection.list_action), _api(collection, "read", instance=True)
     reading = replace(reading, endings=tuple(f".{form.extension}" for form in Format))
-    yield Route("GET", base, endpoints.search, listing, operations.SEARCH)
+    yield Route("GET", base, endpoints.search, listing, operations.SEARCH, pages=True)
     yield Route("POST", base, endpoints.create, _api(collection, "create", "update"), operations.CREATE)
     yield Route("POST", f"{base}/bulk", endpoints.create_many, _api(collection, "create", "update"), operations.BULK)
-    yield Route("GET", f"{base}/history", endpoints.history, listing, operations.HISTORY)
-    yield Route("GET", f"{base}/history/{{lastModified}}", endpoints.history_since, listing, operations.HISTORY_SINCE)
+    yield Route("GET", f"{base}/history", endpoints.history, listing, operations.HISTORY, pages=True)
+    yield Route(
+        "GET", f"{base}/history/{{lastModified}}", endpoints.history_since, listing, operations.HISTORY_SINCE, pages=True
+    )
     yield Route("GET", f"{base}/{{identifier}}", endpoints.read, reading, operations.READ)
     yield Route(
         "PUT",
@@ -106,13 +108,21 @@ def _collection(endpoints: Documents) -> Iterator[Route]:
         "DELETE", f"{base}/{{identifier}}", endpoints.delete, _api(collection, "delete", instance=True), operations.DELETE
     )
     for form in Format:
-        yield Route("GET", f"{base}.{form.extension}", partial(endpoints.search, extension=form), listing, operations.SEARCH_AS)
+        yield Route(
+            "GET",
+            f"{base}.{form.extension}",
+            partial(endpoints.search, extension=form),
+            listing,
+            operations.SEARCH_AS,
+            pages=True,
+        )
         yield Route(
             "GET",
             f"{base}/history.{form.extension}",
             partial(endpoints.history, extension=form),
             listing,
             operations.HISTORY_AS,
+            pages=True,
         )
 
 

@@ -38,10 +38,24 @@ class Stored(NamedTuple):
     identified: bool
 
     @property
+    def is_large(self) -> bool:
+        """Whether the body was left out, since it has more than `LARGE` bytes."""
+        return not self.body
+
+    @property
     def document(self) -> Document:
         """The document, parsed anew on each access."""
         document: Document = orjson.loads(self.body)
         return document
+
+
+class LargeDocument(NamedTuple):
+    """A document of more than `LARGE` bytes as JSON text. `hold`: its memory, to be released."""
+
+    body: bytes
+    srv_modified: int
+    valid: bool
+    hold: Hold
 
 
 class Page(NamedTuple):
@@ -92,6 +106,8 @@ class LargePage:
         self.hold.release()
 
 
+LARGE = 64 * 1024
+"""Bytes above which a document is large, and is read with a query of its own."""
 SMALL = 1024 * 1024
 """Most bytes of documents that are read as a single text."""
 
@@ -132,7 +148,10 @@ class DocumentWriter(Upserter, Protocol):
     """One collection inside a writing transaction. No other transaction writes to it until this one ends."""
 
     async def look_up(self, identifiers: Sequence[str], field: str, values: Sequence[object]) -> Sequence[Stored]:
-        """Return the results of `find` for all identifiers and of `find_unidentified`, in any order, possibly repeated."""
+        """Return the results of `find` for all identifiers and of `find_unidentified`, in any order, possibly repeated.
+
+        Large documents that have an identifier of their own come without their bodies.
+        """
 
     async def replace_all(self, changes: Sequence[tuple[Stored, Mapping[str, Any]]]) -> None:
         """Replace many documents: pairs of a stored document and its new version."""
@@ -142,7 +161,16 @@ class DocumentStore(Protocol):
     """The documents of all collections."""
 
     async def get(self, collection: str, identifier: str) -> Stored | None:
-        """Return the document with this identifier, also a deleted one; None when there is none."""
+        """Return the document with this identifier, also a deleted one; None when there is none.
+
+        A large document comes without its body.
+        """
+
+    async def get_large(self, collection: str, identifier: str, caller: str) -> LargeDocument | None:
+        """Return the same document with its body, whose memory is reserved before it is read.
+
+        `caller`: the subject's name; callers take turns. Raises ServerBusy.
+        """
 
     async def search(self, collection: str, query: Query, caller: str = "", window: Window = WHOLE) -> Page | LargePage:
         """Return the documents that match a query. `caller`: the subject's name; long searches take turns among callers.
