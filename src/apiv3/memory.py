@@ -20,3 +20,12 @@ def give_back_large_blocks() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, LARGE)
         mallopt(_M_ARENA_MAX, 2)
+
+
+def give_back_free_memory() -> None:
+    """Return free memory to the system. It takes some milliseconds, in which other threads run.
+
+    Thousands of small blocks, as a large body becomes when it is parsed, otherwise stay with the process.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

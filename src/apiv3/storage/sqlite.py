@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from databases import DatabaseURL
 from databases.interfaces import ConnectionBackend, DatabaseBackend
 
-from apiv3.storage.contracts import SMALL, Ring
+from apiv3.storage.contracts import LARGE, SMALL, Ring
 from apiv3.storage.dialects import SQLITE, Row
 from apiv3.storage.threads import ThreadWork
 
@@ -106,11 +106,11 @@ class SqliteConnection:
         return self._on_loop and (self._steps > BUDGET or time.monotonic() > self._until)
 
     async def execute(self, sql: str, *args: Any) -> None:
-        """Run a statement inside a transaction, which holds the lock already; in a thread if it has many parameters.
+        """Run a statement inside a transaction, which holds the lock; in a thread if it has many parameters or a large one.
 
         There is no budget, since SQLite rolls the whole transaction back when it interrupts a statement that writes.
         """
-        if len(args) > MANY_PARAMETERS:
+        if len(args) > MANY_PARAMETERS or any(isinstance(each, str) and len(each) > LARGE for each in args):
             await self.in_thread(lambda: self._connection.execute(sql, args))
         else:
             self._connection.execute(sql, args)

@@ -27,19 +27,27 @@ class Pieces:
     """
 
     def __init__(self, parts: deque[bytes], hold: Hold) -> None:
-        self._parts, self._hold = parts, hold
-        self.left = sum(map(len, parts))
+        self._parts, self._hold, self._at = parts, hold, 0
+        self.left = self._kept = sum(map(len, parts))
         hold.shrink(self.left)
 
     def take(self) -> bytes:
         """Remove and return the next piece; empty when nothing is left."""
         piece, size = [], 0
         while self._parts and size < PIECE:
-            piece.append(self._parts.popleft())
+            part = self._parts[0]
+            piece.append(memoryview(part)[self._at : self._at + PIECE])
             size += len(piece[-1])
+            self._at += len(piece[-1])
+            if self._at == len(part):
+                self._drop(self._parts.popleft())
         self.left -= size
-        self._hold.shrink(self.left)
+        self._hold.shrink(self._kept)
         return b"".join(piece)
+
+    def _drop(self, part: bytes) -> None:
+        self._kept -= len(part)
+        self._at = 0
 
     def drain(self, work: Callable[[bytes], bytes]) -> deque[bytes]:
         """Remove all parts and return the results of `work` for them, without empty ones. May run in a thread."""
