@@ -1,4 +1,4 @@
-"""The command `apiv3`, which is `python -m apiv3` too."""
+"""The entry point of the command `apiv3`, also for `python -m apiv3`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apiv3.cli import INTERRUPTED
 
 
 def main() -> None:
-    """Run the command. It is imported here because that takes half a second, in which Ctrl-C may come too."""
+    """Run the command. It is imported inside the try block, because this takes half a second in which Ctrl-C may be pressed."""
     try:
         from apiv3.cli.commands import main as command
 

@@ -1,4 +1,4 @@
-"""Wiring only: settings -> storage -> services -> routes -> one ASGI app."""
+"""Build the ASGI application from the settings: storage, services, routes."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ from apiv3.web.socketio import PATH as SOCKET_IO
 from apiv3.web.socketio import SocketIo
 
 _PATIENCE = 10.0
-"""Seconds that the start waits for the database before the server listens without it."""
+"""Seconds that the start waits for the database; after that, the server listens without it."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
-"""Seconds between two attempts to reach the database."""
+"""Seconds between two attempts to connect to the database; they double each time."""
 _log = logging.getLogger(__name__)
 _BODIES = 33_554_432
 """Bytes of the request bodies under way of one address in a process; all addresses together have twice as much."""
@@ -76,11 +76,11 @@ _UNDESCRIBED = (SOCKET_IO, INVITATION)
 _ANSWERS = 16_777_216
 """Bytes of the pages that one subject has not taken yet; those of more than a megabyte have bounds of their own (turns.py)."""
 _QUEUE = 10
-"""How many times what an owner may hold may wait for it."""
+"""How many requests may wait for each one that an owner may have under way."""
 
 
 class Server:
-    """All the parts of one server process, on an installation."""
+    """All parts of one server process."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation, self.settings = installation, installation.settings
@@ -195,10 +195,10 @@ class Server:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Mapping[str, Connections]]:
-        """Connected, up to date with the policy, and with the background work going on. Where the database cannot be had at
-        the start, that comes later, and until then what needs it is answered with 503.
+        """Connect to the database, load the policy, and run the background work for the length of a block.
 
-        What it yields is for the server: its connections.
+        If the database is unavailable at the start, connecting goes on in the background, and requests that need the database
+        are answered with 503 until then. Yields the state for the server: its connections.
         """
         attempted, connections = asyncio.Event(), self._connections()
         opening = asyncio.create_task(self._open(attempted))
@@ -219,7 +219,7 @@ class Server:
             self.access_log.flush()
 
     async def _open(self, attempted: asyncio.Event) -> None:
-        """Connect and load subjects and roles, until that has worked; `attempted` is set after the first try."""
+        """Connect and load subjects and roles; try again until that succeeds. `attempted` is set after the first attempt."""
         pause = _SHORTEST_PAUSE
         while True:
             try:
@@ -242,7 +242,7 @@ class Server:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _work(self, opening: asyncio.Task[None]) -> None:
-        """What goes on in the background once the database is there."""
+        """Run the background work, once the database is connected."""
         await asyncio.shield(opening)
         installation, settings = self.installation, self.settings
         names = tuple(installation.collections)
@@ -250,14 +250,14 @@ class Server:
         await asyncio.gather(installation.policies.follow(), pruning.run())
 
     def _check_default_roles(self) -> None:
-        """A role may be made later, so an unknown one is worth a warning, no more."""
+        """Warn about default roles that do not exist. This is no error, since they may be added later."""
         for name in self.settings.auth_default_roles:
             if name not in self.installation.policies.current.roles:
                 _log.warning("AUTH_DEFAULT_ROLES names the role %r, which does not exist; it grants nothing", name)
 
 
 def _ledger(settings: Settings) -> Ledger:
-    """The budgets of a process. An honest burst of many connections or requests at once waits its turn."""
+    """Return the budgets of a process. Their queues are long enough for a burst of requests of an honest client."""
     patience, requests, connections = settings.api3_request_timeout, settings.api3_max_in_flight, settings.api3_max_connections
     largest = max(_BODIES, settings.api3_max_body, settings.api3_max_bulk_body)
     return Ledger(
@@ -276,7 +276,7 @@ def _described(table: Sequence[Route]) -> Sequence[Route]:
 
 @asynccontextmanager
 async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do these in the background, until the end of the block."""
+    """Run coroutines in the background, until the end of the block."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
@@ -287,7 +287,7 @@ async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def build(server: Server) -> ASGIApp:
-    """The ASGI app of a server."""
+    """Return the ASGI application of a server."""
     settings = server.settings
     others = lifespan(server.running)
     proxies = Proxies(settings.trusted_proxies)
@@ -296,7 +296,7 @@ def build(server: Server) -> ASGIApp:
 
 
 def create() -> ASGIApp:
-    """What a worker process of `apiv3 serve` runs; its settings come from the environment, `.env` and APIV3_DATA."""
+    """Return the ASGI application for a worker process of `apiv3 serve`, from the environment, `.env` and APIV3_DATA."""
     give_back_large_blocks()
     configure_logging()
     return build(Server(Installation(provision(load()))))

@@ -1,4 +1,4 @@
-"""Run a transaction again that the database ended for the sake of another one."""
+"""Retry transactions that the database rolled back because of a conflict with another one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2)
-"""The most seconds before each further attempt; a part of them is taken at random, so that two do not meet again."""
+"""The most seconds before each further attempt. A random part of them is waited, so that two transactions do not meet again."""
 
 
 def retried(transaction: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A function that calls `transaction` again after a TransactionConflict, at most as often as there are PAUSES.
+    """Decorate a coroutine function: call it again after a TransactionConflict, once for each of PAUSES.
 
-    `transaction` must start anew each time: what it changed is undone by then. Raises the last TransactionConflict, which
-    callers see as 503.
+    `transaction` must start from scratch each time, since its changes were rolled back. Raises the last TransactionConflict,
+    which clients see as 503.
     """
 
     @wraps(transaction)

@@ -1,4 +1,4 @@
-"""Every setting in one table: name, type, default, what it does. The environment goes before `.env`."""
+"""All settings in one table: name, type, default, description. The environment takes precedence over `.env`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SHORTEST = {"api_secret": SHORTEST_SECRET, "jwt_key": 32}
 
 
 class SettingsError(ValueError):
-    """A setting has a value that it can't have; the message is one sentence for whoever set it."""
+    """A setting has an invalid value. The message is one sentence for the operator."""
 
 
 def check_secret(name: str, secret: str) -> None:
-    """Raises ValueError for a secret that is too short, and for a key of the other kind, which cannot sign as HS256."""
+    """Raise ValueError for a secret that is too short, and for an asymmetric key, which cannot sign with HS256."""
     if len(secret) < _SHORTEST[name]:
         raise ValueError(f"its file {name} holds less than {_SHORTEST[name]} characters")
     if name == "jwt_key" and any(mark in secret for mark in ("-----BEGIN", "ssh-rsa")):
@@ -44,7 +44,7 @@ def check_secret(name: str, secret: str) -> None:
 
 
 def _words(value: object) -> object:
-    """`a,b c:d` as a list: separated by comma, space or colon."""
+    """Split a text at commas, blanks and colons."""
     return tuple(re.findall(r"[^\s,:]+", value)) if isinstance(value, str) else value
 
 
@@ -60,7 +60,7 @@ def _networks(value: object) -> object:
 
 
 def _access_log(value: object) -> object:
-    """A format; the switch that this setting was before it had formats is understood as well."""
+    """Return a format; also for true and false, the values of this setting in earlier versions."""
     switch = str(value).lower()
     return "auto" if switch in {"true", "on", "yes", "1"} else "off" if switch in {"false", "no", "0"} else value
 
@@ -72,7 +72,7 @@ AccessLogFormat = Annotated[Literal["auto", "text", "json", "off"], BeforeValida
 
 
 class Settings(BaseSettings):
-    """The table. Each description says what is allowed; it is what the documentation and the error messages show."""
+    """The table of settings. Each description says what is allowed; the documentation and error messages show it."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
 
@@ -260,7 +260,7 @@ class Settings(BaseSettings):
 
 
 class _AutopruneSource(PydanticBaseSettingsSource):
-    """Gathers API3_AUTOPRUNE_<COLLECTION>, whose names depend on the installation, into one setting."""
+    """Collects API3_AUTOPRUNE_<COLLECTION>, whose names depend on the installation, in one setting."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         raise NotImplementedError
@@ -268,7 +268,7 @@ class _AutopruneSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         given = {name.upper(): value for source in (_dotenv(), os.environ) for name, value in source.items() if value}
         days = {name[len(_PRUNE) :].lower(): value for name, value in given.items() if name.startswith(_PRUNE)}
-        found = given.get(_AUTOPRUNE) or days  # no setting has the plain name, so its value, which is no table, is refused
+        found = given.get(_AUTOPRUNE) or days  # the plain name is no setting; its value is no table, and is refused
         return {"api3_autoprune": found} if found else {}
 
 
@@ -277,7 +277,7 @@ def _dotenv() -> Mapping[str, str | None]:
 
 
 def load(**overrides: Any) -> Settings:
-    """Read the settings; `overrides` (from the command line) go before the environment. Raises SettingsError."""
+    """Read the settings. `overrides` (from the command line) take precedence over the environment. Raises SettingsError."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         settings = Settings(**given)
@@ -289,9 +289,9 @@ def load(**overrides: Any) -> Settings:
 
 
 def provision(settings: Settings, names: Sequence[str] = tuple(_SHORTEST)) -> Settings:
-    """Settings whose secrets are there: those that nobody set are read from APIV3_DATA, and minted at the first start.
+    """Return the settings with their secrets: read those that are not set from APIV3_DATA, or generate them there.
 
-    `names`: which secrets; all of them by default. Raises SettingsError when the directory or a file in it cannot be used.
+    `names`: the secrets; by default all. Raises SettingsError when the directory or a file in it cannot be used.
     """
     make_folder(settings)
     try:
@@ -305,7 +305,7 @@ def provision(settings: Settings, names: Sequence[str] = tuple(_SHORTEST)) -> Se
 
 
 def make_folder(settings: Settings) -> None:
-    """Make APIV3_DATA, for its owner only. Raises SettingsError."""
+    """Create the directory APIV3_DATA, accessible only to its owner. Raises SettingsError."""
     try:
         settings.apiv3_data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -317,12 +317,12 @@ def _unusable(settings: Settings, error: Exception) -> SettingsError:
 
 
 def is_lacking(settings: Settings) -> bool:
-    """Whether API_SECRET is neither set nor kept, so that `provision` would mint it."""
+    """Whether API_SECRET is neither set nor stored, so that `provision` would generate it."""
     return settings.api_secret is None and not (settings.apiv3_data / "api_secret").exists()
 
 
 def secret_missing(settings: Settings) -> SettingsError:
-    """Why nothing can be done about access tokens, in a sentence for whoever lost the secret."""
+    """Return the error for a lost API_SECRET, without which access tokens cannot be computed."""
     return SettingsError(
         f"The file {settings.apiv3_data / 'api_secret'}, on which all access tokens depend, is missing: restore it from a "
         "backup, or set API_SECRET (to a new value, if all tokens shall change); a new installation gets it at the first start "
@@ -353,7 +353,7 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first thing that is wrong: the setting, its value (no secrets), and what is allowed."""
+    """Return a sentence about the first error: the setting, its value (except for secrets), and what is allowed."""
     first = error.errors()[0]
     name = str(first["loc"][0])
     field = Settings.model_fields[name]
@@ -363,12 +363,12 @@ def _sentence(error: ValidationError) -> str:
 
 
 def is_local(settings: Settings) -> bool:
-    """Whether the server listens to this machine only."""
+    """Whether the server listens on a loopback address only."""
     return settings.host == "localhost" or is_loopback(settings.host)
 
 
 def without_password(url: str) -> str:
-    """A database URL, to show: without anything that can be part of a password, in whatever form the URL is."""
+    """Return a database URL without anything that can be part of a password, even if the URL is malformed."""
     if url.startswith("sqlite:"):
         return url
     masked = re.sub(r"://([^:@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)
@@ -376,7 +376,7 @@ def without_password(url: str) -> str:
 
 
 def revealed(secret: SecretStr | None) -> str:
-    """A secret's text. Raises RuntimeError for one that `provision` has not seen to."""
+    """Return the text of a secret. Raises RuntimeError when `provision` has not been called."""
     if secret is None:
         raise RuntimeError("the settings were not provisioned with secrets")
     return secret.get_secret_value()

@@ -1,7 +1,7 @@
 """The command `apiv3`: one module for each group of commands.
 
-Nothing is imported here: `__main__` has to be ready for Ctrl-C before the rest is loaded, which takes half a second.
+Nothing is imported here, so that `__main__` can handle Ctrl-C before the rest is imported, which takes half a second.
 """
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+"""The exit status after Ctrl-C, by the convention of shells."""

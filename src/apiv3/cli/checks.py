@@ -1,4 +1,4 @@
-"""What `apiv3 serve` looks at before it listens: who could come in, the certificates, the machine's clock."""
+"""The checks of `apiv3 serve` before it serves requests: exposure to the network, certificates, secrets, the clock."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from apiv3.settings import Settings, SettingsError, is_local, revealed
 from apiv3.storage import urls
 
 RELEASED = 1_767_225_600_000
-"""ms: the beginning of 2026, the year in which this version was made. No clock that is right says less."""
+"""The beginning of 2026, in ms. A correct clock cannot be before it, since this version was released later."""
 _HOUR = 3_600_000
-"""ms by which the newest `srvModified` may lie ahead of the clock: an import gives one for each document, a millisecond
-apart, however fast it is."""
+"""Milliseconds by which the greatest `srvModified` may be ahead of the clock. An import gives each document another one, a
+millisecond apart, so it can run ahead of the clock."""
 _MANAGES = Permission.parse("admin:api:subjects:update")
 _PRIVATE = ipaddress.IPv6Network("fc00::/7")
 _log = logging.getLogger("apiv3")
@@ -41,7 +41,7 @@ and what is stored gets wrong times. Set it, or wait for NTP; no restart is need
 
 
 def check_exposure(settings: Settings) -> None:
-    """Without security: warn at every start, and refuse to listen to the network unless told twice."""
+    """With security switched off: log a warning, and raise SettingsError unless a second setting allows the network."""
     if settings.api3_security_enable:
         return
     if not is_local(settings) and not settings.api3_security_disabled_on_network:
@@ -53,7 +53,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 def check_reach(settings: Settings) -> None:
-    """Warn when the server listens to the network, but would refuse everybody there."""
+    """Warn when the server listens to the network, but would refuse all callers there."""
     demands_tls = settings.api3_security_enable and settings.api3_require_https
     if demands_tls and not (is_local(settings) or settings.tls_cert or settings.trusted_proxies):
         _log.warning(
@@ -64,7 +64,7 @@ def check_reach(settings: Settings) -> None:
 
 
 def check_tls(settings: Settings) -> None:
-    """Raises SettingsError when the certificate and its key cannot be used."""
+    """Raise SettingsError when the certificate and its key cannot be used."""
     if settings.tls_cert is None or settings.tls_key is None:
         return
     try:
@@ -89,7 +89,7 @@ def check_secrets(settings: Settings) -> None:
 
 
 def check_default_roles(settings: Settings, policy: Snapshot) -> None:
-    """Warn when AUTH_DEFAULT_ROLES let every subject manage subjects and roles, so that the least of them may do everything."""
+    """Warn when AUTH_DEFAULT_ROLES lets every subject manage subjects and roles, and thereby do everything."""
     if policy.principal(Subject("", "", ())).holds(_MANAGES):
         names = ", ".join(settings.auth_default_roles)
         _log.warning("AUTH_DEFAULT_ROLES is %r: every subject may do everything, and every token is an administrator's", names)
@@ -103,7 +103,7 @@ def check_roles(policy: Snapshot, demands: Sequence[Demand]) -> None:
 
 
 def check_proxies(settings: Settings) -> None:
-    """Warn when strangers are among those that are believed when they say for whom they speak."""
+    """Warn when TRUSTED_PROXIES contains a network with addresses of other owners."""
     for network in filter(_is_vast, settings.trusted_proxies):
         _log.warning(
             "TRUSTED_PROXIES has %s, in which strangers are: each of them is believed about its address and about TLS, so that "
@@ -113,7 +113,7 @@ def check_proxies(settings: Settings) -> None:
 
 
 def _is_vast(network: Network) -> bool:
-    """Whether a network is larger than any that one owner has; fc00::/7 is for private use (RFC 4193)."""
+    """Whether a network is larger than any that belongs to one owner; fc00::/7 is for private use (RFC 4193)."""
     if isinstance(network, ipaddress.IPv4Network):
         return network.prefixlen < 8
     if network.network_address.ipv4_mapped is not None:
@@ -122,7 +122,7 @@ def _is_vast(network: Network) -> bool:
 
 
 def check_database(settings: Settings) -> None:
-    """Warn when DATABASE_URL asks for what the driver cannot do."""
+    """Warn when DATABASE_URL requires something that the driver does not support."""
     if not settings.database.startswith("sqlite:") and urls.read(settings.database).binds:
         _log.warning(
             "DATABASE_URL says channel_binding=require, which is not supported: nothing binds the password to the encryption; "
@@ -131,7 +131,7 @@ def check_database(settings: Settings) -> None:
 
 
 def check_clock(last_tick: int) -> None:
-    """Warn when the machine's clock cannot be right. `last_tick`: the newest `srvModified` in the database, in ms."""
+    """Warn when the machine's clock must be wrong. `last_tick`: the greatest `srvModified` in the database, in ms."""
     now = timestamps.now()
     if now < RELEASED:
         reason = f"this version was made after {timestamps.iso(RELEASED)}"

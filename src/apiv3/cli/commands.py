@@ -1,4 +1,4 @@
-"""The command `apiv3`, whose subcommands stand in the other modules here: one for each group."""
+"""The command `apiv3`. Its subcommands are in the other modules of this package, one for each group."""
 
 from __future__ import annotations
 
@@ -36,13 +36,11 @@ _MODULES = {
     "watch": "watch",
     "completion": "completion",
 }
-"""Command -> the module that has a function of its name. A command loads its own: a server takes half a second to load."""
+"""Command -> the module with a function of its name. Only the module of the command in use is imported, to save time."""
 
 
 class Commands(Group):
-    """Loads the command that is asked for. Turns what can go wrong on the way into one sentence and the exit status 1, and
-    Ctrl-C into a silent end.
-    """
+    """Loads the command in use. Turns expected errors into one sentence and exit status 1, and Ctrl-C into a silent exit."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(_MODULES)
@@ -61,7 +59,7 @@ class Commands(Group):
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
-        except ConnectionError:  # among them a pipe that nobody reads any more: click ends quietly
+        except ConnectionError:  # such as a closed pipe, on which click exits silently
             raise
         except OSError as error:
             if error.filename is not None:
@@ -71,8 +69,8 @@ class Commands(Group):
 
 
 def _give_up_output() -> None:
-    """Let go of what the standard output will not take: Python would try once more at the end, and complain."""
-    with suppress(OSError):  # it may be none of the system's files
+    """Discard what could not be written to the standard output. Python would try again at exit, and print an error."""
+    with suppress(OSError):  # the standard output may have no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -91,7 +89,7 @@ def main() -> None:
     apiv3 import clarity.csv                     readings from a file
     apiv3 export entries --output entries.ndjson a file from readings
     """
-    os.umask(0o077)  # whatever is created here holds secrets or health data
+    os.umask(0o077)  # all files created here contain secrets or health data
     configure_logging()
     for typo in typos():
         _log.warning(typo)

@@ -1,4 +1,4 @@
-"""`apiv3 completion`: the shell completes commands, options, and the names that there are here."""
+"""`apiv3 completion`: let the shell complete commands, options, and the names of collections, subjects and roles."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from apiv3.storage.policy import PolicyTable
 T = TypeVar("T")
 
 COMPLETION_TIMEOUT = 2.0
-"""Seconds that somebody who has pressed a key waits for a database."""
+"""Seconds that a completion waits for the database."""
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a script that teaches SHELL to complete `apiv3`.
+    """Print a script that lets SHELL complete the commands of `apiv3`.
 
     \b
     eval "$(apiv3 completion bash)"               in ~/.bashrc
@@ -44,7 +44,7 @@ def completion(context: click.Context, shell: str) -> None:
 
 
 def _completing(names: Callable[[Settings], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Those names that begin with what is typed. Nothing at all, in silence, when anything is amiss: somebody is typing."""
+    """Return a completion function for names. On any error it returns no names, since it must not print while a user types."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
         with suppress(Exception):

@@ -1,4 +1,4 @@
-"""`apiv3 db`: the database's tables."""
+"""`apiv3 db`: manage the database's tables."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from apiv3.settings import Settings, SettingsError, make_folder
 
 @click.group(cls=Group)
 def db() -> None:
-    """The database's tables."""
+    """Manage the database's tables."""
 
 
 @db.command()
 @as_json
 def upgrade(as_json: bool) -> None:
-    """Bring the tables to what this version needs. Any number of processes may do so at once.
+    """Migrate the tables to this version of apiv3. Several processes may do so at the same time.
 
     `apiv3 serve` does the same when it starts.
 
@@ -43,11 +43,10 @@ def upgrade(as_json: bool) -> None:
 
 
 def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]:
-    """The revisions before and after. Raises SettingsError when the database cannot be reached or used, and when it holds
-    no tables that it should not make.
+    """Migrate the tables, and return the revisions before (None: no tables) and after.
 
-    In a process of its own: what Alembic loads would stay in the server's memory for as long as it runs. On Ctrl-C it is
-    waited for.
+    Raises SettingsError when the database cannot be used, and when it has no tables unless `makes`. This runs in a separate
+    process, because the modules that Alembic imports would stay in the server's memory. Ctrl-C waits for its end.
     """
     check_file(settings)
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -56,8 +55,8 @@ def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]
 
 
 def _begin() -> None:
-    """A child that outlived its parent would hold the port that it has inherited."""
-    configure_logging()  # a process that was spawned inherits nothing of it
+    """Configure logging, ignore Ctrl-C, and end together with the parent: a child that outlives it would keep the port open."""
+    configure_logging()  # a spawned process does not inherit the configuration
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 

@@ -1,4 +1,4 @@
-"""`apiv3 export`: a collection as a file, of any size."""
+"""`apiv3 export`: write a collection of any size to a file."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from apiv3.model import timestamps
 
 @click.command()
 @click.argument("collection", shell_complete=collection_names)
-@click.option("--since", help="Only documents from this time on: a date, or any other form of time.")
+@click.option("--since", help="Only documents from this time on: a date, or a time in any supported format.")
 @click.option("--until", help="Only documents before this time.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="ndjson", show_default=True, help="NDJSON, or CSV.")
 @click.option(
     "--output",
     type=click.Path(),
-    help="The file to write; it appears once it is complete. By default, or by `-`, the standard output.",
+    help="The file to write; it is created once it is complete. Default, or `-`: the standard output.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON what was written; with --output only.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON; only with --output.")
 def export(collection: str, since: str | None, until: str | None, form: str, output: str | None, as_json: bool) -> None:
-    """Export all documents of COLLECTION, deleted ones included, in the order in which they changed last.
+    """Export all documents of COLLECTION, deleted ones included, in the order of their last changes.
 
-    The time of a document is its date, else when it was stored. `apiv3 import` of the NDJSON into an empty collection gives
-    the same documents, server times included.
+    The time of a document is its date, or else the time when it was stored. `apiv3 import` of the NDJSON into an empty
+    collection restores the same documents, with their server times.
 
-    In CSV, a text that a spreadsheet would take for a formula, such as `=1+1`, has an apostrophe before it: whoever can write
-    a note could otherwise run one at whoever opens the file. The format csv-exact leaves that out, for programs.
+    In CSV, a text that looks like a spreadsheet formula, such as `=1+1`, gets an apostrophe before it, because anybody who may
+    write a note could otherwise run a formula on the computer that opens the file. The format csv-exact adds none.
 
     \b
     apiv3 export entries --output entries.ndjson
@@ -66,7 +66,7 @@ def export(collection: str, since: str | None, until: str | None, form: str, out
 
 @contextmanager
 def _target(output: str | None) -> Iterator[BinaryIO]:
-    """The standard output, or a file."""
+    """Open the standard output or a file for the length of a block. Raises ClickException."""
     if output is None:
         if sys.stdout is None:  # it is closed
             raise click.ClickException("There is no standard output; --output names a file.")
@@ -75,10 +75,10 @@ def _target(output: str | None) -> Iterator[BinaryIO]:
         return
     target = Path(output)
     try:
-        # A pipe or a device stays what it is.
+        # A pipe or a device is written to, not replaced.
         with target.open("wb") if target.exists() and not target.is_file() else _whole(target) as file:
             yield file
-    except BrokenPipeError:  # whoever reads it has enough, and click ends quietly
+    except BrokenPipeError:  # the reader has closed the pipe; click exits silently
         raise
     except OSError as error:
         raise click.ClickException(f"{output} cannot be written: {error.strerror}.") from error
@@ -86,8 +86,8 @@ def _target(output: str | None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _whole(target: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name once it is complete; behind a symbolic link, the one that it names."""
-    target = Path(os.path.realpath(target))  # unlike resolve(), it bears a circle of links
+    """Write a file under a temporary name, and rename it when it is complete. A symbolic link is followed."""
+    target = Path(os.path.realpath(target))  # unlike resolve(), this accepts a loop of links
     part = target.with_name(f"{target.name}.part")
     try:
         with part.open("wb") as file:

@@ -1,15 +1,15 @@
-"""A group of commands, and what its help says of each."""
+"""Groups of commands, whose help shows a whole sentence for each command."""
 
 from __future__ import annotations
 
 import click
 
 _LONGEST = 1000
-"""Characters: more than any sentence has."""
+"""More characters than any sentence has."""
 
 
 class Group(click.Group):
-    """A group of commands whose help has a whole sentence for each."""
+    """A group of commands whose help shows the whole first sentence of each."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}

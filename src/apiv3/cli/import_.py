@@ -1,4 +1,4 @@
-"""`apiv3 import`: documents from a file into the database, or over HTTP into any server."""
+"""`apiv3 import`: import documents from a file into the database, or over HTTP into any server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from apiv3.settings import load
 
 THE_REST = "What is counted here is in; the same command goes on with the rest."
 _SELDOM = 100_000
-"""New objects after which Python looks for cycles among them."""
+"""New objects after which Python's garbage collector looks for cycles."""
 Progress = Callable[[int], None]
 
 
@@ -42,15 +42,15 @@ Progress = Callable[[int], None]
 @click.option(
     "--collection",
     shell_complete=collection_names,
-    help="Where the documents of a JSON file belong. By default its name says so: entries.json.",
+    help="The collection of the documents in a JSON file. Default: its name, such as entries.json.",
 )
 @click.option(
     "--timezone",
-    help="The zone of a Clarity export's times, such as Europe/Berlin. By default this machine's, unless that is UTC.",
+    help="The time zone of a Clarity export, such as Europe/Berlin. Default: this machine's, unless that is UTC.",
 )
-@click.option("--dry-run", is_flag=True, help="Store nothing, and tell what would be stored.")
-@click.option("--url", help="Send them to the server at this address, instead of into this installation's database.")
-@click.option("--token", envvar="APIV3_TOKEN", help="The access token for --url. Better in the environment: APIV3_TOKEN.")
+@click.option("--dry-run", is_flag=True, help="Store nothing, and print what would be stored.")
+@click.option("--url", help="Send the documents to the server at this URL, instead of storing them in this installation.")
+@click.option("--token", envvar="APIV3_TOKEN", help="The access token for --url. Preferably set APIV3_TOKEN instead.")
 @as_json
 def import_(
     file: str, collection: str | None, timezone: str | None, dry_run: bool, url: str, token: str, as_json: bool
@@ -58,8 +58,8 @@ def import_(
     """Import the documents of FILE: a JSON array, NDJSON (one document on each line), or a Dexcom Clarity export in CSV.
     `-` is the standard input.
 
-    What is there already stays as it is, so the same file can be imported again, also after an interruption. Exit status 0:
-    everything is in; 1: something is not.
+    Documents that exist already are left unchanged, so the same file can be imported again, also after an interruption. Exit
+    status 0: all documents are stored; 1: some are not.
 
     \b
     apiv3 import entries.ndjson
@@ -94,7 +94,7 @@ def import_(
 
 
 def _check(url: str | None, token: str | None) -> None:
-    """Whether the options go together. Raises UsageError."""
+    """Raise UsageError for options that exclude or need each other."""
     if url and not token:
         raise click.UsageError("--url needs a token: set APIV3_TOKEN, or give --token.")
     if not url and click.get_current_context().get_parameter_source("token") is ParameterSource.COMMANDLINE:
@@ -102,7 +102,7 @@ def _check(url: str | None, token: str | None) -> None:
 
 
 def _origin(source: io.BufferedReader, file: str, collection: str | None, timezone: str | None) -> Origin:
-    """Where the documents belong, and what their times and values mean. Raises UsageError, ClickException."""
+    """Return the collection of the documents, the time zone and the unit. Raises UsageError, ClickException."""
     named = zones.named(timezone) if timezone else None
     try:
         if not is_clarity(source):
@@ -116,7 +116,7 @@ def _origin(source: io.BufferedReader, file: str, collection: str | None, timezo
 
 
 def _collection(file: str, name: str | None) -> str:
-    """Where the documents of a JSON file belong. Raises UsageError."""
+    """Return the collection of the documents in a JSON file. Raises UsageError."""
     if file == "-" and not name:
         raise click.UsageError("The standard input has no name that says where its documents belong: --collection is needed.")
     return name or collection_of(file)
@@ -135,7 +135,7 @@ async def _upload(url: str, token: str, rows: Iterator[Record], report: Report, 
 
 
 async def _restore(installation: Installation, rows: Iterator[Record], report: Report, progress: Progress) -> None:
-    gc.set_threshold(_SELDOM)  # documents have no cycles: to look for them takes a tenth of the time
+    gc.set_threshold(_SELDOM)  # documents have no cycles, and looking for them takes a tenth of the time
     await installation.documents.prepare(tuple(installation.collections))
     database = InDatabase(Restoring(installation.documents, installation.writing), installation.collections)
     await transfer(_known(rows, installation.collections), database, report, progress)
@@ -146,7 +146,7 @@ def _tell_pause(what: str) -> None:
 
 
 def _known(rows: Iterator[Record], collections: Collection[str]) -> Iterator[Record]:
-    """The same rows. Raises UsageError at the first one that belongs nowhere here."""
+    """Yield the rows. Raises UsageError at the first one whose collection does not exist here."""
     for row in rows:
         if row.collection and row.collection not in collections:
             raise unknown_collection(row.collection, collections, "Say --collection.")
@@ -167,7 +167,7 @@ def _opened(file: str) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def _progress(source: io.BufferedReader) -> Iterator[Progress]:
-    """A bar on a terminal; how large the standard input is nobody knows."""
+    """Show a progress bar on a terminal, unless the size of the input is unknown."""
     length = source.seek(0, io.SEEK_END) if source.seekable() else 0
     if length:
         source.seek(0)

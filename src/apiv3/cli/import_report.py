@@ -1,4 +1,4 @@
-"""What `apiv3 import` says it did, for people or programs."""
+"""The report of `apiv3 import`, for people or programs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from apiv3.files.destinations import Nowhere
 from apiv3.files.transfer import Remark, Report
 
 SHOWN = 20
-"""Refused documents that are told one by one."""
+"""Most refused documents that are listed."""
 
 
 class Origin(NamedTuple):
-    """What is known of the documents of a file before they are read.
+    """What is known about the documents of a file before they are read.
 
-    `collection`: where they belong; empty for a Clarity export, whose rows say it themselves. `zone` of its times, and `unit`
-    of its glucose.
+    `collection`: their collection; empty for a Clarity export, where it depends on the row. `zone`: the time zone of its times.
+    `unit`: the unit of its glucose values.
     """
 
     collection: str
@@ -34,7 +34,7 @@ class Origin(NamedTuple):
 
 
 def tell(report: Report, problem: str, origin: Origin, nowhere: Nowhere | None, *, as_json: bool) -> None:
-    """What was done; `nowhere`: or would have been. Raises ClickException for a problem."""
+    """Print the report; `nowhere`: the destination of a dry run. Raises ClickException when there is a `problem`."""
     spans = {name: [_iso(ms, origin.rules) for ms in span] for name, span in (nowhere.spans if nowhere else {}).items()}
     if as_json:
         show(_record(report, problem, origin, spans, is_dry=nowhere is not None), as_json=True)

@@ -1,4 +1,4 @@
-"""What the commands that work on the database have in common."""
+"""Run the work of commands on the installation's database."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 def run(work: Callable[[Installation], Awaitable[T]], *, makes: bool = False, shows_tokens: bool = False) -> T:
-    """Run `work` on the installation here, with its subjects and roles loaded. `makes`: where there is none, on a new one.
+    """Run `work` on the installation here, with its subjects and roles loaded, and return its result.
 
-    `shows_tokens`: it cannot be done when API_SECRET is lost. Raises SettingsError.
+    `makes`: create an installation if there is none. `shows_tokens`: fail when API_SECRET is lost. Raises SettingsError.
     """
     settings = here(makes=makes)
     is_new = not is_there(settings)
@@ -30,7 +30,7 @@ def run(work: Callable[[Installation], Awaitable[T]], *, makes: bool = False, sh
 
 
 def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]]) -> T:
-    """The same for settings that have a secret already, and a database with tables."""
+    """Run `work` with settings that have a secret, on a database that has tables."""
 
     async def connected() -> T:
         installation = Installation(settings)
@@ -41,7 +41,10 @@ def run_on(settings: Settings, work: Callable[[Installation], Awaitable[T]]) -> 
 
 
 def with_secret(settings: Settings, *, shows_tokens: bool = False) -> Settings:
-    """Only the start of a server makes a secret where subjects may be; work that shows no tokens does with a passing one."""
+    """Return the settings with API_SECRET. If it is lost, raise SettingsError if `shows_tokens`, else use a temporary one.
+
+    Only `apiv3 serve` generates a secret for an installation that may have subjects.
+    """
     if is_lacking(settings):
         if shows_tokens:
             raise secret_missing(settings)

@@ -1,4 +1,4 @@
-"""The directory in which the workers of one server reach each other."""
+"""The directory of the sockets over which the workers of one server reach each other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tempfile import gettempdir, mkdtemp
 
 _PREFIX = "apiv3-"
 _LONGEST_PATH = 60
-"""Characters of a directory in which sockets can have names: the whole path has about 100."""
+"""Most characters of the directory's path: the path of a socket can have about 100."""
 
 
 @contextmanager
 def meeting_place() -> Iterator[Path]:
-    """A directory that only we can enter, for the length of a block. Those whose servers were killed are removed first.
+    """Create a directory that only this user can enter, for the length of a block. Remove those of killed servers first.
 
-    A lock on the directory tells whether its server is alive: it ends with the process, however that ends.
+    A lock on the directory shows that its server is alive; the system releases it when the process ends for any reason.
     """
     usual = gettempdir()
     parent = Path(usual if len(usual) <= _LONGEST_PATH else "/tmp")  # noqa: S108 (mode 0700)
@@ -33,7 +33,7 @@ def meeting_place() -> Iterator[Path]:
 
 
 def _make(parent: Path) -> tuple[Path, int]:
-    """A new directory and the lock on it; another one when somebody took it for abandoned before it was locked."""
+    """Create and lock a directory. Try again if another process removed it as abandoned before it was locked."""
     while True:
         place = Path(mkdtemp(prefix=_PREFIX, dir=parent))
         with suppress(FileNotFoundError):
@@ -56,8 +56,8 @@ def _remove_abandoned(place: Path) -> None:
 
 
 def _lock(place: Path, *, wait: bool) -> int:
-    """A descriptor that holds the lock. Raises OSError when somebody else does."""
-    import fcntl  # which Windows has not
+    """Return a descriptor that holds the lock. Raises OSError when another process holds it."""
+    import fcntl  # not available on Windows
 
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

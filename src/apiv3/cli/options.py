@@ -1,4 +1,4 @@
-"""What several commands have in common: how a time is read from an option, and how results are printed."""
+"""Helpers for several commands: parse times in options, and print results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def show(value: Any, as_json: bool) -> None:
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """What was done, but is hardly meant: on standard error, beside what the command prints."""
+    """Print warnings on standard error. `sentences`: without a full stop."""
     for sentence in sentences:
         click.echo(f"Warning: {sentence}.", err=True)
 
@@ -33,12 +33,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 document`, `2,500 documents`."""
+    """Return a number with its noun: `1 document`, `2,500 documents`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def moment(option: str, text: str) -> int:
-    """The time in ms that an option gives. Raises UsageError."""
+    """Return the time of an option in ms since 1970. Raises UsageError."""
     try:
         return timestamps.parse(text).ms
     except ValueError as error:
@@ -48,5 +48,5 @@ def moment(option: str, text: str) -> int:
 
 
 def unknown_collection(name: str, known: Iterable[str], advice: str = "") -> click.UsageError:
-    """The error for a collection that this installation does not have. `advice`: a sentence of what to do about it."""
+    """Return the error for a collection that this installation does not have. `advice`: a sentence on what to do."""
     return click.UsageError(f"There is no collection {name!r}; there are: {', '.join(known)}. {advice}".rstrip())

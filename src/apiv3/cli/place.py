@@ -1,4 +1,4 @@
-"""Where the commands find their installation, and which of them may make one."""
+"""Find the installation that a command works on, or create one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import click
 from apiv3.settings import Settings, SettingsError, load, without_password
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not listened on)
-"""A HOST that means every address of the machine, and the one at which it can be opened there."""
+"""A HOST that means every address of the machine -> an address at which this machine can reach it."""
 
 
 def here(*, makes: bool) -> Settings:
-    """The settings of the installation here. Where there is none, one is made if `makes`, and that is said.
+    """Return the settings of the installation here. If there is none, `makes` allows to create one, and a line says so.
 
-    Raises SettingsError where there is none, so that a command in the wrong folder leaves nothing behind.
+    Otherwise raises SettingsError, so that a command in the wrong folder leaves nothing behind.
     """
     settings = load()
     check_file(settings)
@@ -29,7 +29,7 @@ def here(*, makes: bool) -> Settings:
 
 
 def is_there(settings: Settings) -> bool:
-    """On SQLite the file tells. A PostgreSQL may be shared, so there it is the secrets that belong to this place."""
+    """Whether there is an installation: with SQLite, its file; with PostgreSQL, which may be shared, the secrets here."""
     file = _file(settings)
     if file is not None:
         return file.exists()
@@ -37,20 +37,20 @@ def is_there(settings: Settings) -> bool:
 
 
 def location(settings: Settings) -> str:
-    """The database, to show: a file by its whole path, an address without its password."""
+    """Return the database as shown to people: a file with its whole path, or a URL without its password."""
     file = _file(settings)
     return without_password(settings.database) if file is None else f"sqlite:///{file.absolute()}"
 
 
 def described(settings: Settings) -> str:
-    """The database as the beginning of a sentence: by the setting, or by its file where nobody has set that."""
+    """Return the database as the beginning of a sentence: the setting DATABASE_URL, or the file if it is not set."""
     if settings.database_url.get_secret_value():
         return f"DATABASE_URL is {without_password(settings.database)!r}, which"
     return f"The database file {_file(settings)}"
 
 
 def check_file(settings: Settings) -> None:
-    """Raises SettingsError where SQLite's file, or the folder in which it keeps its log, may not be written to."""
+    """Raise SettingsError when this user may not read and write SQLite's file, or the folder with its write-ahead log."""
     file = _file(settings)
     for path, kind in () if file is None else ((file.absolute().parent, "folder"), (file.absolute(), "file")):
         needed = os.R_OK | os.W_OK | (os.X_OK if kind == "folder" else 0)
@@ -62,7 +62,7 @@ def check_file(settings: Settings) -> None:
 
 
 def _name(uid: int) -> str:
-    """A user's name, or number where there is none."""
+    """Return a user's name, or the number if there is no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -70,14 +70,14 @@ def _name(uid: int) -> str:
 
 
 def local_url(settings: Settings, port: int) -> str:
-    """Where the server of these settings can be reached from its own machine."""
+    """Return the URL at which this machine can reach the server of these settings."""
     host = EVERYWHERE.get(settings.host, settings.host)
     host = f"[{host}]" if ":" in host else host
     return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
 
 
 def _file(settings: Settings) -> Path | None:
-    """SQLite's file."""
+    """Return SQLite's file; None for PostgreSQL."""
     kind, _, path = settings.database.partition(":///")
     return Path(path.partition("?")[0]) if kind == "sqlite" else None
 

@@ -1,4 +1,4 @@
-"""`apiv3 role`: named lists of permissions."""
+"""`apiv3 role`: manage roles, which are named lists of permissions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apiv3.security.authors import OPERATOR
 
 @click.group(cls=Group)
 def role() -> None:
-    """Roles: named lists of permissions, such as api:entries:read or api:*:create,update."""
+    """Manage roles: named lists of permissions, such as api:entries:read or api:*:create,update."""
 
 
 def _record(found: Role) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def _stored(installation: Installation, role: Role) -> dict[str, Any]:
 
 
 def _find(installation: Installation, name: str) -> Role:
-    """By name or by id."""
+    """Return the role with this name or id. Raises ClickException."""
     for found in installation.policies.current.roles.values():
         if name in (found.name, found.id):
             return found
@@ -41,7 +41,7 @@ def _find(installation: Installation, name: str) -> Role:
 
 
 def _find_own(installation: Installation, name: str) -> Role:
-    """One that is not built in."""
+    """Return a role that is not built in. Raises ClickException."""
     found = _find(installation, name)
     if found.id is None:
         raise click.ClickException(f"{name!r} is built in; `apiv3 role add {name}` makes one in its place.")
@@ -51,10 +51,10 @@ def _find_own(installation: Installation, name: str) -> Role:
 @role.command()
 @click.argument("name")
 @click.argument("permissions", nargs=-1)
-@click.option("--notes", default="", help="Anything worth remembering about it.")
+@click.option("--notes", default="", help="Notes about the role, as free text.")
 @as_json
 def add(name: str, permissions: tuple[str, ...], notes: str, as_json: bool) -> None:
-    """Add a role with its PERMISSIONS; with the name of a built-in one it takes that one's place.
+    """Add a role with PERMISSIONS. A role with the name of a built-in one replaces it.
 
     \b
     apiv3 role add uploader 'api:entries:create,update' 'api:devicestatus:create'
@@ -69,7 +69,7 @@ def add(name: str, permissions: tuple[str, ...], notes: str, as_json: bool) -> N
 @role.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """List all roles, the built-in ones included, which have no _id.
+    """List all roles. The built-in ones have no _id.
 
     \b
     apiv3 role list
@@ -85,7 +85,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name", shell_complete=role_names)
 @as_json
 def show_(name: str, as_json: bool) -> None:
-    """Show one role with its permissions. NAME is its name or its _id.
+    """Show a role with its permissions. NAME is its name or its _id.
 
     \b
     apiv3 role show careportal
@@ -100,10 +100,10 @@ def show_(name: str, as_json: bool) -> None:
 @role.command()
 @click.argument("name", shell_complete=own_role_names)
 @click.argument("permissions", nargs=-1)
-@click.option("--notes", default=None, help="New notes; without this option they stay.")
+@click.option("--notes", default=None, help="New notes. Without this option, the notes stay unchanged.")
 @as_json
 def change(name: str, permissions: tuple[str, ...], notes: str | None, as_json: bool) -> None:
-    """Give a role other PERMISSIONS; they bite within a second.
+    """Replace the permissions of a role by PERMISSIONS. This takes effect within a second.
 
     \b
     apiv3 role change uploader 'api:entries:create,update'
@@ -125,7 +125,7 @@ def change(name: str, permissions: tuple[str, ...], notes: str | None, as_json: 
 @click.argument("name", shell_complete=own_role_names)
 @as_json
 def remove(name: str, as_json: bool) -> None:
-    """Remove a role; refused while subjects have it.
+    """Remove a role. This is refused while subjects have it.
 
     \b
     apiv3 role remove uploader

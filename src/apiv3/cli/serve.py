@@ -1,4 +1,4 @@
-"""`apiv3 serve`: the server, and its first start."""
+"""`apiv3 serve`: start the server, and set up the installation at the first start."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ ADMIN = "admin"
 @click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
 @click.option("--port", type=int, help="Port to listen on (PORT, 8000).")
 @click.option("--workers", type=int, help="Number of processes (WORKERS, 1).")
-@click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM (TLS_CERT); with it the server speaks HTTPS.")
+@click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM (TLS_CERT). The server then speaks HTTPS.")
 @click.option("--tls-key", type=click.Path(), help="Private key, PEM (TLS_KEY).")
-@click.option("--http-port", type=int, help="Beside TLS: a port that sends plain HTTP to HTTPS (HTTP_PORT).")
+@click.option("--http-port", type=int, help="With TLS: a further port that redirects plain HTTP to HTTPS (HTTP_PORT).")
 def serve(**options: str | int | None) -> None:
     """Start the server.
 
@@ -89,7 +89,7 @@ def serve(**options: str | int | None) -> None:
 
 
 def listen(host: str, port: int, setting: str = "PORT") -> socket.socket:
-    """Listen at an address; at `::`, which means every address of the machine, for IPv4 too. Raises SettingsError."""
+    """Listen at an address; at `::`, which means every address of the machine, also for IPv4. Raises SettingsError."""
     both = host == "::" and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -101,11 +101,11 @@ def listen(host: str, port: int, setting: str = "PORT") -> socket.socket:
 
 
 def _check_secret(settings: Settings) -> None:
-    """Raises SettingsError when API_SECRET was lost: with a new one all access tokens would be others."""
+    """Raise SettingsError when API_SECRET was lost, since a new one would change all access tokens."""
     if not is_lacking(settings):
         return
     has_subjects = run_on(with_secret(settings), _has_subjects)
-    if has_subjects and is_lacking(settings):  # again: another process may have been faster
+    if has_subjects and is_lacking(settings):  # checked again: another process may have generated it
         raise secret_missing(settings)
 
 
@@ -114,15 +114,15 @@ async def _has_subjects(installation: Installation) -> bool:
 
 
 async def _start(installation: Installation) -> tuple[int, str | None, Snapshot, Sequence[Demand]]:
-    """The newest `srvModified`, in ms; the access token of a subject that was made, if there was none; who may do what;
-    what can be demanded.
+    """Return the greatest `srvModified` in ms, the access token of `admin` if this created it (else None), the policy, and
+    all demands.
     """
     token = await _first_start(installation)
     return await installation.documents.last_tick(), token, installation.policies.current, installation.demands
 
 
 async def _first_start(installation: Installation) -> str | None:
-    """Create the subject `admin` in an installation without subjects; its access token, None if there were some."""
+    """Create the subject `admin` in an installation without subjects and return its access token; otherwise None."""
     if installation.policies.current.subjects:
         return None
     try:
@@ -143,7 +143,7 @@ def _announce(settings: Settings, port: int, token: str | None) -> None:
 
 
 def _command() -> str:
-    """How to call this program from here."""
+    """Return the command line that starts this program from the current directory."""
     program = Path(sys.argv[0])
     if program.name != "apiv3":
         return "apiv3"
@@ -160,12 +160,12 @@ Read the latest glucose entries:
 
 curl -s{options} "{url}/api/v3/entries?sort\\$desc=date&limit=10&token={token}&now=$(date +%s)000"
 
-Trade the token for a JWT, and post a glucose entry with it:
+Exchange the token for a JWT, and post a glucose entry with it:
 
 {post}
 
-Each call carries the time, so that nobody can send it again later. AndroidAPS does that. Other apps do not; give them
-a subject of their own that is excused from it. Which apps work: docs/how-to/which-apps-work.md
+Each call carries the time, so that nobody can record it and send it again later. AndroidAPS sends the time. For apps that do
+not, add a subject with --no-timestamp. Which apps work: docs/how-to/which-apps-work.md
 
 {command} subject add NAME --role readable --no-timestamp
 """
@@ -182,7 +182,7 @@ _POST = " ".join(
 
 
 def _redirect(settings: Settings, listener: socket.socket, tls_port: int) -> None:
-    """Answer plain HTTP in a thread of its own, whatever the number of worker processes."""
+    """Answer plain HTTP in a separate thread of this process, whatever the number of worker processes."""
     connections = Connections(Account(settings.api3_max_connections), settings.api3_request_timeout)
     config = Config(alone(Redirect(tls_port), connections), most_headers=settings.api3_max_headers)
     threading.Thread(target=Server(config).run, args=([listener],), daemon=True, name="http-port").start()
@@ -198,7 +198,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         ssl_keyfile=settings.tls_key,
     )
     if settings.workers == 1:
-        with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown
             _run(config, listener)
         return
     with meeting_place() as folder:
@@ -207,7 +207,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def _work(config: Config, listener: socket.socket) -> None:
-    """In a worker: one that is started later finds settings that may have changed."""
+    """Run the server in a worker. One that is started later may find invalid settings, since they may have changed."""
     try:
         _run(config, listener)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""`apiv3 subject` and `apiv3 check`: who may call, and what they may do."""
+"""`apiv3 subject` and `apiv3 check`: manage subjects, and check their permissions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from apiv3.settings import SettingsError
 
 @click.group(cls=Group)
 def subject() -> None:
-    """Subjects: people, apps and scripts that may call."""
+    """Manage subjects: people, apps and scripts that may call the API."""
 
 
 def _record(installation: Installation, found: Subject, *, token: bool) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _stored(installation: Installation, subject: Subject) -> dict[str, Any]:
 
 
 def _find(installation: Installation, name: str) -> Subject:
-    """By name or by id."""
+    """Return the subject with this name or id. Raises ClickException."""
     for found in installation.policies.current.subjects:
         if name in (found.name, found.id):
             return found
@@ -47,19 +47,23 @@ def _find(installation: Installation, name: str) -> Subject:
 
 
 _required = click.option(
-    "--timestamp", "timestamp", flag_value="required", default=None, help="Its calls must carry the time; AndroidAPS sends it."
+    "--timestamp",
+    "timestamp",
+    flag_value="required",
+    default=None,
+    help="Require the time in each of its calls; AndroidAPS sends it.",
 )
 _optional = click.option(
-    "--no-timestamp", "timestamp", flag_value="optional", help="Its calls need not carry the time; most apps do not send it."
+    "--no-timestamp", "timestamp", flag_value="optional", help="Accept its calls without the time; most apps do not send it."
 )
 _KINDS = """Which kind of app is it for?
   1  AndroidAPS, or a program of your own that sends the time with each call
-  2  another app, such as Home Assistant or nightscout-librelink-up: those send no time
-A call with its time cannot be recorded and sent again later. Which apps work: docs/how-to/which-apps-work.md"""
+  2  another app, such as Home Assistant or nightscout-librelink-up, which does not send the time
+Nobody can record a call that carries the time and send it again later. Which apps work: docs/how-to/which-apps-work.md"""
 
 
 def _asked() -> Timestamp:
-    """What somebody at a terminal answers; elsewhere the stricter rule."""
+    """Ask the person at the terminal for the rule; without a terminal, return the stricter one."""
     if not (sys.stdin and sys.stdin.isatty()):
         return "required"
     click.echo(_KINDS, err=True)
@@ -73,14 +77,14 @@ def _asked() -> Timestamp:
     "roles",
     multiple=True,
     shell_complete=role_names,
-    help="A role that it has; may be repeated. `apiv3 role list` shows them.",
+    help="A role of the subject; may be repeated. `apiv3 role list` lists all roles.",
 )
-@click.option("--notes", default="", help="Anything worth remembering about it.")
+@click.option("--notes", default="", help="Notes about the subject, as free text.")
 @_required
 @_optional
 @as_json
 def add(name: str, roles: tuple[str, ...], notes: str, timestamp: Timestamp | None, as_json: bool) -> None:
-    """Add a subject and print its access token. On a terminal it asks which kind of app it is for, unless an option says it.
+    """Add a subject and print its access token. On a terminal, it asks for the kind of app, unless an option sets the rule.
 
     \b
     apiv3 subject add phone --role readable --role careportal
@@ -114,7 +118,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name", shell_complete=subject_names)
 @as_json
 def show_(name: str, as_json: bool) -> None:
-    """Show one subject with its access token. NAME is its name or its _id.
+    """Show a subject with its access token. NAME is its name or its _id.
 
     \b
     apiv3 subject show phone
@@ -133,18 +137,18 @@ def show_(name: str, as_json: bool) -> None:
     "roles",
     multiple=True,
     shell_complete=role_names,
-    help="A role that it has from now on, in the place of all others; may be repeated. Without this option they stay.",
+    help="A role that replaces all present roles; may be repeated. Without this option, the roles stay unchanged.",
 )
-@click.option("--no-roles", is_flag=True, help="Take all roles away.")
-@click.option("--notes", default=None, help="New notes; without this option they stay.")
+@click.option("--no-roles", is_flag=True, help="Remove all roles.")
+@click.option("--notes", default=None, help="New notes. Without this option, the notes stay unchanged.")
 @_required
 @_optional
 @as_json
 def change(
     name: str, roles: tuple[str, ...], no_roles: bool, notes: str | None, timestamp: Timestamp | None, as_json: bool
 ) -> None:
-    """Give a subject other roles or notes, or excuse it from sending the time; it takes effect within a second. Its access
-    token stays.
+    """Change the roles, the notes or the timestamp rule of a subject. This takes effect within a second; its access token
+    stays the same.
 
     \b
     apiv3 subject change phone --role readable --role careportal
@@ -174,7 +178,7 @@ def change(
 @click.argument("name", shell_complete=subject_names)
 @as_json
 def rotate(name: str, as_json: bool) -> None:
-    """Give a subject a new access token; the old one and its JWTs are dead within a second.
+    """Give a subject a new access token. The old one and its JWTs stop working within a second.
 
     \b
     apiv3 subject rotate phone
@@ -191,7 +195,7 @@ def rotate(name: str, as_json: bool) -> None:
 @click.argument("name", shell_complete=subject_names)
 @as_json
 def remove(name: str, as_json: bool) -> None:
-    """Remove a subject; its access token and its JWTs are dead within a second.
+    """Remove a subject. Its access token and its JWTs stop working within a second.
 
     \b
     apiv3 subject remove phone
@@ -215,8 +219,8 @@ def remove(name: str, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def check(context: click.Context, subject: str, permission: str, as_json: bool) -> None:
-    """Tell whether SUBJECT holds PERMISSION, and which role grants it. Exit status 0: it does; 1: it does not; 2: it
-    cannot be told.
+    """Check whether SUBJECT has PERMISSION, and print which role grants it. Exit status 0: it has it; 1: it does not;
+    2: an error occurred.
 
     \b
     apiv3 check phone api:entries:read
@@ -239,7 +243,7 @@ class _Unanswered(click.ClickException):
 
 
 async def _granting(installation: Installation, subject: str, permission: str) -> list[str]:
-    """The subject's roles that grant the permission."""
+    """Return the names of the subject's roles that grant the permission."""
     try:
         wanted = Permission.parse(permission)
     except ValueError as error:

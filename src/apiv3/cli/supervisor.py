@@ -1,4 +1,4 @@
-"""Several worker processes that share a port, and the process that starts them, replaces them and ends with them."""
+"""Start and supervise several worker processes that share a port: replace those that end, and stop all of them on shutdown."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from multiprocessing.process import BaseProcess
 Work = Callable[[socket.socket], None]
 
 SETTLED = 10.0
-"""Seconds after which a worker that ends is replaced at once."""
+"""Seconds of running after which a worker that ends is replaced at once."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-"""Seconds before one that ended sooner is replaced; twice as long each time, so that the log does not fill."""
+"""Seconds before a worker that ended sooner is replaced; they double each time, so that the log does not fill up."""
 LAST_PATIENCE = 20.0
-"""Seconds in which workers have to end when they are told to; then they are killed."""
+"""Seconds in which workers must end on shutdown before they are killed."""
 
 _log = logging.getLogger("apiv3")
 _spawning = multiprocessing.get_context("spawn")
 
 
 class Supervisor:
-    """Keeps `number` workers running until SIGTERM or SIGINT. `work` is run in each of them, with the listener.
+    """Keeps `number` workers running until SIGTERM or SIGINT. Each runs `work` with the listener.
 
-    Nothing that happens to a worker ends the others: whatever it died of, another one takes its place. uvicorn's own
-    supervisor ends all of them, without an error, when one cannot start.
+    A worker that ends for any reason is replaced, and the others are not affected. (uvicorn's own supervisor ends all of them,
+    without an error, when one cannot start.)
     """
 
     def __init__(self, work: Work, listener: socket.socket, number: int) -> None:
@@ -38,7 +38,7 @@ class Supervisor:
         self._places = [_Place(work, listener) for _ in range(number)]
 
     def run(self) -> None:
-        """Returns when it was told to end, and all workers have."""
+        """Run until a signal arrives and all workers have ended."""
         told, tell = socket.socketpair()
         with told, tell:
             for each in (signal.SIGTERM, signal.SIGINT):
@@ -49,13 +49,13 @@ class Supervisor:
         self._end()
 
     def _wait(self, told: socket.socket) -> list[object]:
-        """Until it is told to end, a worker ends, or one is to be started."""
+        """Wait until a signal arrives, a worker ends, or a worker is due to start."""
         sentinels = [place.worker.sentinel for place in self._places if place.worker is not None]
         due = [place.due for place in self._places if place.worker is None]
         return list(wait([told, *sentinels], max(0.0, min(due) - time.monotonic()) if due else None))
 
     def _end(self) -> None:
-        """The listener is closed first: as long as anybody has it, clients connect whom nobody will answer."""
+        """End all workers. The listener is closed first, since clients could otherwise connect and get no answer."""
         self._listener.close()
         workers = [place.worker for place in self._places if place.worker is not None]
         for worker in workers:
@@ -64,13 +64,13 @@ class Supervisor:
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
             if worker.exitcode is None:
-                _log.warning("worker %d did not end in time, and is killed", worker.pid)
+                _log.warning("worker %d did not end in time and is killed", worker.pid)
                 worker.kill()
                 worker.join()
 
 
 class _Place:
-    """One of the workers, and those that come after it. `due`: when the next one starts, by the monotonic clock."""
+    """A worker and its replacements. `due`: when to start the next one, in seconds of the monotonic clock."""
 
     def __init__(self, work: Work, listener: socket.socket) -> None:
         self._arguments = (work, listener)
@@ -79,7 +79,7 @@ class _Place:
         self._pause = 0.0
 
     def look(self) -> None:
-        """Take notice of the worker's end, and start the next one when it is time."""
+        """Notice when the worker has ended, and start the next one when it is due."""
         now = time.monotonic()
         if self.worker is not None and not self.worker.is_alive():
             _log.warning("worker %d %s; another one takes its place", self.worker.pid, _end_of(self.worker))
@@ -98,16 +98,16 @@ def _end_of(worker: BaseProcess) -> str:
 
 
 def _run(work: Work, listener: socket.socket) -> None:
-    """In the worker. Ctrl-C reaches every process of a terminal; a worker waits for its parent to tell it."""
+    """Run `work` in the worker. It ignores Ctrl-C, which reaches all processes of a terminal; its parent tells it to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     work(listener)
 
 
 def end_with_parent() -> None:
-    """End this process, as on SIGTERM, when the one that started it is gone, however that ended: it may hold the port.
+    """End this process with SIGTERM when its parent has ended for any reason, since it would keep the port open.
 
-    Where that has happened already, it ends at once.
+    If the parent has ended already, this process ends at once.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

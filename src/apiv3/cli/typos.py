@@ -1,4 +1,4 @@
-"""What stands among the settings, looks like one, and is none."""
+"""Find misspelled settings in .env and in the environment."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dotenv.parser import Binding, parse_stream
 from apiv3.settings import ENV_FILE, Settings
 
 _OURS = "API3_"
-"""What the names of our own settings begin with. Others may be settings of another program."""
+"""The prefix of most of our settings. Variables without it may belong to other programs."""
 _OTHERS = ("APIV3_TOKEN",)
-"""What commands take from the environment beside the settings."""
+"""Variables that commands read from the environment, besides the settings."""
 _NEAR_ENOUGH = 0.85
-"""How alike, from 0 to 1, a name in the environment is to one of ours that has a letter too many, too few or in another
-place. HOSTNAME, which every shell has, is less like HOST than that."""
+"""The least similarity (0 to 1) to a setting at which a variable of the environment counts as misspelled, as with one letter
+too many, too few or misplaced. HOSTNAME, which every shell sets, is less similar to HOST."""
 _NAMES = [name.upper() for name in Settings.model_fields]
 
 
 def typos() -> Iterator[str]:
-    """A sentence for each: lines of .env without a name, names of no setting there, and those in the environment that look
-    like one of ours: much there belongs to other programs.
+    """Yield a sentence for each malformed line of .env, each unknown name there, and each variable of the environment that
+    looks like a misspelled setting. Other variables belong to other programs.
     """
     bindings = _bindings()
     yield from (_line(binding.original.line) for binding in bindings if binding.error)
@@ -33,7 +33,7 @@ def typos() -> Iterator[str]:
 
 
 def _bindings() -> list[Binding]:
-    """The lines of .env; none when it is not there, or cannot be read, which `load` will say."""
+    """Return the lines of .env; none when there is no such file, or it cannot be read, which `load` reports."""
     try:
         with open(ENV_FILE, encoding="utf-8") as file:
             return list(parse_stream(file))
@@ -50,7 +50,7 @@ def _is_known(name: str) -> bool:
 
 
 def _is_slip(name: str) -> bool:
-    """Whether a variable of the environment, which is no setting, was meant as one."""
+    """Whether a variable of the environment is probably a misspelled setting."""
     if _is_known(name.upper()) or name in _OTHERS:
         return False
     return name.upper().startswith(_OURS) or _nearest(name, _NEAR_ENOUGH) is not None

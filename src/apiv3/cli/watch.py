@@ -1,4 +1,4 @@
-"""`apiv3 watch`: changes as they happen, from a server over HTTP."""
+"""`apiv3 watch`: print changes as they happen, from a server over HTTP."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from apiv3.settings import Settings, load
 
 @click.command()
 @click.argument("collections", nargs=-1, metavar="[COLLECTIONS]...", shell_complete=collection_names)
-@click.option("--url", help="Address of the server; without it, the one that the settings here describe.")
-@click.option("--token", envvar="APIV3_TOKEN", help="Access token or JWT. Better in APIV3_TOKEN: others see a command line.")
-@click.option("--since", default="", help="Begin with what changed after this time, such as 2026-11-24 or 1795393451000.")
-@click.option("--after", default="", help="Go on after the event with this id, as --json prints it.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each change, a line each.")
+@click.option("--url", help="URL of the server. Default: the server of the settings here.")
+@click.option("--token", envvar="APIV3_TOKEN", help="Access token or JWT. Preferably set APIV3_TOKEN, which others cannot see.")
+@click.option("--since", default="", help="Begin with changes after this time, such as 2026-11-24 or 1795393451000.")
+@click.option("--after", default="", help="Continue after the event with this id, as --json prints it.")
+@click.option("--json", "as_json", is_flag=True, help="Print each change as a JSON object on one line.")
 def watch(collections: tuple[str, ...], url: str | None, token: str | None, since: str, after: str, as_json: bool) -> None:
-    """Print changes as they happen, until Ctrl-C. COLLECTIONS: which; without any, all that the token may read.
+    """Print changes of COLLECTIONS as they happen, until Ctrl-C. Default: all collections that the token may read.
 
-    When the connection is lost it is made again, and goes on where it was: no change is left out.
+    When the connection is lost, it is made again and continues where it was, so that no change is missed.
 
     \b
     apiv3 watch entries treatments
@@ -45,26 +45,27 @@ def watch(collections: tuple[str, ...], url: str | None, token: str | None, sinc
 
 
 def _here(settings: Settings) -> tuple[str, ssl.SSLContext | bool]:
-    """The address of the server of these settings, and how it is known."""
+    """Return the URL of the server of these settings, and the certificates to trust. Raises ClickException."""
     try:
         return local_url(settings, settings.port), _only(settings.tls_cert) if settings.tls_cert else True
-    except (OSError, ValueError) as error:  # the second: no certificate
+    except (OSError, ValueError) as error:  # ValueError: the file has no certificate
         raise click.ClickException(f"TLS_CERT is {str(settings.tls_cert)!r}, which cannot be used: {error}.") from error
 
 
 def _only(certificate: Path) -> ssl.SSLContext:
-    """Trusts the server that has this very certificate, the first one in the file: it is for another name than 127.0.0.1,
-    and nobody else need have signed it."""
+    """Return a context that trusts only the first certificate in the file. Its name differs from 127.0.0.1, and it may be
+    self-signed.
+    """
     begin, middle, _ = certificate.read_text().partition(ssl.PEM_FOOTER)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=begin + middle)
     context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # so that it need not be an authority
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be a certificate authority
     return context
 
 
 def _nothing() -> None:
-    """A program knows that it waits."""
+    """Print nothing: a program that reads JSON does not need to be told that it waits."""
 
 
 def _tell_waiting() -> None:

@@ -1,4 +1,4 @@
-"""The time zone of a Clarity export: the one that --timezone names, that of this machine, or what is typed on a terminal."""
+"""Choose the time zone of a Clarity export: by --timezone, by this machine's zone, or by asking on a terminal."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _NEEDED = "The times of a Clarity export do not say their time zone, and {}."
 
 
 class Zone(NamedTuple):
-    """`name`: as people write it."""
+    """A time zone. `name`: as shown to people."""
 
     name: str
     rules: tzinfo
 
 
 class _Unknown(ValueError):
-    """Why the zone of this machine is no answer."""
+    """The zone is unknown, or cannot be used. The message says why."""
 
 
 def default(*, can_ask: bool) -> Zone:
-    """The zone of this machine, with a line that says so.
+    """Return the zone of this machine, and print a line that says so.
 
-    Where that is UTC or unknown, as it is on many servers and for few people, it is asked for. Raises UsageError.
+    If it is unknown, or UTC, which is common for servers but not for people, ask for it. Raises UsageError unless `can_ask`.
     """
     try:
         zone = _of_this_machine()
@@ -47,7 +47,7 @@ def default(*, can_ask: bool) -> Zone:
 
 
 def named(name: str) -> Zone:
-    """A zone by what --timezone says: a name in any case, or a POSIX string with its rules. Raises UsageError."""
+    """Return the zone for --timezone: a name in any case, or a POSIX string with its rules. Raises UsageError."""
     try:
         return _by_name(name)
     except _Unknown as problem:
@@ -63,7 +63,7 @@ def _typed(name: str) -> Zone:
 
 
 def _by_name(name: str) -> Zone:
-    """Raises _Unknown."""
+    """Return a zone by its name or POSIX string. Raises _Unknown."""
     known = {each.lower(): each for each in available_timezones()}
     try:
         if name.lower() in known:
@@ -79,9 +79,10 @@ def _why(name: str) -> str:
 
 
 def _posix(text: str) -> tzinfo:
-    """`EST5EDT,M3.2.0,M11.1.0` (POSIX, section 8.3): the last line of a file of the tz database (RFC 8536) is such a string.
+    """Return the zone of a POSIX string such as `EST5EDT,M3.2.0,M11.1.0` (POSIX, section 8.3).
 
-    Raises ValueError, also where summer time has no rules: each system takes others then.
+    The last line of a file of the tz database (RFC 8536) is such a string, so this makes such a file. Raises ValueError, also
+    for summer time without rules, which systems interpret differently.
     """
     if not text.isascii() or not text.isprintable() or not any(each.isdigit() for each in text):
         raise ValueError("no POSIX string")
@@ -91,7 +92,7 @@ def _posix(text: str) -> tzinfo:
 
 
 def _of_this_machine() -> Zone:
-    """The zone by the variable TZ, else by the system's file. Raises _Unknown."""
+    """Return the zone of the variable TZ, else that of the system's file. Raises _Unknown."""
     text = os.environ.get("TZ")
     name = _HERE if text is None else text.removeprefix(":")
     try:
@@ -104,7 +105,7 @@ def _of_this_machine() -> Zone:
 
 
 def _by_file(path: str) -> Zone:
-    """A zone by a file of the tz database, named as in that where it stands there. Raises _Unknown."""
+    """Return the zone in a file of the tz database, with its name there if the file is part of it. Raises _Unknown."""
     place = os.path.realpath(path)
     name = place.partition(_FOLDER)[2].removeprefix("posix/") or path
     try:
@@ -115,7 +116,7 @@ def _by_file(path: str) -> Zone:
 
 
 def _is_utc(zone: Zone) -> bool:
-    """Whether it is UTC, by whatever name; not so the zone of a country that happens to have the same time."""
+    """Whether a zone is UTC by any name. The zone of a country with the same time as UTC is not."""
     days = (datetime(2025, month, 1, tzinfo=UTC).astimezone(zone.rules) for month in (1, 7))
     is_place = "/" in zone.name and not zone.name.startswith(("/", "Etc/"))
     return not is_place and all(day.utcoffset() == timedelta() for day in days)

@@ -1,1 +1,1 @@
-"""The domain's values and rules. Standard library only; imports nothing else of the project."""
+"""The values and rules of the domain. Imports only the standard library and itself."""

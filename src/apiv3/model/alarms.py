@@ -1,9 +1,9 @@
-"""When an alarm is on, and who has to be told of it: rules over the newest reading, announcements and the time.
+"""The rules of alarms: which are on, by the newest reading, announcements and the time, and which notifications to send.
 
     readings, announcements, now ──current──> alarms that are on
-    state, alarms, now ──advance──> the next state, and the notifications that lead there
+    state, alarms, now ──advance──> the next state, and the notifications to send
 
-Both are pure. The state is that of the whole installation: it says what is on, what of that was told, and what is silenced.
+Both are pure functions. The state belongs to the whole installation: which alarms are on, which were sent, which are silenced.
 Levels, groups and events are those of docs/reference/protocol.md, section 5; an alarm's `key` is the condition behind it.
 """
 
@@ -18,18 +18,18 @@ from apiv3.model.glucose import MG_PER_MMOL, in_mgdl
 
 INFO, WARNING, URGENT = 0, 1, 2
 GLUCOSE, STALE, ANNOUNCEMENT = "default", "Time Ago", "Announcement"
-"""The groups."""
+"""The groups of alarms."""
 ANNOUNCED = 10 * MINUTE
-"""An announcement is on as long as its date is no further away than this, in ms."""
+"""Milliseconds before and after its date in which an announcement is on."""
 LONGEST_MESSAGE = 1000
-"""Characters of an announcement that are sent; its document has the rest."""
+"""Most characters of an announcement that are sent; its document has the whole text."""
 
 Event = Literal["alarm", "urgent_alarm", "announcement", "clear_alarm", "notification"]
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From where on there is an alarm: glucose in mg/dL, the age of the newest reading in minutes."""
+    """The thresholds of alarms: glucose in mg/dL, the age of the newest reading in minutes."""
 
     low: float = 55
     target_bottom: float = 80
@@ -41,7 +41,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`date`: ms, when it was measured. `mgdl`: None for one that says nothing about glucose."""
+    """A reading. `date`: when it was measured, in ms. `mgdl`: glucose in mg/dL; None for an error code or a missing value."""
 
     identifier: str
     date: int
@@ -52,8 +52,8 @@ class Reading:
 class Alarm:
     """An alarm that is on.
 
-    `reading`: the date of the reading that it is about, in ms: it is told again with each later one; 0: it is told once.
-    `told`: whether everybody who listens has been told of it, and of nothing to the contrary since. `payload`: how.
+    `reading`: the date in ms of the reading that it is about; it is sent again with each later one; 0: it is sent only once.
+    `told`: whether it has been sent to all listeners, and not cleared since. `payload`: the argument of its event.
     """
 
     group: str
@@ -65,13 +65,14 @@ class Alarm:
 
     @property
     def event(self) -> Event:
+        """The name of the event that announces the alarm."""
         if self.group == ANNOUNCEMENT:
             return "announcement"
         return "urgent_alarm" if self.level == URGENT else "alarm"
 
 
 class Silence(NamedTuple):
-    """Until when (ms) an alarm of a group and key is not told, up to a level."""
+    """An alarm of this group and key is not sent, up to this level, until `until` (ms since 1970)."""
 
     group: str
     key: str
@@ -79,11 +80,12 @@ class Silence(NamedTuple):
     until: int
 
     def covers(self, alarm: Alarm) -> bool:
+        """Whether this silences an alarm."""
         return (self.group, self.key) == (alarm.group, alarm.key) and self.level >= alarm.level
 
 
 class State(NamedTuple):
-    """All alarms that are on and all silences that last, each in its order. `last`: the number of the last notification."""
+    """The alarms that are on and the silences that last, both sorted. `last`: the number of the last notification."""
 
     last: int = 0
     on: tuple[Alarm, ...] = ()
@@ -91,7 +93,7 @@ class State(NamedTuple):
 
 
 class Notification(NamedTuple):
-    """An event, as it goes out."""
+    """An event to send to all listeners."""
 
     event: Event
     payload: Mapping[str, Any]
@@ -101,26 +103,25 @@ class Notification(NamedTuple):
 
 
 def newest(entries: Iterable[Document]) -> Reading | None:
-    """The last reading of glucose among entries; where none says anything, the first of those that say nothing.
-
-    So while a sensor sends only errors, the data grow old.
+    """Return the last reading with a glucose value; if none has one, the first reading, so that data become stale while a
+    sensor sends only error codes. None without entries.
     """
     readings = sorted(map(_reading, entries), key=lambda reading: reading.date)
     return next((reading for reading in reversed(readings) if reading.mgdl is not None), readings[0] if readings else None)
 
 
 def _reading(entry: Document) -> Reading:
-    """It was measured before it arrived, whatever its device says: a clock that is fast must not make it look fresh."""
+    """Return an entry as a reading, dated no later than its arrival: a fast device clock must not make it look newer."""
     return Reading(entry["identifier"], min(int(entry["date"]), int(entry["srvCreated"])), in_mgdl(entry))
 
 
 def is_plain(entry: Document) -> bool:
-    """Whether no entry with an earlier date can be a later reading than this one: it says something, of before it came."""
+    """Whether an entry has a glucose value and is dated before its arrival, so that no entry with an earlier date is newer."""
     return in_mgdl(entry) is not None and entry["date"] <= entry["srvCreated"]
 
 
 def current(thresholds: Thresholds, reading: Reading | None, announcements: Iterable[Document], now: int) -> tuple[Alarm, ...]:
-    """What is on at a moment (`now`, ms). `announcements`: treatments of that event type, of any date."""
+    """Return the alarms that are on at `now` (ms). `announcements`: treatments of that event type, with any date."""
     on = [_announcement(each) for each in announcements if abs(now - each["date"]) <= ANNOUNCED]
     if reading is not None:
         on += _stale(thresholds, reading, now) or _glucose(thresholds, reading)
@@ -128,7 +129,7 @@ def current(thresholds: Thresholds, reading: Reading | None, announcements: Iter
 
 
 def _stale(thresholds: Thresholds, reading: Reading, now: int) -> list[Alarm]:
-    """Told once for each level, since nothing new can be said."""
+    """Return the alarm about stale data, if it is on. It is sent once for each level."""
     age = (now - reading.date) / MINUTE
     if age <= thresholds.stale:
         return []
@@ -167,9 +168,9 @@ def _alarm(group: str, key: str, level: int, title: str, message: str, **about: 
 
 
 def advance(state: State, alarms: Iterable[Alarm], now: int) -> tuple[State, Sequence[Notification]]:
-    """The state that follows when `alarms` are on at a moment (`now`, ms), and what has to be told on the way there.
+    """Return the next state when `alarms` are on at `now` (ms), and the notifications to send.
 
-    What is over is told first: there are apps that drop every alarm when one group is clear.
+    Notifications of alarms that ended come first, since some apps drop all alarms when one group is clear.
     """
     silences = tuple(sorted(silence for silence in state.silences if silence.until > now))
     before = {_place(alarm): alarm for alarm in state.on}
@@ -179,7 +180,7 @@ def advance(state: State, alarms: Iterable[Alarm], now: int) -> tuple[State, Seq
 
 
 def _settle(before: Alarm | None, alarm: Alarm, silences: Iterable[Silence]) -> Alarm:
-    """An alarm as the next state has it: silent, as it was told before, or to be told now."""
+    """Return an alarm as it is in the next state: silenced, unchanged because it was sent before, or to be sent now."""
     if any(silence.covers(alarm) for silence in silences):
         return Alarm(alarm.group, alarm.key, alarm.level)
     if before is not None and before.told and before.level == alarm.level and before.reading >= alarm.reading:
@@ -188,7 +189,9 @@ def _settle(before: Alarm | None, alarm: Alarm, silences: Iterable[Silence]) -> 
 
 
 def _clear(before: Iterable[Alarm], on: Iterable[Alarm]) -> Iterator[Notification]:
-    """The end of each group of which something was told, and is no more. Announcements just pass, unless acknowledged."""
+    """Yield the end of each group with alarms that were sent and are no longer on. Announcements end without a notification,
+    unless they are acknowledged.
+    """
     there = {alarm.group for alarm in on}
     for group in sorted(_told(before) - _told(on)):
         if group in there or group != ANNOUNCEMENT:
@@ -197,11 +200,11 @@ def _clear(before: Iterable[Alarm], on: Iterable[Alarm]) -> Iterator[Notificatio
 
 
 def acknowledge(state: State, level: int, group: str, silence: int, now: int) -> State:
-    """The state with everything that is on in a group silenced up to a level, for a time in ms; a longer silence stays.
+    """Return the state with all alarms that are on in a group silenced up to a level, for `silence` ms; longer silences stay.
 
-    What is silenced is what is on, not the group: whoever silences a high does not silence the low that may follow.
+    Only alarms that are on are silenced, not the group: silencing high glucose does not silence low glucose that may follow.
     """
-    if group == ANNOUNCEMENT:  # who has read it has read it
+    if group == ANNOUNCEMENT:  # it has been read, so it must not be sent again
         silence = max(silence, 2 * ANNOUNCED)
     silences = {each[:3]: each for each in state.silences}
     for alarm in state.on:

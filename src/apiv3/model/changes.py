@@ -1,7 +1,7 @@
-"""What happened to a document, as those hear of it who follow a collection.
+"""Changes of documents as followers receive them, clocks and cursors.
 
-A collection is a log: each of its documents stands at the `srvModified` of its last change, and what was removed for good
-left a tombstone at the number that the removal took.
+A collection is a log sorted by `srvModified`: each document is at its last change, and each document that was removed for good
+has a tombstone at its removal.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ Kind = Literal["create", "update", "delete", "reset"]
 
 
 class Change(NamedTuple):
-    """One change. `body`: the document as JSON text, ready to be sent; None for one that was removed for good.
+    """A change. `body`: the document as JSON text; None for one that was removed for good.
 
-    `create`: the document is younger than what the follower has seen. `delete`: it is marked as deleted, or gone. `reset`:
-    whatever the follower holds of the collection is void, and everything that is there follows; it names no document.
+    Kinds: `create`: the document was created after the follower's position. `delete`: it was marked as deleted, or removed.
+    `reset`: the follower must discard its documents of the collection, and all existing ones follow; it names no document.
     """
 
     collection: str
@@ -31,22 +31,22 @@ class Change(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """How far a collection is, in ms. `last`: the greatest number taken. `forgotten`: that of the last lost tombstone."""
+    """The clock of a collection, in ms. `last`: the greatest `srvModified`. `forgotten`: that of the last deleted tombstone."""
 
     last: int
     forgotten: int = 0
 
 
 class Cursor(NamedTuple):
-    """How far a follower is: it has every change up to `position`, in ms.
+    """The position of a follower: it has every change up to `position`, in ms.
 
-    `removals`: it knows of every removal up to there as well, though it may be ahead: whoever began with nothing holds
-    nothing that was removed before.
+    `removals`: it needs no removals up to here, which may be ahead of `position`: a follower that began without documents has
+    none that were removed before.
     """
 
     position: int
     removals: int = 0
 
     def is_lost(self, clock: Clock) -> bool:
-        """Whether removals were forgotten that the follower has not heard of, or the collection went back (a restored copy)."""
+        """Whether tombstones that the follower needs were deleted, or the collection went back (a backup was restored)."""
         return clock.forgotten > max(self) or self.position > clock.last

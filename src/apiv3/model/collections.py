@@ -1,4 +1,4 @@
-"""The collections as a table: what makes two of their documents the same, and who may list them."""
+"""The table of collections: the fields that identify duplicates, and the permission to list them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
 _TAKEN = frozenset({"version", "status", "lastmodified", "events", "openapi", "bulk", "history", "policy"})
-"""Names of routes, and that of the clock that stands beside those of the collections."""
+"""Names of routes, and of the clock of the policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One kind of document.
+    """A collection.
 
-    `fallback`: the fields that together identify a stored document which has no identifier of its own (empty: none do).
-    `clock_field`: the field that counts beside `srvModified` for /lastModified (None: only `srvModified` does).
-    `list_action`: the permission's action for SEARCH and HISTORY.
+    `fallback`: the fields that together identify a stored document without an identifier of its own; empty: none do.
+    `clock_field`: the field that /lastModified considers besides `srvModified`; None: no other field. `list_action`: the action
+    of the permission for SEARCH and HISTORY.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Collection:
 
     @property
     def fallback_kind(self) -> type[int] | type[str]:
-        """The type of the first fallback field, by which such documents are looked for."""
+        """The type of the first fallback field, by which duplicates are looked up."""
         return int if self.fallback[:1] == ("date",) else str
 
 
@@ -42,9 +42,9 @@ STANDARD = (
 
 
 def table(extra: Iterable[str] = ()) -> Mapping[str, Collection]:
-    """Name -> collection: the six of the protocol and the `extra` ones of this installation.
+    """Return name -> collection: the six of the protocol and the `extra` ones of this installation.
 
-    Raises ValueError when an extra name is malformed, or is taken.
+    Raises ValueError when an extra name is malformed or in use.
     """
     collections = {collection.name: collection for collection in STANDARD}
     for name in extra:

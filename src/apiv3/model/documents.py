@@ -1,7 +1,6 @@
-"""What makes a JSON object a document: its address, its dates, the fields that the server owns.
+"""The rules of documents: identifiers, dates, validation, immutable fields, durations (docs/reference/protocol.md, section 3).
 
-The rules are those of docs/reference/protocol.md, section 3. Documents are plain dictionaries: they belong to the clients, who
-put into them what they like; the server knows only the fields below.
+Documents are plain dictionaries, in which clients may put any fields. The server knows only the fields below.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ SERVER_OWNED = ("srvCreated", "srvModified", "subject", "modifiedBy")
 READ_ONLY_MARKS = ("isReadOnly", "readOnly", "readonly")
 MINUTE = 60_000
 LONGEST_IDENTIFIER = 1024
-"""Bytes of UTF-8; a row of an index has to hold it on every database."""
+"""Most bytes of an identifier in UTF-8; it must fit into an index row of both databases."""
 _DAY = 1440
 _SAFE_INTEGER = 2**53
 _NUMBER = re.compile(r"\s*[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?\s*", re.ASCII)
@@ -45,11 +44,11 @@ _TO_COPY = frozenset({float, dict, list})
 
 
 def normalise(document: Mapping[str, Any], *, created_at_fallback: bool = True, partial: bool = False) -> Document:
-    """A copy with `date` in ms, and `utcOffset`, `created_at` and `identifier` filled in; never raises.
+    """Return a copy with `date` in ms, and with `utcOffset`, `created_at` and `identifier` filled in. Never raises.
 
-    What cannot be understood is left as it is, for `validate` to refuse. `created_at_fallback`: whether `created_at` exists
-    at all and may stand in for a missing `date` (API3_CREATED_AT_FALLBACK_ENABLED). `partial`: the document is a patch, so
-    neither date is made from the other, and what it does not say is not filled in.
+    Values that cannot be understood are left unchanged, and `validate` refuses them. `created_at_fallback`: whether
+    `created_at` is kept, and replaces a missing `date` (API3_CREATED_AT_FALLBACK_ENABLED). `partial`: the document is a patch,
+    so that no field is derived from another one or filled in.
     """
     result: Document = whole(document)
     result.pop("_id", None)  # the database's own, on every server of this protocol
@@ -65,9 +64,9 @@ def normalise(document: Mapping[str, Any], *, created_at_fallback: bool = True, 
 
 
 def whole(value: Any) -> Any:
-    """A copy of a JSON value in which `20.0` is `20`: a number that is whole and within 2^53 is an integer.
+    """Return a copy of a JSON value in which whole numbers within 2^53 are integers: `20.0` becomes `20`.
 
-    Every JavaScript server writes it so, and strict clients parse integers. Within 2^53 a float and its integer are equal.
+    Servers in JavaScript write them like this, and strict clients expect integers. Within 2^53 both are equal.
     """
     kind = type(value)
     if kind is float:
@@ -96,7 +95,7 @@ def _resolve_date(document: Document, created_at_fallback: bool) -> None:
 
 
 def _respell_dates(patch: Document) -> None:
-    """The same instants in the form in which they are stored: a patch may name one by another offset."""
+    """Convert the dates of a patch to the format in which they are stored."""
     if "date" in patch and (date := _moment(patch["date"])) is not None:
         patch["date"] = date
     if "created_at" in patch and (created_at := _moment(patch["created_at"])) is not None:
@@ -104,9 +103,9 @@ def _respell_dates(patch: Document) -> None:
 
 
 def identify(document: Mapping[str, Any]) -> str:
-    """The identifier of a document that brings none: a UUIDv5 (RFC 9562, section 5.5) over device, date and event type.
+    """Return the identifier for a document without one: a UUIDv5 (RFC 9562, section 5.5) of device, date and event type.
 
-    Made here because every document passes by: `uuid.uuid5` takes three times as long.
+    `uuid.uuid5` would take three times as long, which matters for every document.
     """
     key = f"{_text(document, 'device')}_{_text(document, 'date')}"
     if document.get("eventType"):
@@ -119,7 +118,7 @@ def identify(document: Mapping[str, Any]) -> str:
 
 
 def _text(document: Mapping[str, Any], field: str) -> str:
-    """A field as the clients' own language would write it into a text."""
+    """Return a field as JavaScript, the language of other servers, converts it to a string."""
     if field not in document:
         return "undefined"
     value = document[field]
@@ -138,9 +137,9 @@ def is_valid(document: Mapping[str, Any]) -> bool:
 
 
 def validate(document: Mapping[str, Any], *, partial: bool = False) -> None:
-    """Check the common fields of a normalised document; a `partial` one only for those that it has.
+    """Check the common fields of a normalised document; of a `partial` one, only those that it has.
 
-    Raises BadRequest naming the first bad field.
+    Raises BadRequest, which names the first bad field.
     """
     for field, is_good in _RULES:
         if partial and field not in document:
@@ -168,7 +167,7 @@ def _is_app(value: object) -> bool:
 
 
 def _is_created_at(document: Mapping[str, Any]) -> bool:
-    """Nearly always it is what `normalise` made of the date; to write that again is cheaper than to read it."""
+    """Whether `created_at` is a time. It usually equals what `normalise` derives from the date, which is cheap to compare."""
     date, created_at = document.get("date"), document["created_at"]
     return (_is_date(date) and created_at == timestamps.iso(date)) or _moment(created_at) is not None  # type: ignore[arg-type]
 
@@ -177,9 +176,9 @@ _RULES = (("identifier", _is_identifier), ("date", _is_date), ("utcOffset", _is_
 
 
 def check_change(new: Mapping[str, Any], stored: Mapping[str, Any], *, free: Collection[str] = ()) -> None:
-    """Refuse a change of what may not change: a read-only document, or an immutable field that is not among the `free`.
+    """Raise ReadOnly for a change of a read-only document, BadRequest for a change of an immutable field not in `free`.
 
-    The fields of a deleted document are free, since whatever comes replaces it. Raises ReadOnly or BadRequest.
+    All fields of a deleted document may change, since it is replaced as a whole.
     """
     if is_read_only(stored):
         raise ReadOnly
@@ -198,7 +197,7 @@ def same(one: object, other: object) -> bool:
 
 
 def inherit(new: Document, stored: Mapping[str, Any], sent: Mapping[str, Any]) -> None:
-    """Where the sender of a replacement left `utcOffset` out, keep the stored one: what we filled in is no change of theirs."""
+    """Keep the stored `utcOffset` when the sender of a replacement left it out: a value filled in by us is not their change."""
     if "utcOffset" not in sent and "utcOffset" in stored and is_valid(stored):
         new["utcOffset"] = stored["utcOffset"]
 
@@ -222,7 +221,7 @@ def resolve_duration(sent: Document, stored: Mapping[str, Any], *, patch: bool) 
 
 
 def _base(sent: Mapping[str, Any], stored: Mapping[str, Any]) -> float | None:
-    """When the duration begins, in ms: the first of the places that says so."""
+    """Return the start of the duration in ms: the first field that has a time; None when there is none."""
     places = [(sent, "mills"), (stored, "mills")]
     places += [(document, field) for document in (sent, stored) for field in ("created_at", "date")]
     for document, field in places:
@@ -234,7 +233,7 @@ def _base(sent: Mapping[str, Any], stored: Mapping[str, Any]) -> float | None:
 
 
 def _end(base: float, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> float | None:
-    """When it ends, in ms: the first duration that is there at all decides; None where that says nothing."""
+    """Return the end in ms: the first duration field that exists decides; None when its value is not usable."""
     for document in (sent, stored):
         if "durationInMilliseconds" in document:
             length = _number(document["durationInMilliseconds"]) or 0
@@ -252,19 +251,19 @@ def _moment(value: object) -> int | None:
 
 
 def _instant(value: object) -> timestamps.Moment:
-    """A time in a document; as a number up to LAST_DATE. Raises ValueError."""
+    """Parse a time in a document, where numbers up to LAST_DATE are allowed. Raises ValueError."""
     if isinstance(value, int | float) and timestamps.LAST < value <= timestamps.LAST_DATE:
         return timestamps.Moment(int(value), None)
     return timestamps.parse(value)
 
 
 def _number(value: object) -> float | None:
-    """A number, or a text that is one; None for anything else."""
+    """Return a number, or the number in a text; None for anything else."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _safe(ms: float) -> float | None:
-    """None for what no number can hold to the millisecond."""
+    """Return `ms`; None if a float cannot represent it exactly."""
     return ms if abs(ms) <= _SAFE_INTEGER else None

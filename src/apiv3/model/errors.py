@@ -1,4 +1,4 @@
-"""Every way in which a request can fail, as one tree: a status, a message, sometimes headers.
+"""All errors of requests, as one tree of classes: a status, a message, sometimes headers.
 
     ApiError
     ├── BadRequest 400            ├── NotAcceptable 406        ├── TooManyRequests 429
@@ -23,7 +23,7 @@ import os
 
 
 class ApiError(Exception):
-    """A refusal that the caller is told about: HTTP `status`, `message`, `description`, extra `headers`."""
+    """An error that is reported to the caller: HTTP `status`, `message`, `description`, extra `headers`."""
 
     status = 500
     message: str | None = None
@@ -67,7 +67,7 @@ class BadToken(Unauthorized):
 
 
 class MissingTimestamp(Unauthorized):
-    """A call without the client's time, from anybody but a subject that is excused from it."""
+    """The call lacks the client's time, and its subject may not leave it out."""
 
     message = "Missing Date header"
 
@@ -102,7 +102,7 @@ class BadOperation(NotFound):
 
 
 class OlderProtocol(NotFound):
-    """What apps of the field ask for that speak APIv1."""
+    """A path of APIv1, which many apps use."""
 
     message = "APIv1 is not spoken here, only APIv3; which apps work: docs/how-to/which-apps-work.md"
 
@@ -135,7 +135,7 @@ class TooLarge(ApiError):
 
 
 class AnswerTooLarge(TooLarge):
-    """What was asked for is more than one answer may hold."""
+    """The result is larger than one answer may be."""
 
     message = "The answer would be too large: ask for fewer documents (limit) or fields"
 
@@ -174,7 +174,7 @@ class StorageUnavailable(ApiError):
 
     @property
     def reason(self) -> str | None:
-        """Why, for the log and the operator: callers are not told. None where it is not known."""
+        """The cause, for the log and the operator, but not for callers. None if it is unknown."""
         cause = self.__cause__
         if cause is None:
             return None
@@ -190,11 +190,11 @@ class StorageUnavailable(ApiError):
 
 
 class TransactionConflict(StorageUnavailable):
-    """The database undid a transaction for the sake of another one; run again, it can succeed at once."""
+    """The database rolled back a transaction because of a conflict with another one. A retry can succeed at once."""
 
 
 class ServerBusy(ApiError):
-    """So many ask for so much that a caller's turn did not come in time."""
+    """The caller's turn did not come in time, because of other large requests."""
 
     status = 503
     message = "The server is busy, try again later"
@@ -204,7 +204,7 @@ class ServerBusy(ApiError):
 
 
 class ShuttingDown(ApiError):
-    """The server ends before it could answer. What the request asked for may have been done."""
+    """The server ended before it could answer. The request may nevertheless have been carried out."""
 
     status = 503
     message = "The server is shutting down, try again later"

@@ -1,4 +1,4 @@
-"""Glucose: what an entry of type `sgv` says, in mg/dL."""
+"""Convert the glucose values of entries of type `sgv` to mg/dL."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 MG_PER_MMOL = 18.0182
 """mg/dL in one mmol/L: the molar mass of glucose, 180.16 g/mol, over ten, as glucose meters round it."""
 LOWEST = 39
-"""What sensors write for LOW, in mg/dL; what is below is a code for an error."""
+"""The value that sensors send for LOW, in mg/dL. Values below it are error codes."""
 
 
 def in_mgdl(entry: Mapping[str, Any]) -> float | None:
-    """The `sgv` of an entry in mg/dL, whatever its `units`; None when it is no number, or the code of an error."""
+    """Return the `sgv` of an entry in mg/dL, whatever its `units`; None if it is no number, or an error code."""
     value, units = entry.get("sgv"), entry.get("units")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

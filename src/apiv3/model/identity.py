@@ -1,4 +1,4 @@
-"""Who can call: subjects and the roles that they have."""
+"""Subjects, which may call the API, and their roles."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 LONGEST_NAME = 200
 
 Timestamp = Literal["required", "optional"]
-"""Whether calls must carry the client's time. Where it is optional, it is still checked when it is there."""
+"""Whether calls must carry the client's time. If it is optional, it is still checked when it is sent."""
 
 
 def is_object_id(text: object) -> bool:
-    """Whether `text` is an object id: 24 lower-case hex digits, as document databases mint them."""
+    """Whether `text` is an object id: 24 lower-case hex digits, as MongoDB generates them."""
     return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
@@ -31,7 +31,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Somebody or something that may call: a name, roles, and (derived, never stored) an access token.
+    """A person, app or script that may call the API. Its access token is derived from `id` and `nonce`, and is not stored.
 
     `timestamp`: whether its calls must carry the client's time, where the server demands that at all. `disabled`: whether all
     its credentials are refused. `is_person`: whether it has an account.

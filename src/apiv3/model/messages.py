@@ -1,4 +1,4 @@
-"""Messages of errors that stand in more than one place: where they are raised, and in the OpenAPI description."""
+"""Error messages that are used in several places: where they are raised, and in the OpenAPI description."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a client asks of a collection: filters, an order, a window and a choice of fields, as frozen values.
+"""Queries as frozen values: filters, order, limits and fields to show.
 
-Comparison is by type, as in document databases (docs/reference/protocol.md, section 4): `gt 5` never matches a text, `ne`
-matches a document without the field, a field that holds a list matches when any of its elements does.
+Values are compared by type, as in document databases (docs/reference/protocol.md, section 4): `gt 5` never matches a text, `ne`
+matches a document without the field, and a field with a list matches if any of its elements does.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Filter:
         object.__setattr__(self, "_operand", operand)
 
     def matches(self, document: Mapping[str, Any]) -> bool:
+        """Whether a document meets the condition."""
         test, operand = _TESTS[self.operator], self._operand
         found = any(test(candidate, operand) for candidate in candidates(document, self.path))
         return found != (self.operator in NEGATIVE)
@@ -46,25 +47,27 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
+    """An order by one field. `path`: the dotted field name in parts."""
+
     path: Path
     descending: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A SEARCH: all `filters` hold, in the order of `sort` (None: by identifier), `limit` documents after `skip` ones."""
+    """A SEARCH: documents that match all `filters`, sorted by `sort` (None: by identifier), `limit` of them after `skip`."""
 
     filters: tuple[Filter, ...] = ()
     sort: Sort | None = None
     limit: int = 1000
     skip: int = 0
     compiled: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
-    """What the storage made of it, for as long as it is kept."""
+    """A cache of the storage for the compiled query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields to show; without paths, all of them."""
+    """The fields to show. Without paths: all fields."""
 
     paths: tuple[Path, ...] = ()
     _tree: dict[str, Any] = field(init=False, repr=False, compare=False)
@@ -76,14 +79,14 @@ class Fields:
         return bool(self.paths)
 
     def project(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """A document with just these fields, as far as it has them, in its own order."""
+        """Return a document with only these fields, in its own order."""
         return _project(document, self._tree)
 
 
 def candidates(document: Any, path: Path) -> Iterator[Any]:
-    """The values that a dotted path reaches: through objects, through the objects in lists, and a list's own elements.
+    """Yield the values at a dotted path: through objects and the objects in lists, and the elements of a list at its end.
 
-    A value that several ways lead to, by a place of a list and by the objects in it, is visited once: otherwise each level
+    A value that can be reached in several ways, by its index in a list and by its name, is visited once. Otherwise each level
     of lists could double the work.
     """
     nodes = [document]
@@ -98,7 +101,7 @@ def candidates(document: Any, path: Path) -> Iterator[Any]:
 
 
 def _below(node: Any, name: str) -> Sequence[Any]:
-    """What is called `name` in an object, or in the objects of a list; and the element at the place with that number."""
+    """Return the values named `name` in an object or in the objects of a list, and the element of a list with that index."""
     if isinstance(node, dict):
         return (node[name],) if name in node else ()
     if not isinstance(node, list):
@@ -110,7 +113,7 @@ def _below(node: Any, name: str) -> Sequence[Any]:
 
 
 def _comparable(one: Any, other: Any) -> bool:
-    """Whether both are of one kind: both numbers, both texts or both booleans."""
+    """Whether both values are numbers, both are texts, or both are booleans."""
     if isinstance(one, bool) or isinstance(other, bool):
         return isinstance(one, bool) and isinstance(other, bool)
     return (isinstance(one, str) and isinstance(other, str)) or (
@@ -126,7 +129,7 @@ _equal = _compare(operator.eq)
 
 
 def _choices(values: Iterable[Scalar]) -> frozenset[tuple[bool, Scalar]]:
-    """Values as a set, in which a boolean is not the number that Python takes it for."""
+    """Return values as a set in which True differs from 1, which Python considers equal."""
     return frozenset((isinstance(value, bool), value) for value in values)
 
 
@@ -154,7 +157,7 @@ NEGATIVE = frozenset({"ne", "nin"})
 
 
 def _tree(paths: Sequence[Path]) -> dict[str, Any]:
-    """Paths as a tree of names; an empty branch means all that is below."""
+    """Return paths as a tree of names. An empty branch includes everything below it."""
     tree: dict[str, Any] = {}
     for path in sorted(paths, key=len, reverse=True):
         node = tree

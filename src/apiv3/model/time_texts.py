@@ -1,8 +1,8 @@
-"""Times as texts: ISO 8601, the dates of HTTP (RFC 9110, section 5.6.7) and of mail (RFC 5322, sections 3.3 and 4.3), and
-what JavaScript's `Date.prototype.toString` writes.
+"""Parse times as texts: ISO 8601, the dates of HTTP (RFC 9110, section 5.6.7) and of mail (RFC 5322, sections 3.3 and 4.3), and
+the output of JavaScript's `Date.prototype.toString`.
 
-Exactly these grammars are read. Any other name of a zone, AM or PM, a day of the week that is not that of the date, and
-anything left over make a text no time: whoever skips what he does not know reads the time in the wrong zone.
+Exactly these grammars are accepted. Any other zone name, AM or PM, a wrong day of the week, and trailing text are refused: a
+parser that skips what it does not know reads times in the wrong zone.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _WRITTEN = (
 
 
 def parse(text: str) -> datetime:
-    """The time that a text names; without a zone where the text names none, which then means UTC. Raises ValueError."""
+    """Parse a text. Without a zone in the text, the result has none, which means UTC. Raises ValueError."""
     if found := _ISO.fullmatch(_BASIC.sub(r"\1-\2-\3", text, count=1)):
         return _iso(found.groupdict())
     for form in _WRITTEN:
@@ -78,7 +78,7 @@ def parse(text: str) -> datetime:
 
 
 def _iso(parts: dict[str, str | None]) -> datetime:
-    """24:00 is the beginning of the next day."""
+    """Return the time of an ISO 8601 text. 24:00 is the beginning of the next day."""
     if parts["plus"] and parts["mark"] == " ":
         raise ValueError("what stands for a blank?")
     clock = [int(parts[name] or 0) for name in ("hour", "minute", "second")]
@@ -99,7 +99,7 @@ def _written(parts: dict[str, str | None]) -> datetime:
 
 
 def _year(parts: dict[str, str | None]) -> int:
-    """A year of two digits by the rule of the grammar that it stands in."""
+    """Return the year; one of two digits is interpreted by the rule of its grammar."""
     if near := parts.get("near"):
         this = datetime.now(UTC).year
         year = this - this % 100 + int(near)
@@ -111,7 +111,7 @@ def _year(parts: dict[str, str | None]) -> int:
 
 
 def _offset(parts: dict[str, str | None]) -> int | None:
-    """The offset from UTC in minutes; None where nothing is said about it."""
+    """Return the offset from UTC in minutes; None when the text has none."""
     if zone := parts.get("zone"):
         return _HOURS[zone.upper()] * 60
     text = parts.get("offset") or parts.get("plus")
@@ -122,7 +122,10 @@ def _offset(parts: dict[str, str | None]) -> int | None:
 
 
 def _moment(day: date, clock: list[int], offset: int | None) -> datetime:
-    """A leap second counts as the first one of the next day. Raises ValueError, OverflowError."""
+    """Combine day, time of day and offset (minutes). A leap second counts as the first second of the next day.
+
+    Raises ValueError, OverflowError.
+    """
     zone = None if offset is None else timezone(timedelta(minutes=offset))
     hours, minutes, seconds = clock
     moment = datetime.combine(day, time(), zone) + timedelta(hours=hours, minutes=minutes, seconds=seconds)

@@ -1,6 +1,6 @@
-"""Points in time: every form that clients send, as milliseconds since the Unix epoch.
+"""Convert times in all formats that clients send to milliseconds since 1970, and back.
 
-Forms (docs/reference/times.md): epoch milliseconds, epoch seconds (either as a number or as its digits), and the texts of
+Formats (docs/reference/times.md): epoch milliseconds, epoch seconds (either as a number or as its digits), and the texts of
 `time_texts`. Anything before 2000-01-01T00:00:00Z or after the year 9999 is refused.
 """
 
@@ -25,16 +25,16 @@ is taken there only; elsewhere a number of that size is more likely to be in mic
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 128
-"""Characters. JavaScript writes the name of the zone in the user's language."""
+"""Most characters of a time. JavaScript writes the name of the zone in the user's language, which can be long."""
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
 """After so many years the calendar repeats itself. Python's ends with the year 9999."""
 _EXPANDED = re.compile(r"\+0(\d{5})|\+(\d{6})", re.ASCII)
-"""How ISO 8601 and JavaScript begin a date after the year 9999."""
+"""The year of a date after 9999, as ISO 8601 and JavaScript write it."""
 _NUMBER = re.compile(r"(\d{9,15})(?:\.(\d{1,9}))?", re.ASCII)
 
 
 class TooEarly(ValueError):
-    """A time that is understood, but lies before the year 2000. `ms` since the epoch: negative before 1970."""
+    """The time is valid, but before the year 2000. `ms`: milliseconds since 1970, negative before it."""
 
     def __init__(self, ms: int) -> None:
         super().__init__("before the year 2000")
@@ -42,22 +42,22 @@ class TooEarly(ValueError):
 
 
 class Moment(NamedTuple):
-    """`ms` since the epoch, and the offset from UTC in minutes that the text carried (None: it carried none)."""
+    """A time. `ms`: milliseconds since 1970. `offset`: the offset from UTC in minutes in the text; None if it has none."""
 
     ms: int
     offset: int | None
 
 
 def now() -> int:
-    """The present, in ms since the epoch."""
+    """Return the current time, in ms since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def parse(value: object) -> Moment:
-    """A client's timestamp in any form.
+    """Parse a client's timestamp in any format.
 
-    Raises ValueError when it is no timestamp, is a number after 9999 or a text after LAST_DATE; TooEarly when a text names a
-    time before 2000.
+    Raises ValueError when it is no timestamp, a number after the year 9999, or a text after LAST_DATE; TooEarly for a text
+    before the year 2000.
     """
     if isinstance(value, str):
         return _parse_text(value)
@@ -67,7 +67,7 @@ def parse(value: object) -> Moment:
 
 
 def iso(ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds: `2020-09-14T12:56:40.000Z`; after 9999 `+010000-01-01T00:00:00.000Z`."""
+    """Return ISO 8601 in UTC with milliseconds: `2020-09-14T12:56:40.000Z`; after 9999 `+010000-01-01T00:00:00.000Z`."""
     day, ms = divmod(ms, 86_400_000)
     minutes, ms = divmod(ms, 60_000)
     return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}Z"
@@ -75,7 +75,7 @@ def iso(ms: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _day(number: int) -> str:
-    """The date of a day, counted from 1970-01-01; readings of many a minute share theirs."""
+    """Return the date of a day, counted from 1970-01-01. It is cached, since all readings of a day share it."""
     cycles, days = divmod(number, _CYCLE_DAYS)
     date = (_EPOCH + timedelta(days=days)).date()
     year = date.year + cycles * _CYCLE_YEARS
@@ -84,7 +84,7 @@ def _day(number: int) -> str:
 
 @lru_cache(maxsize=1024)
 def http_date(seconds: int) -> bytes:
-    """An HTTP-date (RFC 9110, section 5.6.7) for whole `seconds` since the epoch."""
+    """Return an HTTP-date (RFC 9110, section 5.6.7) for whole seconds since 1970."""
     return formatdate(seconds, usegmt=True).encode()
 
 
@@ -119,7 +119,7 @@ def _parse_text(text: str) -> Moment:
 
 
 def _later(text: str) -> tuple[int, str]:
-    """A date after 9999 as one that is a number of ms earlier, in the same place of the calendar."""
+    """Move a date after 9999 by whole cycles of the calendar to an earlier year; return the ms moved, and the new text."""
     found = _EXPANDED.match(text)
     year = int(found[1] or found[2]) if found else 0
     if not found or year <= MAXYEAR:
