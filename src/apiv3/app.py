@@ -35,7 +35,7 @@ from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.gate import Gate
 from apiv3.security.lasting import LastingRights
-from apiv3.security.ledger import Account, Ledger
+from apiv3.security.ledger import Budget, Ledger
 from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Tokens
 from apiv3.security.verifiers.access_token import AccessTokenVerifier
@@ -261,11 +261,11 @@ def _ledger(settings: Settings) -> Ledger:
     patience, requests, connections = settings.api3_request_timeout, settings.api3_max_in_flight, settings.api3_max_connections
     largest = max(_BODIES, settings.api3_max_body, settings.api3_max_bulk_body)
     return Ledger(
-        connections=Account(connections, waiting=_QUEUE * connections, patience=patience),
-        requests=Account(requests, waiting=_QUEUE * requests, patience=patience),
-        live=Account(settings.api3_live_connections),
-        answers=Account(_ANSWERS, waiting=_QUEUE * requests, patience=patience),
-        bodies=Account(largest, total=2 * largest, waiting=_QUEUE * requests, patience=patience),
+        connections=Budget(connections, waiting=_QUEUE * connections, patience=patience),
+        requests=Budget(requests, waiting=_QUEUE * requests, patience=patience),
+        live=Budget(settings.api3_live_connections),
+        answers=Budget(_ANSWERS, waiting=_QUEUE * requests, patience=patience),
+        bodies=Budget(largest, total=2 * largest, waiting=_QUEUE * requests, patience=patience),
     )
 
 

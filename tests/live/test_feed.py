@@ -367,7 +367,7 @@ async def test_bells_of_another_process(
             await insert(elsewhere, two[0], document("a"))
             await take(subscription, 1)
             if other.dialect.name == "postgresql":
-                cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'apiv3 bells'"
+                cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
                 async with asyncio.timeout(PATIENCE):
                     while not await other.fetch(f"{cut} AND datname = current_database()"):  # noqa: ASYNC110
                         await asyncio.sleep(0.02)  # it is about to be made

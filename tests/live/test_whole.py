@@ -29,7 +29,7 @@ from tests.support.storage import history
 
 ROOT = Path(__file__).parents[2]
 CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE application_name = 'apiv3 bells' AND datname = current_database()"""
+    WHERE query LIKE 'LISTEN%' AND datname = current_database()"""
 
 
 class Watcher:

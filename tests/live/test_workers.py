@@ -15,7 +15,7 @@ from apiv3.live.connections import Lobby
 from apiv3.live.engine import Engine
 from apiv3.live.sessions import Rules
 from apiv3.live.workers import Workers
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 from tests.support.engineio import Poller, beside, socket, wait_for
 from tests.support.factories import FreshServer, NewDatabase, running_server
 from tests.support.server import LiveServer
@@ -106,7 +106,7 @@ def test_sessions_of_a_dead_worker_are_unknown(fresh_server: FreshServer, brief_
 async def test_a_worker_that_asks_and_leaves_is_nothing_to_tell(
     brief_path: Path, request_: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = Engine(Rules(), Account(9), {"/": Lobby()})
+    engine = Engine(Rules(), Budget(9), {"/": Lobby()})
     async with Workers(engine, brief_path).listening():
         with sockets.socket(sockets.AF_UNIX) as asker:
             asker.connect(str(brief_path / engine.worker))

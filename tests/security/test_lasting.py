@@ -16,7 +16,9 @@ from tests.support.policies import SlowStore
 
 async def test_nothing_stays_of_a_connection_that_failed_at_its_beginning() -> None:
     """It is told of no later change, and not of the end of its credential."""
-    policies = Policies(SlowStore(Policy(1, (), ())), "x" * 12)
+    store = SlowStore(Policy(1, (), ()))
+    policies = Policies(store, "x" * 12)
+    await policies.refresh()
     rights = LastingRights(policies)
     ends = 0
 
@@ -29,6 +31,7 @@ async def test_nothing_stays_of_a_connection_that_failed_at_its_beginning() -> N
     with pytest.raises(ConnectionResetError), rights.hold(nobody, (), end):
         raise AssertionError("never")
     assert ends == 1
+    store.held = Policy(2, (), ())
     await policies.refresh()
     await asyncio.sleep(0.01)
     assert ends == 1

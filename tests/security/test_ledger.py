@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from apiv3.model.errors import TooManyRequests
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 
 
 async def test_each_owner_has_a_budget_of_its_own() -> None:
-    account = Account(2)
+    account = Budget(2)
     assert [account.take("a") for _ in range(3)] == [True, True, False]
     assert account.take("b")
     account.give("a")
@@ -20,7 +20,7 @@ async def test_each_owner_has_a_budget_of_its_own() -> None:
 
 
 async def test_who_waits_is_served_in_order_and_nobody_passes_by() -> None:
-    account, served = Account(1, waiting=9), list[str]()
+    account, served = Budget(1, waiting=9), list[str]()
 
     async def wait(name: str) -> None:
         await account.wait("a")
@@ -41,7 +41,7 @@ async def test_who_waits_is_served_in_order_and_nobody_passes_by() -> None:
 
 
 async def test_no_more_may_wait_than_that() -> None:
-    account = Account(1, waiting=1, patience=60)
+    account = Budget(1, waiting=1, patience=60)
     assert account.take("a")
     waiting = asyncio.create_task(account.wait("a"))
     await asyncio.sleep(0)
@@ -52,7 +52,7 @@ async def test_no_more_may_wait_than_that() -> None:
 
 
 async def test_nobody_waits_longer_than_that() -> None:
-    account = Account(1, waiting=1, patience=0.01)
+    account = Budget(1, waiting=1, patience=0.01)
     assert account.take("a")
     with pytest.raises(TooManyRequests):
         await account.wait("a")
@@ -61,7 +61,7 @@ async def test_nobody_waits_longer_than_that() -> None:
 
 
 async def test_who_leaves_the_queue_leaves_nothing_behind() -> None:
-    account = Account(1, waiting=2, patience=60)
+    account = Budget(1, waiting=2, patience=60)
     assert account.take("a")
     tasks = [asyncio.create_task(account.wait("a")) for _ in range(2)]
     await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_who_leaves_the_queue_leaves_nothing_behind() -> None:
 
 
 async def test_an_amount_that_is_larger_than_the_budget_is_served_alone() -> None:
-    account = Account(10, total=20, waiting=9)
+    account = Budget(10, total=20, waiting=9)
     assert account.take("a", 50)
     assert not account.take("b", 1)
     waiting = asyncio.create_task(account.wait("b", 5))
@@ -85,7 +85,7 @@ async def test_an_amount_that_is_larger_than_the_budget_is_served_alone() -> Non
 
 
 async def test_a_large_one_that_waits_for_all_is_not_passed_by_for_ever() -> None:
-    account = Account(10, total=10, waiting=9)
+    account = Budget(10, total=10, waiting=9)
     assert account.take("a", 5)
     large = asyncio.create_task(account.wait("b", 10))
     await asyncio.sleep(0)
@@ -100,7 +100,7 @@ def test_nothing_is_lost_and_no_bound_is_passed(steps: list[tuple[str, int, bool
     """Whoever comes, in whatever order, and whoever gives up: the sums stay right, and all who wait get their turn."""
 
     async def play() -> None:
-        account = Account(8, total=12, waiting=99, patience=60)
+        account = Budget(8, total=12, waiting=99, patience=60)
 
         async def visit(owner: str, amount: int) -> None:
             await account.wait(owner, amount)

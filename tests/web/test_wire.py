@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from apiv3.cli.serve import listen
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 from apiv3.web.server.connections import Connections
 from apiv3.web.server.run import Config, Server, alone
 from tests.support.server import LiveServer
@@ -97,7 +97,7 @@ def careless() -> Iterator[int]:
         await send({"type": "http.response.body", "body": b"ok"})
 
     listener = listen("127.0.0.1", 0)
-    server = Server(Config(alone(app, Connections(Account(100), 10)), most_headers=16_384))
+    server = Server(Config(alone(app, Connections(Budget(100), 10)), most_headers=16_384))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     yield listener.getsockname()[1]

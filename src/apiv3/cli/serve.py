@@ -35,7 +35,7 @@ from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
 from apiv3.security.authors import OPERATOR
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Snapshot
 from apiv3.settings import Settings, SettingsError, is_lacking, load, make_folder, provision, secret_missing
@@ -183,7 +183,7 @@ _POST = " ".join(
 
 def _redirect(settings: Settings, listener: socket.socket, tls_port: int) -> None:
     """Answer plain HTTP in a separate thread of this process, whatever the number of worker processes."""
-    connections = Connections(Account(settings.api3_max_connections), settings.api3_request_timeout)
+    connections = Connections(Budget(settings.api3_max_connections), settings.api3_request_timeout)
     config = Config(alone(Redirect(tls_port), connections), most_headers=settings.api3_max_headers)
     threading.Thread(target=Server(config).run, args=([listener],), daemon=True, name="http-port").start()
 

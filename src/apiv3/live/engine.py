@@ -12,7 +12,7 @@ from apiv3.live.sessions import Rules, Session
 from apiv3.live.wires import Wire
 from apiv3.model.errors import TooManyRequests
 from apiv3.security.addresses import network
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 
 _WORKER = 8
 """Characters at the start of a session's id that name its worker."""
@@ -67,7 +67,7 @@ class Sessions(Protocol):
 class Engine:
     """The sessions of this process. `live`: the budget of live connections."""
 
-    def __init__(self, rules: Rules, live: Account, namespaces: Mapping[str, Namespace]) -> None:
+    def __init__(self, rules: Rules, live: Budget, namespaces: Mapping[str, Namespace]) -> None:
         self.worker = token_hex(_WORKER // 2)
         self._rules, self._namespaces = rules, namespaces
         self._live = live

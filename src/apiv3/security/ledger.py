@@ -22,7 +22,7 @@ class _Waiter:
     turn: asyncio.Future[None]
 
 
-class Account:
+class Budget:
     """The budget of one resource: how much of it each owner holds, and how much all owners hold together.
 
     `each`: the most that one owner may hold. An owner that holds nothing may take even more than that, so that no single
@@ -157,8 +157,8 @@ class Ledger:
     without one, has requested and not received yet.
     """
 
-    connections: Account
-    requests: Account
-    live: Account
-    bodies: Account
-    answers: Account
+    connections: Budget
+    requests: Budget
+    live: Budget
+    bodies: Budget
+    answers: Budget

@@ -13,7 +13,7 @@ from apiv3.memory import give_back_free_memory
 from apiv3.model import messages
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, ServerBusy, TooLarge, TooManyRequests, UnsupportedMediaType
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 from apiv3.turns import BODIES, Hold, apart
 from apiv3.web.calls import Call
 
@@ -41,10 +41,10 @@ class Limits:
     patience: float
     bulk_size: int
     bulk_items: int
-    memory: Account
+    memory: Budget
 
 
-async def read_body(call: Call, size: int, patience: float, memory: Account) -> bytes:
+async def read_body(call: Call, size: int, patience: float, memory: Budget) -> bytes:
     """Read the whole body. Its share of `memory` is given back when the call ends (`call.on_end`).
 
     The memory for the whole body is taken before any of it is read, so that two requests cannot wait for each other.

@@ -11,7 +11,7 @@ from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidde
 from apiv3.live.packets import LARGEST, VERSIONS
 from apiv3.live.workers import Workers
 from apiv3.model.errors import TooManyRequests
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 from apiv3.web.bodies import Disconnected, read_body
 from apiv3.web.calls import Call
 from apiv3.web.responses import Answer, json_answer
@@ -31,7 +31,7 @@ class SocketIo:
     """
 
     def __init__(
-        self, engine: Engine, workers: Workers, origins: Sequence[str], live: Account, patience: float, bodies: Account
+        self, engine: Engine, workers: Workers, origins: Sequence[str], live: Budget, patience: float, bodies: Budget
     ) -> None:
         self._engine, self._workers, self._origins = engine, workers, frozenset(origins)
         self._live = live

@@ -20,7 +20,7 @@ from apiv3.security.accounts.accounts import target
 from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.addresses import network
 from apiv3.security.authors import Author
-from apiv3.security.ledger import Account as Budget
+from apiv3.security.ledger import Budget
 from apiv3.security.principal import STRANGER
 from apiv3.storage.contracts.accounts import AccountStore, FailureStore
 

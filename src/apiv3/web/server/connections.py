@@ -14,7 +14,7 @@ from typing import Protocol
 
 from apiv3.model.errors import TooManyRequests
 from apiv3.security.addresses import network
-from apiv3.security.ledger import Account
+from apiv3.security.ledger import Budget
 
 CONNECTIONS = "connections"
 """Key of the `Connections` object in the state that the application's lifespan yields."""
@@ -61,7 +61,7 @@ class Connections:
 
     def __init__(
         self,
-        account: Account,
+        account: Budget,
         patience: float,
         shares: Callable[[str], bool] = lambda _address: False,
         at_end: Callable[[], None] = lambda: None,
