@@ -76,11 +76,11 @@ _UNDESCRIBED = (SOCKET_IO, INVITATION)
 _ANSWERS = 16_777_216
 """Bytes of the pages that one subject has not taken yet; those of more than a megabyte have bounds of their own (turns.py)."""
 _QUEUE = 10
-"""How many requests may wait for each one that an owner may have under way."""
+"""Requests that may wait, as a multiple of those that one owner (an address or a subject) may have under way."""
 
 
 class Server:
-    """All parts of one server process."""
+    """The parts of one server process, created from an installation."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation, self.settings = installation, installation.settings

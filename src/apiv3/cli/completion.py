@@ -55,7 +55,7 @@ def _completing(names: Callable[[Settings], Iterable[str]]) -> Callable[[click.C
 
 
 def _asked(settings: Settings, ask: Callable[[Database], Awaitable[T]]) -> T | None:
-    """What the database of the installation here says; the installation is left as it is. None where there is none."""
+    """Query the database of the installation in this directory, without changing it. None if there is no installation."""
     if not is_there(settings):
         return None
 

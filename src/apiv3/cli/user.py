@@ -22,7 +22,7 @@ from apiv3.settings import Settings
 from apiv3.web.people import INVITATION
 
 _LONGEST = 65_536
-"""Bytes of a password on standard input, more than any has."""
+"""Most bytes that are read as a password from standard input. No valid password is that long."""
 Record = dict[str, Any]
 
 _email = click.argument("email", shell_complete=user_emails)
@@ -46,7 +46,7 @@ def _invited(person: Person, code: str | None) -> Record:
 
 
 def _show(record: Record, settings: Settings, as_json: bool) -> None:
-    """As it is for programs; for people the link as a whole, with what it is good for."""
+    """Print a person, and the invitation if there is one: its path in JSON, otherwise its whole link with a hint."""
     path = record.get("invitation")
     if as_json or path is None:
         show(record, as_json)
@@ -56,7 +56,7 @@ def _show(record: Record, settings: Settings, as_json: bool) -> None:
 
 
 def _from_stdin() -> str:
-    """The password on standard input; the end of its line does not belong to it."""
+    """Read a password from standard input, without the end of its line."""
     try:
         text = sys.stdin.buffer.read(_LONGEST).decode()
     except UnicodeDecodeError as error:
@@ -65,7 +65,7 @@ def _from_stdin() -> str:
 
 
 def _do(work: Callable[[Installation], Awaitable[Record]], as_json: bool, *, makes: bool = False) -> None:
-    """Run it, and show the person that comes of it."""
+    """Run a change, and show the person that it returns."""
 
     async def with_settings(installation: Installation) -> tuple[Record, Settings]:
         return await work(installation), installation.settings

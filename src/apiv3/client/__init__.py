@@ -1,1 +1,1 @@
-"""For other programs that talk to a server. It needs nothing of the server's own code but the model."""
+"""Clients for programs that talk to a server. Of the server's own code they use only the model."""

@@ -1,28 +1,28 @@
-"""Why a server does not do what a program wants."""
+"""The errors that a client of a server can meet."""
 
 from __future__ import annotations
 
 import re
 
 _SECRETS = re.compile(r"[\w.%-]*-[0-9a-fA-F]{16}\b|\beyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=//)[^/@]*@|\?.*|#.*", re.ASCII | re.DOTALL)
-"""What can be a secret in an address: an access token or a JWT, a user with a password, and whatever follows the path."""
+"""The parts of a URL that can be secret: an access token or JWT, a user with a password, and everything after the path."""
 
 
 def shown(url: str) -> str:
-    """An address as messages show it, without what can be a secret."""
+    """Return a URL for messages, without the parts that can be secret."""
     return _SECRETS.sub("***", url)
 
 
 class Refused(Exception):
-    """The server will not have it, now or later: a bad token, a missing permission, an unknown collection."""
+    """The server refuses the request for good: the token is bad, a permission is missing, or the collection is unknown."""
 
 
 class Unreachable(Exception):
-    """There is no server, or something else than this server answers."""
+    """No server of this kind can be reached at the address."""
 
 
 class NoAnswer(Unreachable):
-    """Nothing answers at the address, or the connection was lost. `reason`: what the system says about it."""
+    """Nothing answers at the address, or the connection was lost. `reason`: the operating system's message."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{shown(url)} cannot be reached: {reason}")
@@ -30,18 +30,18 @@ class NoAnswer(Unreachable):
 
 
 class Untrusted(NoAnswer):
-    """The server's certificate is not one that is trusted. Waiting does not mend that."""
+    """The server's certificate is not trusted. Trying again does not help."""
 
 
 class NoAddress(Unreachable):
-    """Nothing that a server could be reached at."""
+    """The text is not the address of a server."""
 
     def __init__(self, url: str, reason: object) -> None:
         super().__init__(f"{shown(url)!r} is no address of a server: {reason}")
 
 
 class Stranger(Unreachable):
-    """Something answers that is no server of this kind, such as the page on which one logs in to a network."""
+    """Something else than this server answers, such as the login page of a wireless network."""
 
     def __init__(self, url: str) -> None:
         super().__init__(f"{shown(url)} answers, but not as this server does.")

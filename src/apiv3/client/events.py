@@ -1,4 +1,4 @@
-"""Follow a server's changes over HTTP. Whatever happens to the connection, none is lost and none comes twice."""
+"""Follow a server's changes over HTTP. No change is lost or comes twice, even when the connection breaks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from apiv3.client.http import LATER, Server, Trust, refusal
 
 PATH = "/api/v3/events"
 SILENCE = 45.0
-"""Seconds without a byte after which a connection is dead: a server that lives says so three times in that time."""
+"""Seconds without a byte after which a connection counts as dead. A working server sends three heartbeats in that time."""
 CONNECT_TIMEOUT = 10.0
-"""Seconds until there is a connection, and for sending the request."""
+"""Seconds that connecting may take, and sending the request."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds between two attempts to connect: more each time, until something comes."""
+"""Seconds between two attempts to connect. The pause grows with each attempt until data arrives."""
 
 _LAST = 253_402_300_799_999
-"""ms since 1970 at the end of the year 9999: no server's time lies after it."""
+"""The end of the year 9999 in ms since 1970. No server sends a later time."""
 
 
 class Event(NamedTuple):
-    """`kind`: create, update, delete or reset. `data`: JSON text. `id`: where to go on after it."""
+    """A change. `kind`: create, update, delete or reset. `data`: JSON text. `id`: the position from which to continue."""
 
     kind: str
     data: str
@@ -36,11 +36,11 @@ class Event(NamedTuple):
 
 @dataclass
 class Follower:
-    """Iterate over it: it connects, and connects again. `after`: the id of the last event that is known already.
+    """An iterator over events, which reconnects by itself. `after`: the id of the last event that the caller already has.
 
-    `token`: an access token or a JWT, sent in a header. `since`: where to begin instead, in any form of time that the server
-    takes. `tell`: is told in a few words when the connection is lost. `on_connect`: is called at the first
-    connection. `trust`: which servers, over TLS; True: those with a certificate of a known authority.
+    `token`: an access token or a JWT, sent in a header. `since`: the time from which to begin, where there is no `after`, in
+    any form that the server reads. `tell`: called with a short message when the connection is lost. `on_connect`: called
+    after the first connection. `trust`: which servers to trust over TLS; True: those with a certificate of a known authority.
     """
 
     url: str
@@ -54,14 +54,14 @@ class Follower:
     _pause: float = field(default=0.0, init=False, repr=False)
 
     def __iter__(self) -> Iterator[Event]:
-        """Raises Refused; and Unreachable, when there never was a connection, or something else answers."""
+        """Yield events for ever. Raises Refused, and Unreachable if no connection was ever made or another program answers."""
         server = Server(self.url, self.token, trust=self.trust, timeout=httpx.Timeout(CONNECT_TIMEOUT, read=SILENCE))
         with server.client() as client:
             while True:
                 yield from self._connection(server, client)
 
     def _connection(self, server: Server, client: httpx.Client) -> Iterator[Event]:
-        """One connection, until it is lost, and the pause after it."""
+        """Yield the events of one connection until it is lost, then pause."""
         headers = server.headers()
         if self.after:
             headers["Last-Event-ID"] = self.after
@@ -82,7 +82,7 @@ class Follower:
             self.on_connect()
         self._pause = SHORTEST_PAUSE
         for event in source.iter_sse():
-            self.after = event.id or self.after  # the first one only says where we are
+            self.after = event.id or self.after  # the first event has only an id, which is the position
             if event.event != "message":
                 if not _is_change(event.event, event.data):
                     raise Stranger(self.url)
@@ -102,7 +102,7 @@ class Follower:
 
 
 def _is_change(kind: str, data: str) -> bool:
-    """Whether it is an event of this server: what happened to a document and when, or that a collection begins anew."""
+    """Return whether the event has the form of this server's: a change of a document with its time, or a reset."""
     try:
         match json.loads(data):
             case {"colName": str(), "doc": {"identifier": str(), "srvModified": int(modified)}}:

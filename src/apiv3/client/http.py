@@ -1,4 +1,4 @@
-"""The one HTTP client: where a server is, with whose token it is called, and what its answers and failures mean."""
+"""The one HTTP client. It knows the server's address and the caller's token, and interprets answers and failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apiv3.client.errors import NoAddress, NoAnswer, Refused, Stranger, Unreacha
 LATER = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may be sent again."""
 TIMEOUT = 60.0
-"""Seconds for each step of a request: until there is a connection, and between two pieces that are sent or come."""
+"""Seconds for each step of a request: to connect, and between two pieces that are sent or received."""
 _TOKEN = re.compile(r"[\w.-]+")
 _EXCHANGE = "/api/v2/authorization/request/"
 _ADVICE = {401: ". Use the access token of a subject there: on that machine `apiv3 subject show NAME` prints it."}
@@ -32,8 +32,8 @@ Timeout = httpx.Timeout | float
 class Server:
     """A server at an address. `token`: an access token or a JWT, sent in a header; empty: none.
 
-    `call` is for programs that send a request at a time. `client` and `async_client` are for those that need more of httpx:
-    they send `headers()`, and do their work inside `failures()`. Raises NoAddress, and Refused for a token that cannot be one.
+    `call` is for programs that send one request at a time. `client` and `async_client` are for those that need more of
+    httpx: they send `headers()`, and do their work inside `failures()`. Raises NoAddress, and Refused for a malformed token.
     """
 
     def __init__(self, url: str, token: str = "", *, trust: Trust = True, timeout: Timeout = TIMEOUT) -> None:
@@ -41,22 +41,22 @@ class Server:
         self._trust, self._timeout = trust, timeout
 
     def client(self) -> httpx.Client:
-        """A client for this server, to be closed after use. Raises NoAddress."""
+        """Return an httpx client for this server. The caller closes it. Raises NoAddress."""
         with self.failures():
             return httpx.Client(base_url=self.url, timeout=self._timeout, verify=self._trust)
 
     @cached_property
     def _kept(self) -> httpx.Client:
-        """The client of `call`, whose connection is used again and again."""
+        """The client that all uses of `call` share, so that they reuse its connection."""
         return self.client()
 
     def async_client(self) -> httpx.AsyncClient:
-        """The same for coroutines."""
+        """Return an asynchronous httpx client for this server. The caller closes it. Raises NoAddress."""
         with self.failures():
             return httpx.AsyncClient(base_url=self.url, timeout=self._timeout, verify=self._trust)
 
     def headers(self) -> httpx.Headers:
-        """What a request in the name of the token's subject carries, the time of this machine included."""
+        """Return the headers that each request needs: the token and this machine's time."""
         headers = {"Date": str(time.time_ns() // 1_000_000)}
         if self._jwt or self._token:
             headers["Authorization"] = f"Bearer {self._jwt or self._token}"
@@ -86,7 +86,7 @@ class Server:
     def call(
         self, method: str, path: str, document: dict[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        """The status and the JSON of an answer. The access token is exchanged for a JWT, and again when that has expired.
+        """Send a request; return the status and the JSON of the answer. Exchange the access token for a JWT when none is valid.
 
         Raises Refused when the token is not good, Unreachable.
         """
@@ -111,7 +111,7 @@ class Server:
 
 
 def _checked_token(token: str) -> str:
-    """The token without the blanks and line ends that come with copying. Raises Refused, which does not quote it."""
+    """Return the token without the blanks around it. Raises Refused, whose message does not quote the token."""
     bare = token.strip()
     if bare and not _TOKEN.fullmatch(bare):
         raise Refused(
@@ -122,7 +122,7 @@ def _checked_token(token: str) -> str:
 
 
 def _checked_url(url: str) -> str:
-    """The address without blanks around it. Raises NoAddress where it holds more than an address, a token for example."""
+    """Return the address without blanks around it. Raises NoAddress if it contains more than that, such as a token."""
     bare = url.strip()
     if any(mark in bare for mark in "?#@"):
         raise NoAddress(bare, "it ends with the path, and no user stands in it; a token goes into APIV3_TOKEN")
@@ -130,13 +130,13 @@ def _checked_url(url: str) -> str:
 
 
 def refusal(answer: httpx.Response) -> Refused:
-    """An answer that is neither success nor worth another attempt."""
+    """Return the error for an answer that is no success and that another attempt would not change."""
     advice = _ADVICE.get(answer.status_code, "")
     return Refused(f"The server answers {answer.status_code}: {message(answer)}{advice}")
 
 
 def message(answer: httpx.Response) -> str:
-    """What an answer says in words; of one that is not this server's, the beginning."""
+    """Return the message of an answer; for an answer of another program, its beginning."""
     try:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -144,7 +144,7 @@ def message(answer: httpx.Response) -> str:
 
 
 def _is_distrust(error: BaseException | None) -> bool:
-    """Whether it comes of a certificate that nobody vouches for."""
+    """Return whether a certificate that is not trusted caused the error."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None

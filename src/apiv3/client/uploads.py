@@ -1,4 +1,4 @@
-"""Many documents to a server over HTTP, by bulk requests; whatever happens to the connection, none is lost."""
+"""Upload many documents to a server with bulk requests. None is lost when the connection breaks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from apiv3.client.http import LATER, Server, message, refusal
 Document = Mapping[str, Any]
 
 ATTEMPTS = 8
-"""How often a request is sent before the server is gone."""
+"""How often a request is sent before the server counts as unreachable."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds between two attempts: twice as long each time."""
+"""Seconds between two attempts. They double each time."""
 
 
 class Result(NamedTuple):
-    """What became of a document. `status`: 201 for a new one, 200 for one that is there already, else why it is refused.
+    """The result for one document. `status`: 201 if it is new, 200 if the server has it already, else the refusal.
 
-    Of what is stored: its `identifier`, and `modified`, its `srvModified` in ms; 0 for one that was there already and that the
-    token may not read. Of what is not: why, in words.
+    A stored document has its `identifier`, and its `srvModified` in ms as `modified`: 0 if the server had it already and the
+    token may not read it. A refused one has a `message` and maybe a `description`.
     """
 
     status: int
@@ -38,10 +38,10 @@ class Result(NamedTuple):
 
 
 class Uploader:
-    """Sends documents that a server does not have yet; what it has stays as it is. Use it as `async with`.
+    """Sends documents, and leaves those that the server already has as they are. Use it as an asynchronous context manager.
 
-    It waits for a server that has answered before; one that never did is not there. `tell`: is told in a few words what it
-    waits for, each time.
+    If the connection to a server that has answered before is lost, it waits and tries again; a server that has never answered
+    is an error at once. `tell`: called with a short message each time it waits.
     """
 
     def __init__(self, url: str, token: str, tell: Callable[[str], None] = lambda _: None) -> None:
@@ -56,7 +56,7 @@ class Uploader:
         await self._client.aclose()
 
     async def send(self, collection: str, documents: Sequence[Document]) -> list[Result]:
-        """The server's result for each document. Raises Refused, Unreachable."""
+        """Send documents; return the server's result for each. Raises Refused, Unreachable."""
         answer = await self._patiently(collection, documents)
         if answer.status_code == 413 and len(documents) > 1:
             middle = len(documents) // 2
@@ -68,7 +68,7 @@ class Uploader:
         return self._results(answer, len(documents))
 
     def _results(self, answer: httpx.Response, number: int) -> list[Result]:
-        """What the server says of that many documents. Raises Unreachable where it is none that could."""
+        """Return the results in an answer to that many documents. Raises Unreachable if the answer is malformed."""
         try:
             results = [_result(each) for each in answer.json()["result"]]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -78,7 +78,7 @@ class Uploader:
         return results
 
     async def _patiently(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
-        """The answer, whatever it says, once there is one that counts."""
+        """Send a request until there is a final answer, and return it."""
         pause = SHORTEST_PAUSE
         for _ in range(ATTEMPTS - 1):
             try:
@@ -90,7 +90,7 @@ class Uploader:
         return await self._attempt(collection, documents)
 
     async def _attempt(self, collection: str, documents: Sequence[Document]) -> httpx.Response:
-        """An answer that counts. Raises Unreachable; the kind _Later where another attempt may help."""
+        """Send a request once; return a final answer. Raises Unreachable: _Later if another attempt may help."""
         try:
             with self._server.failures():
                 answer = await self._post(collection, documents)
@@ -109,11 +109,11 @@ class Uploader:
 
 
 class _Later(Unreachable):
-    """The same request may find a server later."""
+    """The request failed, but may succeed later."""
 
 
 def _result(told: Any) -> Result:
-    """One element of an answer. Raises ValueError where it is none of this server's."""
+    """Read one element of an answer. Raises ValueError if it does not have the form of this server's."""
     match told:
         case {"status": 200 | 201 as status, "identifier": str(identifier)}:
             modified = told.get("lastModified", 0)

@@ -1,7 +1,7 @@
 """Exports of Dexcom Clarity: a CSV file of glucose readings, insulin, carbohydrates, exercise and the settings of alerts.
 
-Its fields are separated by commas, or by semicolons where a spreadsheet has saved it that writes numbers with a comma. Its
-times are local and carry no zone. Glucose stands in mg/dL or mmol/L; a document's `sgv` is always in mg/dL.
+Commas separate the fields, or semicolons if it was saved by a spreadsheet that writes numbers with a decimal comma. The
+times are local and have no zone. Glucose is in mg/dL or mmol/L; a document's `sgv` is always in mg/dL.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from apiv3.model.errors import ApiError, BadRequest
 from apiv3.model.glucose import MG_PER_MMOL
 
 BEYOND = {"low": 39, "high": 401}
-"""mg/dL for what the receiver writes as a word: below 40, above 400."""
+"""mg/dL for the words that the receiver writes instead of a number: below 40, and above 400."""
 APP = "apiv3 import"
 LARGEST = 268_435_456
-"""Bytes of an export, which is read as a whole: the order of all its rows tells what their times mean."""
+"""Most bytes of an export. It is read as a whole, since the meaning of a time depends on the order of all rows."""
 
 _PERSONAL = frozenset({"FirstName", "LastName", "DateOfBirth", "Device"})
-"""Rows about the person and the receiver, which are no data of the API. Others of the kind have no time."""
+"""Events of rows about the person and the receiver, which are not imported. Rows of this kind have no time."""
 _COLUMNS = {
     "time": "Timestamp",
     "event": "Event Type",
@@ -41,19 +41,19 @@ _COLUMNS = {
 }
 _REQUIRED = ("time", "event", "glucose")
 _POSSIBLE = {"mg/dL": (20, 1000), "mmol/L": (1, 50)}
-"""Glucose as it can be in a living person; the values of one unit lie beyond those of the other sooner or later."""
+"""The range of possible glucose values in each unit. A value outside it shows that the file has the other unit."""
 _TIME = re.compile(r"(\d{4}-\d\d?-\d\d?)[T ](\d\d?:\d\d(?::\d\d(?:\.\d{1,6})?)?)(Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE)
 _Fields = Mapping[str, str]
 
 
 def is_clarity(start: bytes) -> bool:
-    """Whether a file that begins so is such an export."""
+    """Return whether a file with this beginning is a Clarity export."""
     header = start.decode("utf-8-sig", "replace").partition("\n")[0]
     return all(_COLUMNS[name] in header for name in _REQUIRED)
 
 
 def unit(header: str) -> str | None:
-    """The unit of glucose that the first line of an export names; None where it names none. Raises Malformed for two."""
+    """Return the glucose unit in the first line of an export, or None if it names none. Raises Malformed if it names two."""
     units = [name for name in _POSSIBLE if name.lower() in header.lower()]
     if len(units) > 1:
         raise Malformed(f"its first line names two units of glucose: {' and '.join(units)}")
@@ -61,7 +61,7 @@ def unit(header: str) -> str | None:
 
 
 def read(file: io.BufferedReader, zone: tzinfo) -> Generator[Record]:
-    """The documents of an export whose times are those of `zone`. Raises Malformed before the first one."""
+    """Yield the documents of an export whose times are local times of `zone`. Raises Malformed before the first document."""
     lines = _lines(file)
     _, header = next(lines)
     export = _Export(header, zone)
@@ -69,7 +69,7 @@ def read(file: io.BufferedReader, zone: tzinfo) -> Generator[Record]:
 
 
 def _lines(file: io.BufferedReader) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row, after the number of the line in which it ends. Raises Malformed."""
+    """Yield the number of the line in which each row ends, and the row's cells. Raises Malformed."""
     data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise Malformed(f"it is larger than {LARGEST >> 20} MiB: export a shorter time")
@@ -91,7 +91,7 @@ def _lines(file: io.BufferedReader) -> Iterator[tuple[int, list[str]]]:
 
 
 class _Line(NamedTuple):
-    """A row of the file. `size`: about how many bytes it takes."""
+    """A row of the file. `size`: its approximate size in bytes."""
 
     number: int
     fields: _Fields
@@ -103,16 +103,16 @@ class _Line(NamedTuple):
 
     @property
     def is_data(self) -> bool:
-        """Not so what tells of the person and the devices, which has no time."""
+        """Whether the row is data to import. Rows about the person and the devices are not, and have no time."""
         event = self.fields["event"]
         return event not in _PERSONAL and bool(self.fields["time"] or event in _CONTENTS)
 
 
 class _Export:
-    """One file, whose rows are looked at together: their order and their values tell what each of them means."""
+    """One file. All rows are needed at once, since the meaning of each depends on the order and the values of the others."""
 
     def __init__(self, header: list[str], zone: tzinfo) -> None:
-        """Raises Malformed where a column is missing that has to be there."""
+        """Find the columns. Raises Malformed if a required one is missing."""
         self._places = {
             name: place for name, start in _COLUMNS.items() for place, title in enumerate(header) if title.startswith(start)
         }
@@ -128,7 +128,7 @@ class _Export:
         return _Line(number, dict.fromkeys(_COLUMNS, "") | filled, sum(map(len, cells)) + len(cells))
 
     def rows(self, lines: Sequence[_Line]) -> Iterator[Record]:
-        """Raises Malformed before the first one."""
+        """Yield a record for each line. Raises Malformed before the first record."""
         lines = [line for line in lines if line.is_data]
         self._check_unit(lines)
         times = _times(lines, self._zone)
@@ -138,7 +138,7 @@ class _Export:
         yield from self._alerts([line for line in lines if line.is_setting], times)
 
     def _check_unit(self, lines: Sequence[_Line]) -> None:
-        """Whether the values can be of the unit that the file names. Raises Malformed."""
+        """Check that the values are possible in the unit that the file names. Raises Malformed."""
         for line in lines:
             value = _glucose(line.fields["glucose"])
             if value is None:
@@ -162,7 +162,7 @@ class _Export:
         return Record(line.number, item, line.size, _COLLECTIONS.get(fields["event"], ""), notes=notes)
 
     def _alerts(self, lines: Sequence[_Line], times: Mapping[int, Moment]) -> Iterator[Record]:
-        """The settings of each device's alerts, dated as the first of all times: they have none of their own."""
+        """Yield the alert settings of each device. They have no time, so they get the earliest time of the file."""
         if not times:
             return
         date = min(_milliseconds(each.time) for each in times.values())
@@ -179,7 +179,7 @@ class _Export:
             yield Record(number, document, 0, "settings")
 
     def _document(self, line: _Line, moment: Moment | None) -> Document:
-        """The document of a row. Raises ValueError."""
+        """Convert a row to a document. Raises ValueError."""
         fields = line.fields
         content = _CONTENTS.get(fields["event"])
         if content is None:
@@ -194,7 +194,7 @@ class _Export:
         return document | self._name(fields["event"], document)
 
     def _check_collision(self, line: _Line, document: Document) -> None:
-        """Raises ValueError for a reading of a device and a moment of which a line before says something else."""
+        """Raise ValueError if an earlier line has another reading of the same device and time."""
         key = (line.fields["device"], document["date"])
         number, value = self._readings.setdefault(key, (line.number, document["sgv"]))
         if value != document["sgv"]:
@@ -203,9 +203,9 @@ class _Export:
             )
 
     def _name(self, event: str, document: Document) -> Document:
-        """An identifier, where the one that is made of device, date and event type would be that of another row.
+        """Return an `identifier` if the default one, made of device, date and event type, could be that of another row.
 
-        A calibration stands beside the reading of the same second, and a person may note two meals for the same minute.
+        A calibration can have the same second as a reading, and a person may record two meals in the same minute.
         """
         if event == "EGV":
             return {}
@@ -217,7 +217,7 @@ class _Export:
         return {"identifier": key if number == 1 else f"{key}-{number}"}
 
     def _mgdl(self, text: str) -> int:
-        """A reading in mg/dL. Raises ValueError."""
+        """Convert a reading to mg/dL. Raises ValueError."""
         beyond = BEYOND.get(text.lower())
         if beyond is not None:
             return beyond
@@ -236,7 +236,7 @@ class _Export:
         return {"type": "mbg", "mbg": self._mgdl(fields["glucose"]), "units": "mg/dl"}
 
     def _insulin(self, fields: _Fields) -> Document:
-        """Long-acting insulin is told in words: apps count the field `insulin` as a bolus that is still at work."""
+        """Return the fields of an insulin row. Long-acting insulin goes into `notes`: apps count `insulin` as a bolus."""
         units = _number(fields["insulin"], "insulin value")
         if fields["subtype"] == "Long-Acting":
             return {"eventType": "Note", "notes": f"Long-acting insulin: {units:g} U"}
@@ -254,7 +254,7 @@ class _Export:
         return {"eventType": "Note", "notes": words}
 
     def _alert(self, fields: _Fields) -> Document:
-        """One alert as it is set: at a glucose value in mg/dL, after some minutes, at mg/dL per minute."""
+        """Return the settings of one alert: glucose in mg/dL, delay in minutes, rate in mg/dL per minute."""
         alert: Document = {"name": fields["subtype"]}
         if fields["glucose"]:
             alert["glucose"] = self._mgdl(fields["glucose"])
@@ -280,7 +280,7 @@ _COLLECTIONS = {event: "entries" if event in ("EGV", "Calibration") else "treatm
 
 
 def _times(lines: Sequence[_Line], zone: tzinfo) -> dict[int, Moment]:
-    """The moments of those lines that have a time, by their numbers."""
+    """Map the numbers of the lines that have a time to their moments."""
     found = {line.number: time for line in lines if (time := _time(line.fields["time"])) is not None}
     local = [line for line in lines if line.number in found and found[line.number].tzinfo is None]
     known = [Local(found[line.number], line.fields["device"], line.fields["event"] == "EGV") for line in local]
@@ -289,7 +289,7 @@ def _times(lines: Sequence[_Line], zone: tzinfo) -> dict[int, Moment]:
 
 
 def _time(text: str) -> datetime | None:
-    """`2024-01-31T13:05:00`; a blank may stand for the T, the hour may have one digit, and seconds may be missing."""
+    """Parse `2024-01-31T13:05:00`. A blank may replace the T, the hour may have one digit, and seconds may be missing."""
     if (match := _TIME.fullmatch(text)) is None:
         return None
     day, clock, offset = match.groups()
@@ -305,7 +305,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _glucose(text: str) -> float | None:
-    """The number in a cell, in the unit of the file; None for a word, for nothing, and for what is no amount."""
+    """Return the number in a cell, in the unit of the file; None if the cell is empty or holds no valid number."""
     try:
         return _number(text, "glucose value") or None
     except ValueError:
@@ -313,7 +313,7 @@ def _glucose(text: str) -> float | None:
 
 
 def _number(text: str, what: str) -> float:
-    """A number with a point or a comma; an amount that is none. Raises ValueError."""
+    """Parse a number with a decimal point or comma. Raises ValueError, also for a number that cannot be an amount."""
     try:
         value = float(text.replace(",", "."))
     except ValueError:
@@ -324,7 +324,7 @@ def _number(text: str, what: str) -> float:
 
 
 def _minutes(text: str) -> float:
-    """`0:20:00` in minutes; a colon or a comma may follow. Raises ValueError."""
+    """Convert a duration such as `0:20:00` to minutes; a colon or comma may follow it. Raises ValueError."""
     parts = text.rstrip(":,").split(":")
     if len(parts) != 3 or not all(part.isdigit() for part in parts):
         raise ValueError(f"Bad duration {text!r}: it must look like 0:20:00")

@@ -17,7 +17,7 @@ _NEVER_NULL = frozenset({"date", "utcOffset", "created_at", "app", "identifier"}
 
 
 class Batch(NamedTuple):
-    """How much is stored at once: documents, and bytes of the file."""
+    """The most that is stored at once: documents, and bytes of the file."""
 
     documents: int
     size: int
@@ -27,7 +27,7 @@ class Destination(Protocol):
     batch: Batch
 
     async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
-        """Store documents in a collection; what became of each."""
+        """Store documents in a collection; return the outcome of each."""
 
 
 class InDatabase:
@@ -39,12 +39,12 @@ class InDatabase:
         self._restoring, self._collections = restoring, collections
 
     async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
-        """Raises KeyError for an unknown collection, StorageUnavailable."""
+        """Store documents; return the outcome of each. Raises KeyError for an unknown collection, StorageUnavailable."""
         return await self._restoring.restore(self._collections[collection], [_stated(each) for each in documents])
 
 
 class Nowhere:
-    """Stores nothing, and tells what would have been stored. `spans`: the first and the last time in each collection, in ms."""
+    """Stores nothing, and reports what would be stored. `spans`: the first and the last time in each collection, in ms."""
 
     batch = Batch(10_000, 8_388_608)
 
@@ -55,7 +55,7 @@ class Nowhere:
         return [self._outcome(collection, _stated(each)) for each in documents]
 
     def _outcome(self, collection: str, sent: Document) -> Outcome:
-        is_old = "_id" in sent and not sent.get("identifier")  # from before APIv3
+        is_old = "_id" in sent and not sent.get("identifier")  # a document from before APIv3
         document = normalise({**sent, "identifier": sent["_id"]} if is_old else sent)
         free = ("created_at",) if is_old else ()
         try:
@@ -77,19 +77,19 @@ class OnServer:
         self._uploader = uploader
 
     async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
-        """Raises Refused, Unreachable."""
+        """Send documents; return the outcome of each. Raises Refused, Unreachable."""
         return [
             _outcome(each) for each in await self._uploader.send(collection, [_complete(_stated(each)) for each in documents])
         ]
 
 
 def _stated(document: Document) -> Document:
-    """Null is not a value of these fields: where they are null, the document does not say them."""
+    """Remove the fields of _NEVER_NULL that are null: null counts as missing there."""
     return {name: value for name, value in document.items() if value is not None or name not in _NEVER_NULL}
 
 
 def _complete(document: Document) -> Document:
-    """What is from before APIv3 has neither an identifier nor an app, which a server demands: it keeps its `_id` as the one."""
+    """Add what a server requires and a document from before APIv3 lacks: `app`, and `identifier`, which takes its `_id`."""
     missing = {"identifier": document.get("_id"), "app": "apiv3 import"} if "_id" in document else {}
     return {**missing, **document}
 

@@ -1,4 +1,4 @@
-"""MongoDB's Extended JSON, both versions of it, as mongoexport and bsondump write it
+"""Read both versions of MongoDB's Extended JSON, as mongoexport and bsondump write it
 (https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/).
 """
 
@@ -15,21 +15,21 @@ from apiv3.formats.json import int64
 from apiv3.model.documents import Document
 
 _ABSENT = object()
-"""In the place of `undefined`, which is left out of an object as JavaScript's own JSON does it."""
+"""Stands for `undefined`, which is left out of objects, as JavaScript's `JSON.stringify` does."""
 
 
 def plain(document: Document) -> tuple[Document, list[str]]:
-    """A document with plain values (`{"_id": {"$oid": "5f..."}}` is `{"_id": "5f..."}`), and notes on what JSON cannot hold:
-    that is null. Raises ValueError.
+    """Return a document with plain values (`{"_id": {"$oid": "5f..."}}` becomes `{"_id": "5f..."}`), and notes about the
+    values that JSON cannot represent, which become null. Raises ValueError.
 
-    The document itself is none of those values, whatever its only field is called.
+    The document itself is never taken for an extended value, even if its only field has the name of one.
     """
     reading = _Reading()
     return reading.object(document, ""), reading.notes
 
 
 class _Reading:
-    """The values of one document. `place`: the path of a value, with dots."""
+    """Converts the values of one document. `place`: the path of a value, with dots."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -56,7 +56,7 @@ class _Reading:
 
 
 class _NoJson(Exception):
-    """A value that JSON has no word for; the message is its name."""
+    """A value that JSON cannot represent. The message is its name."""
 
 
 def _text(value: Any) -> str:
@@ -70,7 +70,7 @@ def _integer(value: Any) -> int:
 
 
 def _double(value: Any) -> float:
-    """Raises _NoJson for NaN and the infinities."""
+    """Convert a `$numberDouble`. Raises _NoJson for NaN and the infinities."""
     try:
         number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
     except ValueError:
@@ -83,7 +83,7 @@ def _double(value: Any) -> float:
 
 
 def _decimal(value: Any) -> int | float:
-    """A whole number of up to 64 bits as it is, anything else as the nearest float."""
+    """Convert a decimal: a whole number of up to 64 bits stays exact, any other becomes the nearest float."""
     try:
         number = Decimal(_text(value))
     except InvalidOperation:
@@ -102,7 +102,7 @@ def _undefined(_value: Any) -> object:
 
 
 def _binary(value: Any, _kind: Any = None) -> str:
-    """The bytes in base64, without what kind they are of."""
+    """Return the bytes in base64, without their subtype."""
     text = value["base64"] if isinstance(value, dict) and value.keys() == {"base64", "subType"} else value
     try:
         base64.b64decode(_text(text), validate=True)
@@ -112,7 +112,7 @@ def _binary(value: Any, _kind: Any = None) -> str:
 
 
 def _timestamp(value: Any) -> int:
-    """Milliseconds, of which MongoDB's timestamps know the whole seconds; the number within that second is dropped."""
+    """Convert a timestamp, which has whole seconds, to milliseconds. Drop its counter within the second."""
     if not isinstance(value, dict) or value.keys() != {"t", "i"}:
         raise ValueError(f"{value!r:.40} must have t and i")
     return _integer(value["t"]) * 1000
@@ -139,7 +139,7 @@ def _key(name: str) -> Callable[[Any], Any]:
     return refuse
 
 
-# By the names of the fields, in alphabetical order; the values come in that order.
+# The keys are the field names of an extended value in alphabetical order. The values are passed in the same order.
 _BY_NAMES: dict[str, Callable[..., Any]] = {
     "$oid": _text,
     "$uuid": _text,

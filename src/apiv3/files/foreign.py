@@ -1,4 +1,4 @@
-"""Files of other kinds, as far as they can be told by their beginning: what each of them is, and what to do with it."""
+"""Recognise files of other kinds by their beginning, and say what each of them is and what to do with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OTHER_CSV = (
 
 
 def check(start: bytes) -> None:
-    """Raises Malformed for a file that begins so, if it is known to be of a kind that cannot be read."""
+    """Raise Malformed if this beginning belongs to a kind of file that cannot be read."""
     problem = _signature(start) or _text(start)
     if problem:
         raise Malformed(problem)
@@ -41,7 +41,7 @@ def _signature(start: bytes) -> str | None:
 
 
 def _text(start: bytes) -> str | None:
-    """CSV that is no Clarity export as it comes from Clarity."""
+    """Return the problem with CSV that is not an unchanged Clarity export."""
     line = start.decode("utf-8-sig", "replace").partition("\n")[0].strip().lower()
     if line.startswith(("sep=", '"sep=')):
         return _SEPARATOR

@@ -1,5 +1,5 @@
-"""Files of JSON documents, of any size, in constant memory: an array; one document on each line (NDJSON); or documents of
-several lines each, one after the other. In the last two an answer to SEARCH stands for the documents in it.
+"""Read files of JSON documents of any size in constant memory. A file is an array, NDJSON (one document on each line), or
+a sequence of documents that span several lines. In the last two, an answer to SEARCH is read as the documents in it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
 
 LARGEST = 16_777_216
-"""Characters of one document in an array, bytes of a line. What is larger is no document, but a file of another kind."""
+"""Most characters of a document in an array, and most bytes of a line. A file with anything larger is of another kind."""
 CHUNK = 1 << 20
 """Characters of an array that are read at a time."""
-BLANKS = b"\xef\xbb\xbf \t\r\n"  # the mark at the beginning, which some programs write, among them
+BLANKS = b"\xef\xbb\xbf \t\r\n"  # includes the byte order mark, which some programs write
 _BLANK = re.compile(r"[ \t\r\n]*")
 _POSITION = re.compile(r": line \d+ column \d+ \(char (\d+)\)")
 
 
 def read(file: io.BufferedReader, collection: str = "") -> Generator[Record]:
-    """The documents of a file, whichever of the forms it has; all belong to `collection`. Raises Malformed."""
+    """Yield the documents of a file in any of the three forms. All belong to `collection`. Raises Malformed."""
     rows = _array(file) if file.peek(1024).lstrip(BLANKS).startswith(b"[") else _lines(file)
     for row in rows:
         yield row._replace(collection=collection)
@@ -47,7 +47,7 @@ def _lines(file: io.BufferedReader) -> Iterator[Record]:
 
 
 def _goes_on(line: bytes) -> bool:
-    """Whether it begins an object of several lines, as it is printed for people."""
+    """Return whether the line begins an object that continues on the next lines."""
     try:
         json.loads(line)
     except json.JSONDecodeError as error:
@@ -58,7 +58,7 @@ def _goes_on(line: bytes) -> bool:
 
 
 def _objects(start: str, file: io.BufferedReader) -> Iterator[Record]:
-    """Documents one after the other; `start` has been read of the first one."""
+    """Yield documents that span several lines. `start`: the part of the first one that was read already."""
     with as_text(file) as text:
         objects = _Text(text, start + "\n")
         number = 0
@@ -69,7 +69,7 @@ def _objects(start: str, file: io.BufferedReader) -> Iterator[Record]:
 
 
 def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document"]) -> Iterator[Record]:
-    """The document of a text; those in it, if it is an answer to SEARCH: they are told by their places there."""
+    """Yield the document in a text; for an answer to SEARCH, the documents in it, numbered within the answer."""
     item = _item(text)
     if isinstance(item, ApiError) or item.keys() != {"status", "result"} or not isinstance(item["result"], list):
         yield _row(place, item, size, counted, text)
@@ -79,7 +79,7 @@ def _rows(place: int, text: bytes, size: int, counted: Literal["line", "document
 
 
 def _row(place: int, item: Document | ApiError, size: int, counted: Literal["line", "document"], text: bytes) -> Record:
-    """A record whose document stands in `text`; only where that has a `$` can it be Extended JSON."""
+    """Return the record of a document. Only if its `text` has a `$` can it be Extended JSON."""
     if isinstance(item, ApiError) or b'"$' not in text:
         return Record(place, item, size, counted=counted)
     try:
@@ -113,7 +113,7 @@ def _elements(elements: _Text) -> Iterator[Record]:
 
 
 class _Text:
-    """JSON values, of which no more is in memory than the next one needs. `start`: what has been read of them already."""
+    """Reads JSON values one by one, keeping in memory only what the next one needs. `start`: the part that was read already."""
 
     def __init__(self, file: io.TextIOWrapper, start: str = "") -> None:
         self._file = file
@@ -122,7 +122,7 @@ class _Text:
         self._scan = json.JSONDecoder(parse_int=str).raw_decode
 
     def skip(self, mark: str) -> bool:
-        """Go past blanks and then `mark`, if it stands there."""
+        """Skip blanks, and then `mark` if it is next. Return whether it was."""
         while True:
             blank = _BLANK.match(self._text, self._place)
             self._place = blank.end() if blank else self._place
@@ -133,12 +133,12 @@ class _Text:
         return found
 
     def has_ended(self) -> bool:
-        """Whether nothing but blanks is left. Raises Malformed."""
+        """Return whether nothing but blanks is left. Raises Malformed."""
         self.skip("")
         return self._place == len(self._text)
 
     def take(self, what: str) -> str:
-        """The text of the next value. Raises Malformed."""
+        """Return the text of the next value. Raises Malformed."""
         self.skip("")
         while True:
             try:
@@ -154,7 +154,7 @@ class _Text:
                 raise Malformed(f"{what} is no JSON: {problem}")
 
     def _problem(self, error: json.JSONDecodeError) -> str:
-        """What is wrong with a value, and where in it: a line and a column would be those of the piece that is in memory."""
+        """Describe an error by its position in the value. The decoder's line and column count from the piece in memory only."""
         if error.pos == len(self._text) or error.msg.startswith("Unterminated string"):
             return "it has no end"
         return f"{error.msg.removesuffix(' at')} at character {error.pos - self._place + 1} of it"
@@ -164,7 +164,7 @@ class _Text:
         return text
 
     def _read_on(self) -> bool:
-        """Take in another piece of the file; False at its end."""
+        """Read another piece of the file. Return False at its end."""
         try:
             piece = self._file.read(CHUNK)
         except UnicodeDecodeError as error:
@@ -188,6 +188,6 @@ def _checked(value: Any) -> Document | ApiError:
 
 
 def _refusal(error: BadRequest) -> BadRequest:
-    """The same in the words of files, which have no request body."""
+    """Return the error with a message about a file, instead of one about a request body."""
     reason = error.description or "it must be a JSON object with fields"
     return BadRequest("Bad document: " + _POSITION.sub(lambda found: f" at character {int(found[1]) + 1}", reason))

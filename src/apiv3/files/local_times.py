@@ -1,4 +1,7 @@
-"""Local times as moments. When the clocks go back an hour comes twice, and only the order of the times tells which is which."""
+"""Convert local times to moments.
+
+When clocks go back, an hour occurs twice, and only the order of the times shows which occurrence a time belongs to.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 _STEP = timedelta(minutes=1)
-"""How far a time has to lie before the one that stands in front of it to mean that the clock went back."""
+"""A time that is earlier than the time before it in the file by at least this much means that the clock went back."""
 _CLOSE = timedelta(minutes=30)
-"""Times that are no further apart belong to the same stretch of readings."""
+"""Times that are at most this far apart belong to the same run of readings."""
 
 
 class Local(NamedTuple):
-    """A time of one device. `steady`: whether it is one of its regular readings, which stand in order."""
+    """A local time of one device. `steady`: whether it belongs to a regular reading; those are in order."""
 
     time: datetime
     device: str
@@ -22,14 +25,14 @@ class Local(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """`certain`: False where it is in the hour that comes twice, and nothing tells in which of them."""
+    """A moment. `certain`: False if the local time occurs twice and nothing shows which occurrence it is."""
 
     time: datetime
     certain: bool
 
 
 def moments(times: Sequence[Local], zone: tzinfo) -> list[Moment]:
-    """The moments of times that stand in a file in this order, or, for each device, in the opposite one."""
+    """Convert the times of a file. Each device's times may be in ascending or descending order."""
     found: dict[int, Moment] = {}
     for device in dict.fromkeys(each.device for each in times):
         places = [place for place, each in enumerate(times) if each.device == device]
@@ -46,7 +49,7 @@ def _is_descending(times: Sequence[Local]) -> bool:
 
 
 def _in_order(times: Sequence[Local], zone: tzinfo) -> list[Moment]:
-    """The moments of one device's times, oldest first."""
+    """Convert the times of one device, oldest first."""
     folds: dict[int, tuple[int, bool]] = {}
     steady = [place for place, each in enumerate(times) if each.steady]
     position = 0
@@ -69,14 +72,14 @@ def _in_order(times: Sequence[Local], zone: tzinfo) -> list[Moment]:
 
 def _comes_twice(local: datetime, zone: tzinfo) -> bool:
     first, second = (local.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
-    return first > second  # it is less in the hour that never comes
+    return first > second  # it is less in the hour that clocks skip in spring
 
 
 def _folds(run: Sequence[datetime], before: datetime | None, after: datetime | None) -> list[tuple[int, bool]]:
-    """For readings in the hour that comes twice: 0 for the first time, 1 for the second; and whether that is certain.
+    """Say for each reading in an hour that occurs twice which occurrence it is (0 or 1), and whether that is certain.
 
-    `before` and `after`: the readings on both sides of it. The clock went back where the times do. Where they do not, there
-    are readings of one of the two hours only: the one that goes on from what is before it, or on to what is after it.
+    `before` and `after`: the readings next to the run. If the times go back, the clock went back there. If they do not, all
+    readings are of the same occurrence: the first if they continue from `before`, the second if they lead on to `after`.
     """
     steps = [one - other for one, other in pairwise(run)]
     if steps and max(steps) >= _STEP:
@@ -88,18 +91,18 @@ def _folds(run: Sequence[datetime], before: datetime | None, after: datetime | N
 
 
 _Neighbour = tuple[datetime, int]
-"""A reading in the hour that comes twice, and which of them it is."""
+"""A reading in an hour that occurs twice, and which occurrence it is."""
 
 
 def _neighbours(times: Sequence[Local], folds: dict[int, tuple[int, bool]], place: int) -> list[_Neighbour]:
-    """The readings in front of a place and behind it, as far as they are in an hour that comes twice."""
+    """Return the nearest regular readings before and after a place that are in an hour that occurs twice."""
     in_front = next((each for each in range(place - 1, -1, -1) if times[each].steady), None)
     behind = next((each for each in range(place + 1, len(times)) if times[each].steady), None)
     return [(times[each].time, folds[each][0]) for each in (in_front, behind) if each is not None and each in folds]
 
 
 def _beside(local: datetime, neighbours: list[_Neighbour]) -> tuple[int, bool]:
-    """For what stands among readings, in order or not: it belongs to the hour of the nearer one of the same night."""
+    """Return the occurrence for a time among readings (that of the nearest one within 12 hours), and whether there is one."""
     near = [each for each in neighbours if abs(each[0] - local) < timedelta(hours=12)]
     if not near:
         return 0, False

@@ -1,4 +1,4 @@
-"""Which kind of file it is, and its rows."""
+"""Recognise the kind of a file, and read its rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from apiv3.files import clarity, foreign, json_documents
 from apiv3.files.records import Malformed, Record
 
 BEGINNING = 4096
-"""Bytes by which a file is told from those of other kinds."""
+"""Bytes at the beginning of a file that are inspected to find out its kind."""
 
 
 def is_clarity(file: io.BufferedReader) -> bool:
-    """Whether it is a Clarity export, whose rows say themselves where they belong.
+    """Return whether it is a Clarity export, in which the kind of each row determines the collection.
 
-    Raises Malformed for a file that is neither that nor JSON, as far as its beginning tells.
+    Raises Malformed if the beginning shows that the file is neither that nor JSON.
     """
     start = file.peek(BEGINNING)[:BEGINNING]
     if clarity.is_clarity(start):
@@ -27,14 +27,14 @@ def is_clarity(file: io.BufferedReader) -> bool:
 
 
 def unit(file: io.BufferedReader) -> str | None:
-    """The unit of glucose in a Clarity export. Raises Malformed."""
+    """Return the unit of glucose in a Clarity export. Raises Malformed."""
     return clarity.unit(file.peek(BEGINNING)[:BEGINNING].decode("utf-8-sig", "replace").partition("\n")[0])
 
 
 def read(file: io.BufferedReader, zone: tzinfo, collection: str) -> Generator[Record]:
-    """The rows of a Clarity export (whose times are those of `zone`), or of JSON documents that belong to `collection`.
+    """Yield the rows of a Clarity export, whose times are local times of `zone`, or JSON documents that belong to `collection`.
 
-    Raises Malformed. Close it before the file.
+    Raises Malformed. Close the generator before the file.
     """
     if is_clarity(file):
         return clarity.read(file, zone)
@@ -45,5 +45,5 @@ def read(file: io.BufferedReader, zone: tzinfo, collection: str) -> Generator[Re
 
 
 def collection_of(path: str) -> str:
-    """The collection that a file's name speaks of: `entries` for `backup/entries.ndjson`."""
+    """Return the collection that a file is named after: `entries` for `backup/entries.ndjson`."""
     return PurePath(path).name.partition(".")[0]

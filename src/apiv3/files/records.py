@@ -1,4 +1,4 @@
-"""What a file holds, record by record."""
+"""The records of a file, and the error for a malformed one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from apiv3.model.errors import ApiError
 
 
 class Malformed(ValueError):
-    """A file that cannot be read on; the message says where it stops making sense."""
+    """A file that cannot be read any further. The message says where the problem is."""
 
 
 class Record(NamedTuple):
-    """One document of a file, or why there is none.
+    """One document of a file, or the reason why it is refused.
 
-    `place`: its number, from 1, among the lines or the documents of the file, as `counted` says. `size`: about how many bytes
-    of the file it takes. `collection`: where it belongs; empty for what is refused because nobody knows that. `notes`: what
-    the document could not keep of what stood in the file.
+    `place`: its number, from 1, among the lines or the documents of the file, as `counted` says. `size`: its approximate size
+    in bytes of the file. `collection`: empty if it is refused because its collection is unknown. `notes`: values of the file
+    that the document could not keep.
     """
 
     place: int
@@ -33,7 +33,7 @@ class Record(NamedTuple):
 
 @contextmanager
 def as_text(file: BinaryIO, encoding: str = "utf-8-sig") -> Iterator[io.TextIOWrapper]:
-    """A file in UTF-8; by default one that may begin with a byte order mark. The file itself stays open."""
+    """Read a file as UTF-8; by default it may begin with a byte order mark. The file itself stays open."""
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
     try:
         yield text

@@ -1,4 +1,4 @@
-"""Rows of a file, a batch after the other, to where they belong; and a report of it."""
+"""Store the rows of a file in batches, and report the outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apiv3.operations.bulk import Outcome
 
 
 class Remark(NamedTuple):
-    """Why a row is not in, or is not in as it stood. `place` and `counted`: where it stands in the file, as in the row."""
+    """The reason why a row was not stored, or not unchanged. `place` and `counted`: as in `Record`."""
 
     place: int
     counted: str
@@ -24,8 +24,8 @@ class Remark(NamedTuple):
 
 @dataclass
 class Report:
-    """What became of the documents so far: `counts` of new, duplicate and refused ones for each collection, why those were
-    `refused`, and `notes` on what others could not keep.
+    """The outcome so far: `counts` of new, duplicate and refused documents for each collection, the reasons for those that
+    were `refused`, and `notes` about values that stored documents could not keep.
     """
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def stored(self) -> int:
-        """How many of them are in."""
+        """The number of documents that are stored now."""
         return sum(each["new"] + each["duplicate"] for each in self.counts.values())
 
     def add(self, row: Record, outcome: Outcome) -> None:
@@ -49,10 +49,10 @@ class Report:
 
 
 async def transfer(rows: Iterable[Record], to: Destination, report: Report, progress: Callable[[int], None]) -> None:
-    """All rows, in batches of one collection each; what is refused already goes nowhere. `progress` is told how many bytes of
-    the file are done.
+    """Store all rows, in batches of one collection each. Rows that were refused while reading are only reported. `progress`
+    is called with the number of bytes of the file that are done.
 
-    Raises Malformed once everything before the fault is stored.
+    Raises Malformed after everything before the fault is stored.
     """
     waiting: dict[str, list[tuple[Record, Document]]] = {}
     size = number = 0

@@ -1,4 +1,4 @@
-"""A collection as a file: NDJSON, which can be imported again, or CSV. However many documents, the memory stays the same."""
+"""Write a collection to a file in constant memory: as NDJSON, which can be imported again, or as CSV."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from apiv3.storage.contracts import DocumentStore
 
 
 class Span(NamedTuple):
-    """From `since` on and before `until`, in ms."""
+    """A period of time from `since` (inclusive) to `until` (exclusive), in ms."""
 
     since: int
     until: int
 
 
 async def ndjson(store: DocumentStore, collection: str, span: Span, file: BinaryIO) -> int:
-    """One document on each line; how many there are.
+    """Write one document on each line; return their number.
 
-    One without an identifier of its own, from before APIv3, is written with its `_id` and without the identifier that stands
-    in for it: so it stays what it is when it is imported.
+    A document from before APIv3 has no identifier of its own. It is written with its `_id` and without the identifier that is
+    shown instead, so that an import stores it unchanged.
     """
     number = 0
     async with aclosing(store.export(collection, *span)) as pages:
@@ -44,12 +44,14 @@ def _line(body: bytes, identified: bool) -> bytes:
 
 
 async def comma_separated(store: DocumentStore, collection: str, span: Span, file: BinaryIO, cell: Cell = safe_cell) -> int:
-    """A header with every field that occurs, then a line for each document; how many there are. `cell`: see `formats.csv`.
+    """Write a header with every field that occurs and a line for each document; return their number.
 
-    The header stands first and is known last. Meanwhile the documents wait in a file without a name, in the folder for
-    temporary files: asked of the store a second time, they would be others if somebody wrote in between. One transaction
-    around both readings would see the same twice, but it would last as long as whoever takes the CSV likes, and keep the
-    database from clearing up.
+    `cell` turns a value into text (see `formats.csv`).
+
+    The header comes first, but all documents must be read before it is known. So the documents are kept in an unnamed
+    temporary file meanwhile. A second query could give other documents if somebody wrote in between. A transaction around two
+    queries would prevent that, but it would stay open until the whole CSV is written, and keep the database from removing old
+    rows.
     """
     with TemporaryFile() as spool:
         fields, number = await _spool(store, collection, span, spool)
@@ -60,7 +62,7 @@ async def comma_separated(store: DocumentStore, collection: str, span: Span, fil
 
 
 async def _spool(store: DocumentStore, collection: str, span: Span, spool: BinaryIO) -> tuple[list[str], int]:
-    """Put the documents into a file, one on each line; their fields, in the order in which they first occur, and how many."""
+    """Write the documents to a file, one on each line. Return their fields, in order of first appearance, and their number."""
     fields: dict[str, None] = {}
     number = 0
     async with aclosing(store.export(collection, *span)) as pages:

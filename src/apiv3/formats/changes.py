@@ -1,4 +1,4 @@
-"""A change as JSON text: the one shape in which server-sent events and Socket.IO tell of it."""
+"""A change as JSON text, in the one form that server-sent events and Socket.IO share."""
 
 from __future__ import annotations
 

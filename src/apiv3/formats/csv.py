@@ -19,12 +19,12 @@ def csv_documents(documents: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def columns(documents: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Every field of the documents, in order of first appearance."""
+    """Return every field of the documents, in order of first appearance."""
     return list(dict.fromkeys(field for document in documents for field in document))
 
 
 def csv_lines(fields: Sequence[str], documents: Iterable[Mapping[str, Any]], cell: Cell) -> Iterator[str]:
-    """The header and a line for each document; nothing at all without a field. `cell` spells the names and the values."""
+    """Yield the header and a line for each document; nothing without fields. `cell` turns names and values into text."""
     if not fields:
         return
     lines: list[str] = []
@@ -41,7 +41,7 @@ def csv_lines(fields: Sequence[str], documents: Iterable[Mapping[str, Any]], cel
 
 
 def _line(cells: Sequence[str]) -> str:
-    """The same as `csv.writer` writes. That looks at each character by itself, and no other thread runs meanwhile."""
+    """Format a line as `csv.writer` would. `csv.writer` holds Python's lock while it scans a text character by character."""
     return ",".join(map(_quoted, cells)) + "\r\n"
 
 
@@ -51,30 +51,30 @@ def _quoted(text: str) -> str:
 
 
 class _Lines:
-    """A file for `csv.writer`, which writes a line at a time."""
+    """A file-like object for `csv.writer`. It keeps the last line that was written."""
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append
 
 
 def csv_cell(value: Any) -> str:
-    """Spell a value as plain text: strings as they are, null as nothing, the rest as compact JSON."""
+    """Turn a value into plain text: a string as it is, null as empty text, anything else as compact JSON."""
     if isinstance(value, str):
         return value
     return "" if value is None else orjson.dumps(value).decode()
 
 
 def safe_cell(value: Any) -> str:
-    """The same, with an apostrophe before a text that a spreadsheet would take for a formula.
+    """Turn a value into text as `csv_cell` does. Put an apostrophe before a text that a spreadsheet would run as a formula.
 
-    Who can write a note could otherwise run one in the spreadsheet of who reads it
-    (https://owasp.org/www-community/attacks/CSV_Injection). A number stays one, also as a text.
+    Otherwise whoever can write a note could run a formula in the spreadsheet of whoever reads it
+    (https://owasp.org/www-community/attacks/CSV_Injection). A text that is a number gets no apostrophe.
     """
     text = csv_cell(value)
     return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 _LONG = 65_536
-"""Characters of a text that is not written by `csv.writer`."""
+"""Characters from which on a text is not given to `csv.writer`."""
 _FORMULA = re.compile("[\t\r\n]|\\s*[-=+@\uff0d\uff1d\uff0b\uff20]")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)

@@ -1,4 +1,4 @@
-"""JSON as documents that every part of the server can carry unchanged."""
+"""Parse JSON into documents that the databases and all output formats can represent without change."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from apiv3.model.documents import Document
 from apiv3.model.errors import BadRequest, TooLarge
 
 DEEPEST = 100
-"""Levels of nesting in a document: orjson writes 254, SQLite reads 1,000; no app comes near."""
+"""Levels of nesting that a document may have. orjson writes up to 254 and SQLite reads up to 1,000."""
 
 MOST_VALUES, MOST_CONTAINERS = 500_000, 250_000
-"""Values in a text that is parsed at once, and lists and objects among them: each takes up to a hundred bytes of memory."""
+"""Most values in one text, and most lists and objects among them. Each takes up to a hundred bytes of memory once parsed."""
 
 _TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 19
-"""An integer of so many digits, each of which stands for any, may not fit into 64 bits."""
+"""An integer with this many digits may not fit into 64 bits. It is searched for after _DIGITS has made every digit a 0."""
 _INT64 = 2**63
 
 
 def parse_object(text: bytes) -> Document:
-    """A JSON object that every part of the server can carry unchanged.
+    """Parse a JSON object that the databases and all output formats can represent without change.
 
     Raises BadRequest for malformed JSON, anything but an object, an empty one, integers outside 64 bits, numbers that
     overflow, U+0000, lone surrogates, and nesting beyond DEEPEST.
@@ -37,7 +37,7 @@ def parse_object(text: bytes) -> Document:
 
 
 def load(text: bytes) -> Any:
-    """Any JSON value whose numbers and texts the server can carry unchanged. Raises BadRequest."""
+    """Parse any JSON value whose numbers and texts can be represented without change. Raises BadRequest."""
     try:
         value = orjson.loads(text)
         if _LONG in text.translate(_DIGITS):  # orjson would turn it into a float
@@ -48,13 +48,13 @@ def load(text: bytes) -> Any:
 
 
 def check_values(text: bytes) -> None:
-    """Raises TooLarge for a JSON text of so many values that it would take many times its size in memory."""
+    """Raise TooLarge for a JSON text with so many values that parsing it would take many times its size in memory."""
     if _has_many_values([text]) and _has_many_values(_outside_texts(text)):
         raise TooLarge("The request body holds too many values")
 
 
 def _outside_texts(text: bytes) -> Iterator[bytes]:
-    """Piece by piece, so that other threads have their turn."""
+    """Count piece by piece, so that other threads can run in between."""
     at = 0
     for found in _TEXTS.finditer(text):
         yield text[at : found.start()]
@@ -73,7 +73,7 @@ def _has_many_values(pieces: Iterable[bytes]) -> bool:
 
 
 def checked(value: Any, may_hold_null: bool = True, may_be_deep: bool = True) -> Document:
-    """A value of `load` as a document. Raises BadRequest."""
+    """Check that a value from `load` is a document, and return it. Raises BadRequest."""
     if not isinstance(value, dict) or not value:
         raise BadRequest(messages.BAD_BODY)
     if may_hold_null and any("\0" in text for text in _texts(value)):
@@ -90,7 +90,7 @@ def _bad(reason: str) -> BadRequest:
 
 
 def int64(text: str) -> int:
-    """The integer that a text is. Raises ValueError, also for one outside 64 bits."""
+    """Parse an integer. Raises ValueError, also for one outside 64 bits."""
     value = int(text[:21])
     if len(text) > 20 or not -_INT64 <= value < _INT64:
         raise ValueError(f"the integer {text[:30]} does not fit into 64 bits")
@@ -105,7 +105,7 @@ def _children(value: Any) -> Iterator[Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text and every key in a JSON value, however deep; without recursion."""
+    """Yield every text and every key in a JSON value at any depth, without recursion."""
     stack = [value]
     while stack:
         node = stack.pop()

@@ -32,7 +32,7 @@ _UNNAMEABLE: Final = re.compile(
 
 
 def xml_documents(documents: Sequence[Mapping[str, Any]]) -> bytes:
-    """Render documents as `<items><item>...</item>...</items>`; none is `<items />`."""
+    """Render documents as `<items><item>...</item>...</items>`, or as `<items />` if there are none."""
     return "".join(xml_parts(documents)).encode()
 
 
@@ -59,7 +59,7 @@ def xml_document_parts(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _element(name: str, value: Any) -> Iterator[str]:
-    """The element of a value: objects and arrays hold elements, null and empty ones nothing."""
+    """Render a value as an element. Objects and arrays contain elements. Null and empty values contain nothing."""
     tag = xml_name(name)
     if not isinstance(value, dict | list):
         yield f"<{tag}>{_xml_text(csv_cell(value))}</{tag}>"
@@ -75,7 +75,7 @@ def _element(name: str, value: Any) -> Iterator[str]:
 
 
 def _children(name: str, value: dict[str, Any] | list[Any]) -> Iterable[tuple[str, Any]]:
-    """Name what an object or an array holds."""
+    """Yield the contents of an object or an array with the names of their elements."""
     return value.items() if isinstance(value, dict) else zip(repeat(_item_name(name)), value, strict=False)
 
 

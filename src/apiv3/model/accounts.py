@@ -1,4 +1,4 @@
-"""Accounts: what a person has beyond what every subject has, an e-mail address and ways to sign in."""
+"""Accounts: the e-mail address and the ways to sign in that a person has in addition to being a subject."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from apiv3.model.identity import Subject
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
 """Characters of a password, counted after its Unicode normalisation."""
 INVITATION_LIFETIME = 72 * 3_600_000
-"""Milliseconds that an invitation is good for."""
+"""Milliseconds for which an invitation is valid."""
 
 
 class Email(NamedTuple):
-    """An e-mail address. `address`: as it is shown; `key`: the same for every spelling of one address."""
+    """An e-mail address. `address`: the form that is shown; `key`: a form that is the same for every spelling of an address."""
 
     address: str
     key: str
@@ -22,7 +22,7 @@ class Email(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A link that sets a password, once. `digest`: of its code; `expires`: ms."""
+    """A link that sets a password once. `digest`: the digest of its code; `expires`: ms since 1970."""
 
     digest: str = field(repr=False)
     expires: int

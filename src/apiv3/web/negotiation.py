@@ -17,7 +17,7 @@ class Format(Enum):
 
     @property
     def extension(self) -> str:
-        """What stands after the dot in a path."""
+        """The extension that selects the format in a path, without the dot."""
         return self.value
 
     @property
@@ -27,7 +27,7 @@ class Format(Enum):
 
     @property
     def media_type(self) -> str:
-        """The Content-Type of an answer; the charset is said even where it is the default (RFC 7111 section 5.1)."""
+        """The Content-Type of an answer. It names the charset even if that is the default (RFC 7111 section 5.1)."""
         return f"{self.essence}; charset=utf-8"
 
 
@@ -38,7 +38,7 @@ _LONGEST_ACCEPT: Final = 4096
 # Grammar of RFC 9110 sections 5.6.2 to 5.6.6. Alternatives differ in their first character, so that time is linear.
 _TCHARS: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
-_OPEN_QUOTED: Final = r'"(?:[^"\\]|\\.?)*"?'  # a quote left open swallows the rest
+_OPEN_QUOTED: Final = r'"(?:[^"\\]|\\.?)*"?'  # a quote that is not closed takes in the rest of the header
 _MEMBERS: Final = re.compile(rf'(?:[^,"]|{_OPEN_QUOTED})+', re.DOTALL)
 _PIECES: Final = re.compile(rf'(?:[^;"]|{_OPEN_QUOTED})+', re.DOTALL)
 _RANGE: Final = re.compile(rf"{_TCHARS}/{_TCHARS}|\*")
@@ -47,10 +47,10 @@ _QVALUE: Final = re.compile(r"0(?:\.[0-9]*)?|\.[0-9]+|1(?:\.0*)?")  # section 12
 
 
 def negotiate(accept: str | None) -> Format | None:
-    """Choose the format that an Accept header likes best; None: it likes none of them, which is a 406.
+    """Choose the format that an Accept header prefers; None if it accepts none of them, which is a 406.
 
-    Equal quality goes to JSON, then CSV, then XML. A header that is absent, or in which nothing can be read, is no
-    preference at all: JSON. Parameters other than `q` are not compared: `application/json;version=1` is JSON.
+    At equal quality the order is JSON, CSV, XML. If the header is absent, or nothing in it can be parsed, the format is JSON.
+    Parameters other than `q` are not compared: `application/json;version=1` is JSON.
     """
     if accept in _JSON_WILL_DO or not (ranges := _ranges(accept or "")):
         return Format.JSON
@@ -65,7 +65,7 @@ def _quality(wanted: Format, ranges: Mapping[str, float]) -> float:
 
 
 def _ranges(accept: str) -> dict[str, float]:
-    """Read a header's media ranges with their weights; of a repeated one the greatest weight."""
+    """Parse a header's media ranges with their weights. A range that is repeated has its greatest weight."""
     ranges: dict[str, float] = {}
     for name, weight in filter(None, map(_member, _members(accept))):
         ranges[name] = max(weight, ranges.get(name, 0.0))
@@ -73,7 +73,7 @@ def _ranges(accept: str) -> dict[str, float]:
 
 
 def _members(accept: str) -> list[str]:
-    """Split a header at the commas outside quotes; of an overlong one only what stands whole in its beginning."""
+    """Split a header at the commas outside quotes. Of an overlong header, use only the complete members in its beginning."""
     members = _MEMBERS.findall(accept[:_LONGEST_ACCEPT])
     return members if len(accept) <= _LONGEST_ACCEPT else members[:-1]
 

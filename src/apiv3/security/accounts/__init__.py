@@ -1,1 +1,1 @@
-"""People: their accounts, passwords, and the tokens that they sign in for."""
+"""People: their accounts, their passwords, and the user tokens that they get by signing in."""

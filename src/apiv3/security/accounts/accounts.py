@@ -1,7 +1,7 @@
-"""Managing the accounts of people: what the command line does, and whoever uses an invitation.
+"""Manage the accounts of people, for the command line and for the page of an invitation.
 
-Whatever ends a person's credentials gives the subject another nonce: its access token, the JWTs made from it and its user
-tokens all depend on that, so they die together, in every process within a second.
+Every operation that ends a person's credentials replaces the subject's nonce. Its access token, the JWTs made from it and its
+user tokens all depend on the nonce, so all of them become invalid in every process within a second.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ SPENT = "This invitation is not good, or not any more; ask for a new one"
 
 
 class Accounts:
-    """Makes, changes and removes accounts; every change takes effect in this process before it returns."""
+    """Creates, changes and removes accounts. A change is in effect in this process before the method returns."""
 
     def __init__(self, store: AccountStore, policies: Policies, hashing: Passwords) -> None:
         self._store, self._policies, self._hashing = store, policies, hashing
 
     async def all(self) -> Sequence[Person]:
-        """Everybody who has an account."""
+        """Return all people who have an account."""
         return await self._store.all()
 
     async def find(self, name: str) -> Person:
-        """By e-mail address or id. Raises BadRequest for what is no address, NotFound."""
+        """Find a person by e-mail address or id. Raises BadRequest if it is neither, NotFound."""
         found = await self._store.find(name) or await self._store.find_email(email(name).key)
         if found is None:
             raise _nobody(name)
@@ -51,7 +51,7 @@ class Accounts:
     async def add(
         self, address: str, name: str, roles: Sequence[str], password: str | None, by: Author
     ) -> tuple[Person, str | None]:
-        """A new account; without a password, the code of its invitation besides. Raises BadRequest, Conflict, Forbidden."""
+        """Create a person; without a password, also return an invitation code. Raises BadRequest, Conflict, Forbidden."""
         own = email(address)
         shown = name or own.address
         hashed = None if password is None else await self._hashed(password, shown, own)
@@ -70,7 +70,7 @@ class Accounts:
 
     @retried
     async def change(self, id: str, change: Callable[[Subject], Subject], address: str | None, by: Author) -> Person:
-        """Store what `change` makes of the stored subject, and another address if there is one.
+        """Replace the stored subject by the result of `change`, and the e-mail address if one is given.
 
         Raises BadRequest, Conflict, Forbidden, NotFound.
         """
@@ -88,7 +88,7 @@ class Accounts:
         return changed
 
     async def disable(self, id: str, by: Author) -> Person:
-        """Refuse every credential of the person from now on; an invitation is dead. Raises Conflict, NotFound."""
+        """Refuse every credential of the person from now on, and cancel any invitation. Raises Conflict, NotFound."""
 
         def disabled(stored: Person) -> Person:
             subject = replace(stored.subject, disabled=True, nonce=secrets.mint())
@@ -97,13 +97,13 @@ class Accounts:
         return await self._replace(id, disabled, by, "account-disabled")
 
     async def enable(self, id: str, by: Author) -> Person:
-        """The person may sign in again, with the same password. Raises NotFound."""
+        """Let the person sign in again with the same password. Raises NotFound."""
         return await self._replace(
             id, lambda stored: stored._replace(subject=replace(stored.subject, disabled=False)), by, "account-enabled"
         )
 
     async def invite(self, id: str, by: Author) -> tuple[Person, str]:
-        """A new invitation, whose code is returned; an older one is dead. Raises Conflict, Forbidden, NotFound."""
+        """Return the code of a new invitation, which replaces any older one. Raises Conflict, Forbidden, NotFound."""
         code = secrets.mint()
 
         def invited(stored: Person) -> Person:
@@ -114,14 +114,14 @@ class Accounts:
         return await self._replace(id, invited, by, "invitation-made"), code
 
     async def set_password(self, id: str, password: str, by: Author) -> Person:
-        """Another password; every token and invitation of the person is dead. Raises BadRequest, Forbidden, NotFound."""
+        """Set a password, and end every token and invitation of the person. Raises BadRequest, Forbidden, NotFound."""
         stored = await self.find(id)
         hashed = await self._hashed(password, stored.subject.name, stored.account.email)
         return await self._replace(id, lambda found: _with_password(found, hashed), by, "password-changed")
 
     @retried
     async def remove(self, id: str, by: Author) -> Person:
-        """The person is gone, account and subject. Raises Conflict, NotFound."""
+        """Remove the account and the subject of a person. Raises Conflict, NotFound."""
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
             self._check_administrators(policy, administrators.without_subject(policy, id))
@@ -130,15 +130,15 @@ class Accounts:
         return stored
 
     async def check_invitation(self, code: str) -> Person:
-        """Whom the invitation is for; it stays good. Raises Forbidden when it is not good."""
+        """Return the person that an invitation is for, without using it up. Raises Forbidden if it is not valid."""
         found = await self._store.find_invitation(secrets.stored_digest(code))
         return _invited(found)
 
     @retried
     async def accept(self, code: str, password: str, address: str) -> Person:
-        """Use an invitation up: the person has this password from now on, and no other credentials.
+        """Use up an invitation: set the person's password, and end all other credentials.
 
-        Raises Forbidden when it is not good, BadRequest for a bad password: then it stays good.
+        Raises Forbidden if the invitation is not valid, and BadRequest for a bad password, after which it can be used again.
         """
         invited = await self.check_invitation(code)
         hashed = await self._hashed(password, invited.subject.name, invited.account.email)
@@ -155,7 +155,7 @@ class Accounts:
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
             changed = change(stored)
-            if action in ("invitation-made", "password-changed"):  # whoever does that can become the person
+            if action in ("invitation-made", "password-changed"):  # whoever does that can sign in as the person
                 by.check_gift(granted_by(policy, stored.subject.roles))
             self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
             await writer.put(changed)
@@ -166,7 +166,7 @@ class Accounts:
     async def _changing(self) -> AsyncIterator[AccountWriter]:
         async with self._store.changing() as writer:
             yield writer
-        with suppress(StorageUnavailable):  # it is stored; every process follows once the database is back
+        with suppress(StorageUnavailable):  # the change is stored; every process loads it once the database is back
             await self._policies.refresh()
 
     def _check_administrators(self, before: Policy, after: Policy) -> None:
@@ -178,7 +178,7 @@ class Accounts:
 
 
 def target(person: Person) -> Target:
-    """A person as the target of an entry of the audit trail."""
+    """Return a person as the target of an audit entry."""
     return Target("person", person.subject.id, person.subject.name, person.account.email.address)
 
 
@@ -205,7 +205,7 @@ def _invitation(code: str) -> Invitation:
 
 
 def _invited(found: Person | None) -> Person:
-    """The person, if the invitation is good now."""
+    """Return the person if the invitation is valid now. Raises Forbidden."""
     invitation = None if found is None else found.account.invitation
     if found is None or found.subject.disabled or invitation is None or invitation.expires <= now():
         raise Forbidden(SPENT)

@@ -1,4 +1,4 @@
-"""E-mail addresses: checked, and brought to one form, without ever looking a domain up."""
+"""Check and normalise e-mail addresses, without ever looking up a domain."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from apiv3.model.accounts import Email
 from apiv3.model.errors import BadRequest
 
 LONGEST = 320
-"""Characters of a text that may be an address at all: 64 before the @, 255 after it (RFC 5321, section 4.5.3.1)."""
+"""Most characters of an address: 64 before the @ and 255 after it (RFC 5321, section 4.5.3.1)."""
 
 
 def email(text: str) -> Email:
-    """The address in a text. Addresses that differ in case alone have the same key. Raises BadRequest."""
+    """Parse an address. Addresses that differ only in case have the same key. Raises BadRequest."""
     if len(text) > LONGEST:
         raise BadRequest("Bad email: it is too long")
     try:
@@ -23,7 +23,7 @@ def email(text: str) -> Email:
 
 
 def key(text: str) -> str | None:
-    """The key of the address in a text; None where it is no address."""
+    """Return the key of an address, or None if the text is no address."""
     try:
         return email(text).key
     except BadRequest:

@@ -1,7 +1,7 @@
-"""Passwords: which ones are allowed, and their hashes (bcrypt of a SHA-256 digest, so that every character counts).
+"""Check passwords and hash them, with bcrypt of a SHA-256 digest, so that every character counts.
 
-Hashing takes a quarter of a second of a processor on purpose. So it runs in two threads, never on the event loop, and whoever
-waits too long for a turn is told to come back later.
+A hash takes a quarter of a second of processor time on purpose. So hashes are computed in two threads, never on the event
+loop, and a caller that waits too long for a thread is answered with 503.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from apiv3.model.errors import BadRequest, ServerBusy
 T = TypeVar("T")
 
 AT_ONCE = 2
-"""Hashes that are computed at a time."""
+"""Number of hashes that are computed at a time."""
 PATIENCE = 20.0
 """Seconds that a caller waits for its turn."""
 _PRIORITY = 10
-"""Of the threads that hash, as `nice` counts: requests go first."""
+"""The `nice` value of the threads that hash, so that requests go first."""
 _LONGEST_READ = 4 * LONGEST_PASSWORD
-"""Characters that are normalised; no password that is longer can be short enough afterwards."""
+"""Most characters that are normalised. A longer text cannot become short enough for a password."""
 _NOBODY = "$bcrypt-sha256$v=2,t=2b,r={}$vbcnUG7oY5vKftDdNsyyL.$fOsmOa6TwU2izyBaxFOwResnzTNMWTa"
-"""A hash to compare with where there is none, so that it takes the same work."""
+"""A hash to compare with if a person has none, so that the comparison takes the same time."""
 _MOST_ADDED = 4
-"""Digits or signs that people add to a common password where that is too short."""
+"""Most digits or signs around a common password for which it still counts as common."""
 
 
 class Passwords:
-    """Computes and compares hashes. `rounds`: the cost of new ones, as a power of two."""
+    """Computes and compares hashes. `rounds`: the cost of new hashes, as a power of two."""
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
         self.computed = 0
-        """Hash computations since the start."""
+        """Number of hashes computed since the start."""
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._threads = ThreadPoolExecutor(AT_ONCE, "passwords", _give_way)
 
     async def hash(self, password: str) -> str:
-        """The hash of a password that `check` has passed. Raises ServerBusy."""
+        """Hash a password that has passed `check`. Raises ServerBusy."""
         hashed: str = await self._in_thread(partial(bcrypt_sha256.using(rounds=self.rounds).hash, normalised(password)))
         return hashed
 
     async def verify(self, password: str, hashed: str | None) -> bool:
-        """Whether the password fits the hash. One hash is computed in any case, also where there is none to fit.
+        """Return whether the password matches the hash. One hash is computed in any case, even if there is none to match.
 
         Raises ServerBusy.
         """
@@ -62,7 +62,7 @@ class Passwords:
         return fits and bool(text) and hashed is not None
 
     def is_outdated(self, hashed: str) -> bool:
-        """Whether the hash costs less than new ones do."""
+        """Return whether the hash has a lower cost than new ones."""
         return bool(bcrypt_sha256.from_string(hashed).rounds < self.rounds)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -79,7 +79,7 @@ class Passwords:
 
 
 def normalised(password: str) -> str:
-    """The form in which a password is hashed, whatever keyboard it was typed on; empty for one that nobody can have."""
+    """Normalise a password, so that the keyboard it was typed on makes no difference. Empty if it cannot be a valid one."""
     if len(password) > _LONGEST_READ:
         return ""
     text = unicodedata.normalize("NFKC", password)
@@ -91,7 +91,7 @@ def normalised(password: str) -> str:
 
 
 def check(password: str, name: str, email: Email) -> None:
-    """Raises BadRequest, with the reason, for a password that this person may not have."""
+    """Raise BadRequest, with the reason, for a password that this person may not have."""
     text = normalised(password)
     if not len(text) >= SHORTEST_PASSWORD:
         raise BadRequest(f"Bad password: it must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
@@ -103,20 +103,20 @@ def check(password: str, name: str, email: Email) -> None:
 
 
 def _own(name: str, email: Email) -> set[str]:
-    """What others know of the person: the name, its longer words, the address and what stands before the @."""
+    """Return what others know of the person: the name and its longer words, the address and its part before the @."""
     whole = {unicodedata.normalize("NFKC", text).casefold() for text in (name, *email)}
     words = {word for text in whole for word in [*text.split(), text.partition("@")[0]] if len(word) >= 4}
     return words | {text for text in whole if len(text) >= 3}
 
 
 def _is_common(lowered: str) -> bool:
-    """Whether it is a common password, also written twice, or with a few digits or signs round it."""
+    """Return whether it is a common password, also one written twice or with a few digits or signs around it."""
     half = lowered[: len(lowered) // 2]
     return (half * 2 == lowered and half in _common()) or not _common().isdisjoint(_cores(lowered))
 
 
 def _cores(text: str) -> Iterator[str]:
-    """The text, and the text without up to _MOST_ADDED characters at its ends that are no letters."""
+    """Yield the text, and the text without up to _MOST_ADDED characters at its ends that are not letters."""
     for before in range(_MOST_ADDED + 1):
         for after in range(_MOST_ADDED + 1 - before):
             end = len(text) - after
@@ -126,13 +126,13 @@ def _cores(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=1)
 def _common() -> frozenset[str]:
-    """Common passwords. They take a moment to load, and only a new password needs them."""
+    """Load the list of common passwords. That takes a moment, and only a new password needs it."""
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
 def _give_way() -> None:
-    """Let threads that answer requests go first, where the system can tell threads apart."""
+    """Lower the priority of this thread, if the system supports that, so that requests go first."""
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)

@@ -1,7 +1,7 @@
-"""Signing in with a password. Whatever is wrong, the answer and the work behind it are the same.
+"""Sign in with a password. Every failure has the same answer and takes the same work, whatever its cause.
 
-Guesses are slowed down by the failures of the account and of the address, counted over all processes. Nobody is locked out:
-the right password is found to be right, only later.
+Failures are counted for the account and for the address, over all processes, and delay further attempts. Nobody is locked
+out: the right password is still accepted, only later.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from apiv3.security.principal import STRANGER
 from apiv3.storage.contracts.accounts import AccountStore, FailureStore
 
 MEMORY = 15 * 60_000
-"""Milliseconds after its last failure in which an account or an address is forgotten."""
+"""Milliseconds after the last failure until the count of an account or an address is deleted."""
 FREE = 5
-"""Failures that slow nobody down: people mistype."""
+"""Number of failures without a delay, since people mistype."""
 LONGEST_DELAY = 10.0
-"""Seconds that a guess is kept waiting, at the most."""
+"""Most seconds by which an attempt is delayed."""
 MOST_WAITING = 10
-"""Attempts that wait, from one address for one account; more are told to come back later."""
+"""Most attempts that wait from one address for one account. Further ones are refused with 429."""
 WRONG = "Wrong e-mail address or password"
 
 
 class SignIn:
-    """Finds out who somebody is. `delay`: ms that each failure adds to the next attempts; 0: none."""
+    """Verifies e-mail addresses and passwords. `delay`: ms that each failure adds to the next attempts; 0: no delay."""
 
     def __init__(self, store: AccountStore, failures: FailureStore, passwords: Passwords, delay: int) -> None:
         self._store, self._failures, self._passwords = store, failures, passwords
@@ -44,7 +44,7 @@ class SignIn:
         self._slow = Budget(1, waiting=MOST_WAITING, patience=MOST_WAITING * LONGEST_DELAY)
 
     async def by_password(self, email: str, password: str, address: str, way: str) -> Person:
-        """The person with this e-mail address and password. `way`: what they sign in for, for the audit trail.
+        """Return the person with this e-mail address and password. `way`: the purpose of the sign-in, for the audit trail.
 
         Raises Unauthorized, TooManyRequests, ServerBusy.
         """
@@ -63,20 +63,20 @@ class SignIn:
         return found
 
     async def _fail(self, account: str, place: str, found: Person | None, address: str, way: str) -> None:
-        """What was typed in the place of an address is not kept: it may have been the password."""
+        """Record a failure without the text that was typed as the address, since it may have been the password."""
         who = Author(Actor(None, "somebody", way, address), STRANGER)
         entry = who.entry("sign-in", None if found is None else target(found), "failure")
         await self._failures.failed((account, place), entry.time - MEMORY, entry)
 
     async def _renew(self, person: Person, password: str) -> None:
-        """Replace a hash that costs less than new ones do."""
+        """Replace the hash if it has a lower cost than new ones."""
         hashed = person.account.password
         if hashed is not None and self._passwords.is_outdated(hashed):
             await self._store.renew(person.account, await self._passwords.hash(password))
 
     @asynccontextmanager
     async def _turn(self, account: str, place: str) -> AsyncIterator[None]:
-        """Wait as long as the failures before demand; then one attempt after the other."""
+        """Wait for the delay that earlier failures demand, then run attempts one after the other."""
         delay = await self._wait(account, place) if self._delay else 0.0
         if not delay:
             yield
@@ -96,5 +96,5 @@ class SignIn:
 
 
 def _name(kind: str, text: str) -> str:
-    """What failures are counted by: a digest, from which nobody learns what was typed."""
+    """Return the digest by which failures are counted. It does not reveal what was typed."""
     return secrets.stored_digest(f"{kind}:{text}")

@@ -1,8 +1,8 @@
-"""User tokens: what a person signs in for by `POST /api/requestAuthToken`.
+"""User tokens, which a person gets by signing in at `POST /api/requestAuthToken`.
 
-A token is `value.timestamp.signature`. The value names the person and holds a hash of the random value of the account, its
-nonce: with another nonce, every token is dead. The timestamp counts seconds since 2011, as itsdangerous did when the systems
-were built from which this form comes.
+A token is `value.timestamp.signature`. The value contains the id of the person and a hash of the subject's nonce, so a new
+nonce makes all tokens invalid. The timestamp counts seconds since 2011, as old versions of itsdangerous did: the form comes
+from systems that used these.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from apiv3.model.identity import Subject
 EPOCH = 1_293_840_000
 """2011-01-01T00:00:00Z, in seconds since 1970."""
 TOLERANCE = 10
-"""Seconds that a token may come from the future: the clocks of two machines differ."""
+"""Seconds by which the time of a token may be in the future, since the clocks of two machines differ."""
 LONGEST = 512
-"""Characters of a token."""
+"""Most characters of a token."""
 _ROUNDS = 1000
-"""Of the hash: it need not be slow, as nobody can guess 256 random bits."""
+"""Rounds of the hash. It need not be slow, since nobody can guess 256 random bits."""
 _SHAPE = re.compile(r"Wy[IJ][A-Za-z0-9_-]+\.[A-Za-z0-9_-]{1,11}\.[A-Za-z0-9_-]+", re.ASCII)
-"""The value is a JSON array, whose first item is a text, in base64url; no JWT begins like that."""
+"""The form of a token. The value is a JSON array that begins with a text, in base64url. No JWT begins like that."""
 
 
 class Claim(NamedTuple):
-    """What a token of ours says. `issued`: seconds since 1970; `hashed`: the hash of the nonce."""
+    """The contents of a token. `issued`: seconds since 1970; `hashed`: the hash of the nonce."""
 
     id: str
     hashed: str
     issued: int
 
     def fits(self, nonce: str) -> bool:
-        """Whether the token was made while the account had this nonce."""
+        """Return whether the token was issued with this nonce."""
         return bool(sha256_crypt.verify(nonce, self.hashed))
 
 
@@ -59,12 +59,12 @@ class UserTokens:
         self._signer = _Signer(key, salt="apiv3.user-token", key_derivation="hmac", digest_method=hashlib.sha256)
 
     def sign(self, subject: Subject) -> str:
-        """A token for a person, from now on."""
+        """Issue a token for a person, valid from now on."""
         value = orjson.dumps([subject.id, sha256_crypt.using(rounds=_ROUNDS).hash(subject.nonce)])
         return self._signer.sign(urlsafe_b64encode(value).rstrip(b"=")).decode()
 
     def read(self, token: str) -> Claim:
-        """What a token says, be it over or not. Raises ValueError for one that is none of ours."""
+        """Return the contents of a token, even an expired one. Raises ValueError if this server did not sign it."""
         try:
             value, issued = self._signer.unsign(token, return_timestamp=True)
         except BadSignature as error:
@@ -74,5 +74,5 @@ class UserTokens:
 
 
 def is_user_token(text: str) -> bool:
-    """Whether a text has the form of a user token."""
+    """Return whether a text has the form of a user token."""
     return len(text) <= LONGEST and _SHAPE.fullmatch(text) is not None
