@@ -77,9 +77,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True)
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535 (0: any free one)")
-    workers: int = Field(1, ge=1, le=64, description="number of processes, 1 to 64")
-    apiv3_data: Path = Field(Path("data"), description="directory for the database file and the minted secrets")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535 (0: any free port)")
+    workers: int = Field(1, ge=1, le=64, description="number of server processes, 1 to 64")
+    apiv3_data: Path = Field(Path("data"), description="directory for the SQLite file and the generated secrets")
     database_url: SecretStr = Field(
         SecretStr(""),
         description="sqlite:///path/to/file or postgresql://user:password@host/name, special characters in user and password "
@@ -87,118 +87,120 @@ class Settings(BaseSettings):
     )
     api_secret: SecretStr | None = Field(
         None,
-        description=f"secret behind the access tokens, at least {SHORTEST_SECRET} characters; unset: minted into APIV3_DATA",
+        description=f"secret from which access tokens are derived, at least {SHORTEST_SECRET} characters; "
+        "unset: generated and kept in APIV3_DATA",
     )
     jwt_key: SecretStr | None = Field(
-        None, description="key that signs JWTs, at least 32 characters, no PEM or SSH key; unset: minted into APIV3_DATA"
+        None,
+        description="key that signs JWTs, at least 32 characters, no PEM or SSH key; unset: generated and kept in APIV3_DATA",
     )
     api_secret_enable: bool = Field(
-        True, description="whether the api-secret header opens the administration endpoints: true, false, on or off"
+        True, description="whether the header api-secret gives access to administration: true, false, on or off"
     )
-    tls_cert: Path | None = Field(None, description="file with the TLS certificate chain (PEM); TLS_KEY goes with it")
-    tls_key: Path | None = Field(None, description="file with the TLS private key (PEM)")
+    tls_cert: Path | None = Field(None, description="file with the TLS certificate chain (PEM); requires TLS_KEY")
+    tls_key: Path | None = Field(None, description="file with the TLS private key (PEM); requires TLS_CERT")
     http_port: int | None = Field(
-        None, ge=0, le=65535, description="beside TLS: a port that sends plain HTTP to HTTPS, 0 to 65535"
+        None, ge=0, le=65535, description="additional port that redirects plain HTTP to HTTPS, 0 to 65535; requires TLS"
     )
     api3_security_enable: bool = Field(
-        True, description="false switches every check off, for debugging only: true, false, on or off"
+        True, description="whether security is on; switch it off for debugging only: true, false, on or off"
     )
     api3_security_disabled_on_network: bool = Field(
-        False, description="the second word for running without security on other than loopback: true, false, on or off"
+        False, description="confirms that security is off although HOST is not a loopback address: true, false, on or off"
     )
     api3_time_skew_tolerance: float = Field(
-        5, ge=0, le=1_000_000, description="minutes that a client's clock may be off, either way: 0 to 1000000"
+        5, ge=0, le=1_000_000, description="minutes by which a client's clock may differ from the server's, 0 to 1000000"
     )
     api3_client_timestamp: Literal["required", "optional", "off"] = Field(
-        "required", description="client timestamps: required, optional (checked when present) or off"
+        "required", description="whether calls must carry the client's time: required, optional (checked when present) or off"
     )
-    api3_require_https: bool = Field(True, description="whether plain HTTP is refused: true, false, on or off")
+    api3_require_https: bool = Field(True, description="whether plain HTTP from elsewhere is refused: true, false, on or off")
     trusted_proxies: Networks = Field(
-        (), description="addresses or networks of proxies whose X-Forwarded-* headers are believed, separated by commas"
+        (), description="addresses or networks of proxies whose X-Forwarded-* headers are trusted, separated by commas"
     )
-    api3_jwt_lifetime: int = Field(3600, ge=1, le=31_536_000, description="seconds that a JWT is good for, 1 to 31536000")
-    api3_max_limit: int = Field(1000, ge=1, le=100_000, description="most documents in one answer, 1 to 100000")
+    api3_jwt_lifetime: int = Field(3600, ge=1, le=31_536_000, description="seconds for which a JWT is valid, 1 to 31536000")
+    api3_max_limit: int = Field(1000, ge=1, le=100_000, description="largest number of documents in an answer, 1 to 100000")
     api3_max_body: int = Field(
-        8_388_608, ge=1024, le=1_073_741_824, description="most bytes in a request body, 1024 to 1073741824"
+        8_388_608, ge=1024, le=1_073_741_824, description="largest size of a request body in bytes, 1024 to 1073741824"
     )
-    api3_max_bulk: int = Field(1000, ge=1, le=100_000, description="most documents in one bulk request, 1 to 100000")
+    api3_max_bulk: int = Field(1000, ge=1, le=100_000, description="largest number of documents in a bulk request, 1 to 100000")
     api3_max_bulk_body: int = Field(
-        16_777_216, ge=1024, le=1_073_741_824, description="most bytes in a bulk request's body, 1024 to 1073741824"
+        16_777_216, ge=1024, le=1_073_741_824, description="largest size of a bulk request's body in bytes, 1024 to 1073741824"
     )
     api3_max_headers: int = Field(
-        16_384, ge=1024, le=1_048_576, description="most bytes in a request's line and headers, 1024 to 1048576"
+        16_384, ge=1024, le=1_048_576, description="largest size of the request line and headers in bytes, 1024 to 1048576"
     )
     api3_request_timeout: float = Field(
         30,
         gt=0,
         le=3600,
-        description="seconds that a client may take to send the headers, the body, its next request; or to read: up to 3600",
+        description="seconds that a client may take to send the headers, to send the body, to begin its next request or to "
+        "read an answer: greater than 0, up to 3600",
     )
     api3_max_in_flight: int = Field(
-        100, ge=1, le=100_000, description="most requests under way for one address, and for one subject: 1 to 100000"
+        100, ge=1, le=100_000, description="largest number of concurrent requests of an address or a subject, 1 to 100000"
     )
     api3_max_connections: int = Field(
-        256, ge=1, le=100_000, description="most open connections of one address, to one process: 1 to 100000"
+        256, ge=1, le=100_000, description="largest number of open connections from one address to one process, 1 to 100000"
     )
     api3_live_connections: int = Field(
-        100, ge=1, le=100_000, description="most live connections of one address, to one process: 1 to 100000"
+        100, ge=1, le=100_000, description="largest number of live connections from one address to one process, 1 to 100000"
     )
     api3_live_ping_interval: float = Field(
-        25, ge=1, le=300, description="seconds between two heartbeats of a live connection, 1 to 300"
+        25, ge=1, le=300, description="seconds between two heartbeats on a live connection, 1 to 300"
     )
     api3_dedup_fallback_enabled: bool = Field(
-        True, description="whether documents without an identifier are found by other fields: true, false, on or off"
+        True, description="whether duplicates without an identifier are recognised by other fields: true, false, on or off"
     )
     api3_created_at_fallback_enabled: bool = Field(
-        True, description="whether created_at is kept, and stands in for a missing date: true, false, on or off"
+        True, description="whether created_at is stored, and replaces a missing date: true, false, on or off"
     )
     api3_autoprune: Annotated[dict[str, Annotated[int, Field(ge=0, le=36_500)]], NoDecode] = Field(
         default_factory=dict,
-        description="API3_AUTOPRUNE_<COLLECTION>: days to keep its documents, 0 to 36500 (0 or unset: for ever)",
+        description="API3_AUTOPRUNE_<COLLECTION>: days after which its documents are removed, 0 to 36500 (0 or unset: never)",
     )
     api3_tombstone_days: int = Field(
-        90, ge=1, le=36_500, description="days that those who follow changes can be told of a permanent deletion: 1 to 36500"
+        90, ge=1, le=36_500, description="days for which those who follow changes can learn of a permanent deletion, 1 to 36500"
     )
     api3_extra_collections: CommaList = Field(
         (),
-        description="further collections, separated by commas: "
-        "a lower-case letter, then lower-case letters, digits and _, at most 50; no name of a route or of the six collections",
+        description="further collections, separated by commas: a lower-case letter, then lower-case letters, digits and _, "
+        "at most 50 characters in all; no name of a route or of the six collections",
     )
-    bg_high: int = Field(260, ge=40, le=1000, description="mg/dL above which glucose is an urgent alarm, 40 to 1000")
-    bg_target_top: int = Field(180, ge=40, le=1000, description="mg/dL above which glucose is a warning, 40 to 1000")
-    bg_target_bottom: int = Field(80, ge=40, le=1000, description="mg/dL below which glucose is a warning, 40 to 1000")
-    bg_low: int = Field(55, ge=40, le=1000, description="mg/dL below which glucose is an urgent alarm, 40 to 1000")
+    bg_high: int = Field(260, ge=40, le=1000, description="glucose in mg/dL above which an urgent alarm is raised, 40 to 1000")
+    bg_target_top: int = Field(180, ge=40, le=1000, description="glucose in mg/dL above which a warning is raised, 40 to 1000")
+    bg_target_bottom: int = Field(
+        80, ge=40, le=1000, description="glucose in mg/dL below which a warning is raised, 40 to 1000"
+    )
+    bg_low: int = Field(55, ge=40, le=1000, description="glucose in mg/dL below which an urgent alarm is raised, 40 to 1000")
     alarm_timeago_warn_mins: float = Field(
-        15, ge=1, le=10_080, description="minutes after which the newest reading is stale, a warning: 1 to 10080"
+        15, ge=1, le=10_080, description="age of the newest reading in minutes at which a warning is raised, 1 to 10080"
     )
     alarm_timeago_urgent_mins: float = Field(
-        30, ge=1, le=10_080, description="minutes after which that is an urgent alarm, 1 to 10080"
+        30, ge=1, le=10_080, description="age of the newest reading in minutes at which an urgent alarm is raised, 1 to 10080"
     )
-    auth_default_roles: Words = Field((), description="roles that every subject has, separated by comma, space or colon")
+    auth_default_roles: Words = Field((), description="roles of every subject, separated by commas, spaces or colons")
     auth_fail_delay: int = Field(
-        5000,
-        ge=0,
-        le=60_000,
-        description="ms that each failed authentication adds to the answer of the next one, 0 to 60000",
+        5000, ge=0, le=60_000, description="ms by which each failed authentication delays the answer to the next, 0 to 60000"
     )
     public_url: str = Field(
         "",
-        description="where people reach the server from outside, for the links that it makes: http:// or https://, a host, "
-        "perhaps a port and a path; empty: the address to listen on",
+        description="URL under which people reach the server, for the links that it makes: http:// or https://, a host, "
+        "optionally a port and a path; empty: the address to listen on",
     )
     password_rounds: int = Field(
-        12, ge=4, le=16, description="cost of the hash of a new password, as a power of two: 4 to 16; each step doubles it"
+        12, ge=4, le=16, description="cost of hashing a new password, 4 to 16; each step doubles the time"
     )
     security_token_max_age: int = Field(
-        21_600, ge=1, le=31_536_000, description="seconds that a user token is good for, 1 to 31536000"
+        21_600, ge=1, le=31_536_000, description="seconds for which a user token is valid, 1 to 31536000"
     )
     cors_origins: CommaList = Field(
         (),
-        description="origins whose pages may call the API, separated by commas: scheme://host or scheme://host:port each, "
+        description="origins whose web pages may call the API, separated by commas: scheme://host or scheme://host:port each, "
         "or *; empty: none",
     )
     access_log: AccessLogFormat = Field(
-        "auto", description="how requests are logged: auto (text on a terminal, else json), text, json or off"
+        "auto", description="format of the access log: auto (text on a terminal, otherwise json), text, json or off"
     )
 
     @field_validator("api_secret", "jwt_key")
