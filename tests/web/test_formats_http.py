@@ -151,7 +151,7 @@ def test_a_format_that_there_is_not(corner: Corner, path: str, accept: str) -> N
 
 @pytest.mark.parametrize("ending", ["ttf", "pdf", "CSV", "Json", "xmlx", "mp3"])
 def test_an_ending_that_nobody_serves(corner: Corner, ending: str) -> None:
-    """406, where no document has that very identifier; and 404 where there is nothing of that name at all."""
+    """406, where no document has that very identifier."""
     identifier = corner.add()
     moments = ("1600087000000", "2020-09-14T12:36:40Z", "2020-09-14T12:36:40.123%2B01:00")
     histories = [f"/treatments/history/{moment}" for moment in moments]
@@ -163,16 +163,17 @@ def test_an_ending_that_nobody_serves(corner: Corner, ending: str) -> None:
             "status": 406,
             "message": "Unsupported output format requested",
         }
-    assert corner.api.get(f"/treatments/nothing.{ending}").status_code == 404
+    assert corner.api.get(f"/treatments/nothing.{ending}").status_code == 406
     assert corner.api.get(f"/treatments/history/yesterday.{ending}").status_code == 400
     assert corner.api.post(f"/treatments.{ending}", json={}).status_code == 404
     assert corner.api.get(f"/nothing.{ending}").status_code == 404
 
     named = corner.add(identifier=f"{identifier}.{ending}")
     assert corner.read(named)["identifier"] == named
-    corner.api.delete(corner.url(identifier))
-    corner.api.delete(f"{corner.url(named)}?permanent=true")
+    corner.api.delete(corner.url(named))
     assert corner.api.get(corner.url(named)).status_code == 410
+    corner.api.delete(f"{corner.url(named)}?permanent=true")
+    assert corner.api.get(corner.url(named)).status_code == 406
 
 
 def test_a_stranger_does_not_learn_which_endings_there_are(server: LiveServer, corner: Corner) -> None:

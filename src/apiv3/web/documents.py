@@ -78,11 +78,11 @@ class Documents:
         extension = None
         try:
             stored = await self.reading.read(call.principal, self.collection, identifier)
-        except (NotFound, MissingPermission):
+        except (NotFound, MissingPermission) as error:
             stem, extension = _split(identifier)
             if stem == identifier:
                 raise
-            if stem != "history" or extension is not None:
+            if extension is not None or isinstance(error, MissingPermission):
                 stored = await self.reading.read(call.principal, self.collection, stem)
             if extension is None:
                 raise NotAcceptable from None
