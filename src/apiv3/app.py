@@ -70,11 +70,11 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 """Seconds between two attempts to connect to the database; they double each time."""
 _log = logging.getLogger(__name__)
 _BODIES = 33_554_432
-"""Bytes of the request bodies under way of one address in a process; all addresses together have twice as much."""
+"""Most bytes of request bodies that one address may have under way in a process. All addresses together may have twice that."""
 _UNDESCRIBED = (SOCKET_IO, INVITATION)
 """Paths that the OpenAPI description leaves out."""
 _ANSWERS = 16_777_216
-"""Bytes of the pages that one subject has not taken yet; those of more than a megabyte have bounds of their own (turns.py)."""
+"""Most bytes of pages that the clients of one subject have not received yet. Pages over 1 MiB have own bounds (turns.py)."""
 _QUEUE = 10
 """Requests that may wait, as a multiple of those that one owner (an address or a subject) may have under way."""
 

@@ -145,7 +145,7 @@ def show_(email: str, as_json: bool) -> None:
 @click.option("--email", "address", default=None, help="Another e-mail address; without this option it stays.")
 @as_json
 def change(email: str, roles: tuple[str, ...], name: str | None, address: str | None, as_json: bool) -> None:
-    """Give a person other roles, another name or e-mail address; it takes effect within a second.
+    """Change a person's roles, name or e-mail address. The change takes effect within a second.
 
     \b
     apiv3 user change anna@x.example --role readable --role careportal
@@ -167,7 +167,7 @@ def change(email: str, roles: tuple[str, ...], name: str | None, address: str | 
 @_email
 @as_json
 def disable(email: str, as_json: bool) -> None:
-    """Refuse every way in to a person; tokens and invitations are dead within a second, and stay so.
+    """Refuse all credentials of a person. Tokens and invitations become invalid within a second, and stay invalid.
 
     \b
     apiv3 user disable anna@x.example
@@ -184,7 +184,7 @@ def disable(email: str, as_json: bool) -> None:
 @_email
 @as_json
 def enable(email: str, as_json: bool) -> None:
-    """Let a person sign in again who was disabled. The password is the same as before.
+    """Let a disabled person sign in again, with the same password as before.
 
     \b
     apiv3 user enable anna@x.example
@@ -201,7 +201,7 @@ def enable(email: str, as_json: bool) -> None:
 @_email
 @as_json
 def invite(email: str, as_json: bool) -> None:
-    """Print a new invitation link, also for a forgotten password. An older link is dead.
+    """Print a new invitation link, also for a forgotten password. It replaces any older link.
 
     \b
     apiv3 user invite anna@x.example
@@ -219,7 +219,7 @@ def invite(email: str, as_json: bool) -> None:
 @_password
 @as_json
 def password(email: str, password_stdin: bool, as_json: bool) -> None:
-    """Set a person's password, which is asked for on a terminal. Tokens and invitations of the person are dead within a second.
+    """Set a person's password; it is asked for on a terminal. The person's tokens and invitations end within a second.
 
     \b
     apiv3 user password anna@x.example
@@ -239,7 +239,7 @@ def password(email: str, password_stdin: bool, as_json: bool) -> None:
 @_email
 @as_json
 def remove(email: str, as_json: bool) -> None:
-    """Remove a person, account and subject; every way in is closed within a second. The audit trail keeps the name.
+    """Remove the account and the subject of a person. All credentials end within a second. The audit trail keeps the name.
 
     \b
     apiv3 user remove anna@x.example
