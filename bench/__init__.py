@@ -1,1 +1,1 @@
-"""How fast the server is, against what the same machine, uvicorn and database drivers can do without it: scripts/bench."""
+"""Measure the speed of the server, and compare it with minimal servers on the same machine: scripts/bench."""

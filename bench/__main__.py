@@ -1,4 +1,4 @@
-"""`python -m bench`: see scripts/bench --help."""
+"""The command `python -m bench`, which scripts/bench runs."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from bench.report import Result, say
 
 OURS, OPEN, ASGI, SQL = "apiv3", "no security", "bare ASGI", "bare SQL"
 PAIRS = 4
-"""So many pairs, so much shorter, where the server is compared with itself: the difference is small."""
+"""Factor by which rounds are shorter and more numerous when the server is compared with itself: the difference is small."""
 
 
 def main() -> int:
-    """Measure, print, and write down; the exit status says whether all answers were right."""
+    """Measure, print and write the results. Return the exit status: 0 if all answers were right, otherwise 1."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["live"]:
         return live(live_options.parse(arguments[1:]), _begin())
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _begin() -> page.Conditions:
-    """Take the place on the cores, and with it that of all that is started from here, but for what is pinned elsewhere."""
+    """Pin this process, and the processes that it starts by default, to the cores of the load generator."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended
     conditions = page.Conditions(os.getloadavg()[0], Cpus.share())
     pin(os.getpid(), conditions.cpus.load)
@@ -81,7 +81,7 @@ def _title(database: str, options: Options, connections: int, cpus: Cpus) -> str
 
 
 class _Bench:
-    """The servers on one database, and the measuring of their operations."""
+    """The servers on one database, and the measurements of their operations."""
 
     def __init__(self, stack: ExitStack, installation: Installation, options: Options, cpus: Cpus, run: Run) -> None:
         self._options, self._run = options, run
@@ -99,7 +99,7 @@ class _Bench:
         self._check()
 
     def _check(self) -> None:
-        """Raises WrongAnswer unless the ceilings answer as apiv3 does, byte for byte where no answer tells the time."""
+        """Raise WrongAnswer unless the ceilings answer like apiv3: byte for byte, except where answers contain the time."""
         for name, expected in self._expected.items():
             for server in self._servers(name):
                 answer = self._client.ask(server.port, name)
@@ -113,7 +113,7 @@ class _Bench:
         return [self._ours, self._asgi] if operation == "STATUS" else [self._ours, self._asgi, self._sql]
 
     def measure_all(self, database: str) -> list[Result]:
-        """SECURITY first: its two servers must not differ in what they have done before."""
+        """Measure all operations. SECURITY is first, because its two servers must have done the same work before."""
         operations = self._options.operations
         results = [
             self.measure(database, name, connections)
@@ -123,7 +123,7 @@ class _Bench:
         return sorted(results, key=lambda result: operations.index(result.operation))
 
     def measure(self, database: str, operation: str, connections: int) -> Result:
-        """All rounds of one operation, or the first wrong answer."""
+        """Measure all rounds of one operation. The result has the first wrong answer, if there is one."""
         say(f"{database}: {operation}, {report.counted(connections)}")
         try:
             return Result(database, operation, self._series(operation, connections), connections=connections)

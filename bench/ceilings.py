@@ -1,7 +1,8 @@
-"""The two ceilings, as servers: `python -m bench.ceilings FOLDER PORT [URL]`; with the URL of a database, the second one.
+"""Two minimal servers (ceilings) to compare apiv3 with: `python -m bench.ceilings FOLDER PORT [URL]`.
 
-FOLDER holds the answers that apiv3 gave (`answers.json`), for their bytes and headers. Both run under uvicorn as apiv3
-configures it, but for apiv3's own HTTP protocol: that is a part of what is measured.
+Without URL it runs the first one, and with the URL of a database the second one. FOLDER has the answers of apiv3
+(`answers.json`), whose bytes and headers they return. Both run under uvicorn, configured as for apiv3 but with uvicorn's own
+HTTP protocol, because the protocol of apiv3 is a part of what is measured.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _INSERT = """INSERT INTO documents (collection, identifier, identified, valid, s
 
 
 class Answer:
-    """What apiv3 answered to one operation."""
+    """The recorded answer of apiv3 to one operation."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         self.status: int = record["status"]
@@ -52,19 +53,19 @@ class Answer:
         self._others = [header for header in self.headers if header[0] != b"content-length"]
 
     async def send(self, send: Send) -> None:
-        """The very same bytes."""
+        """Send exactly the recorded bytes."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
 
     async def send_body(self, send: Send, body: bytes) -> None:
-        """Another body, with the same headers."""
+        """Send another body with the recorded headers."""
         headers = [(b"content-length", str(len(body)).encode()), *self._others]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
 def operation(scope: Message) -> str:
-    """Which operation a request is."""
+    """Return the operation that a request belongs to."""
     path: str = scope["path"]
     if scope["method"] in _WRITES:
         return _WRITES[scope["method"]]
@@ -85,7 +86,7 @@ async def read_body(receive: Receive) -> bytes:
 
 
 class BareAsgi:
-    """The first ceiling: bytes from memory."""
+    """The first ceiling: an application that returns bytes from memory."""
 
     def __init__(self, answers: dict[str, Answer]) -> None:
         self._answers = answers
@@ -101,21 +102,21 @@ class BareAsgi:
 
 
 class Driver(Protocol):
-    """The same SQL on either database."""
+    """A connection that runs the same SQL on SQLite or PostgreSQL."""
 
     async def open(self) -> None: ...
 
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]: ...
 
     async def create(self, document: dict[str, Any]) -> int:
-        """Store a document; returns its srvModified."""
+        """Store a document, and return its srvModified."""
 
     async def replace(self, identifier: str, make: Change) -> int:
-        """Put what `make` makes of a stored document in its place; returns its srvModified."""
+        """Replace a stored document with the result of `make`, and return its srvModified."""
 
 
 class BareSql:
-    """The second ceiling: the statements, and nothing that asks who wants to know."""
+    """The second ceiling: it runs the SQL statements, without security or other checks."""
 
     def __init__(self, answers: dict[str, Answer], driver: Driver) -> None:
         self._answers, self._driver = answers, driver
@@ -182,7 +183,7 @@ def _row(document: dict[str, Any], srv_modified: int) -> tuple[Any, ...]:
 
 
 def _replacement(row: Any, srv_modified: int, make: Change) -> tuple[Any, ...]:
-    """The parameters of _REPLACE."""
+    """Return the parameters of _REPLACE."""
     new = make(orjson.loads(row[2]))
     new["srvModified"] = srv_modified
     times = (srv_modified, new["srvCreated"], new["date"], new["created_at"])
@@ -194,7 +195,7 @@ def _now() -> int:
 
 
 class Sqlite:
-    """sqlite3 on the event loop: the fastest way for one client after the other."""
+    """The module sqlite3, called on the event loop: the fastest way if requests come one after the other."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -228,7 +229,7 @@ class Sqlite:
 
 
 class Postgresql:
-    """asyncpg: a pool to write, and connections of their own to read, since its pool costs more than a query."""
+    """asyncpg, with a pool for writes and separate connections for reads, because its pool costs more than a query."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -260,7 +261,7 @@ class Postgresql:
 
 
 async def _keep(_connection: object) -> None:
-    """No reset after each loan, as in apiv3."""
+    """A connection that is not reset when it returns to the pool, as in apiv3."""
 
 
 def _question_marks(sql: str) -> str:
@@ -282,7 +283,7 @@ async def lifespan(receive: Receive, send: Send, driver: Driver | None = None) -
 
 
 def main(folder: str, port: str, url: str = "") -> None:
-    """Serve until told to end."""
+    """Serve until a signal ends the process."""
     records = orjson.loads((Path(folder) / "answers.json").read_bytes())
     answers = {name: Answer(record) for name, record in records.items()}
     driver: Driver = Sqlite(url.removeprefix("sqlite:///")) if url.startswith("sqlite:") else Postgresql(url)

@@ -1,4 +1,4 @@
-"""Databases that are only there while something is measured."""
+"""Temporary databases for the time of a measurement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.postgres import postgres_server
 
 @contextmanager
 def databases(database: str, cpus: Cpus) -> Iterator[tuple[Path, Callable[[str], str]]]:
-    """A folder, and what makes the URL of an empty database of a name; all is gone afterwards."""
+    """Yield a temporary folder and a function that creates an empty database with a given name and returns its URL."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="apiv3-bench-")))
         if database == "sqlite":
@@ -29,7 +29,7 @@ def databases(database: str, cpus: Cpus) -> Iterator[tuple[Path, Callable[[str],
 
 
 def durability(database: str) -> str:
-    """What a commit is worth."""
+    """Return a note that says whether a commit waits for the disk."""
     if database == "sqlite":
         return "WAL, synchronous=FULL"
     return "TEST_DATABASE_URL" if "TEST_DATABASE_URL" in os.environ else "embedded, fsync=off"

@@ -1,4 +1,4 @@
-"""The collection that is measured: glucose entries as an app sends them, one every five minutes, all of the same length."""
+"""The measured collection: glucose entries as an app sends them, one every five minutes, all of the same length."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LIMIT = 100
 READ_IN_TURN = 1_000
 FIVE_MINUTES = 300_000
 FINGER_STICK = 50
-"""Every so many entries one that is no sgv."""
+"""The interval, in entries, at which one is not of the type sgv."""
 
 
 def entry(identifier: str, date: int) -> dict[str, Any]:
-    """A document that needs nothing filled in."""
+    """Return a document in which the server need not fill in any field."""
     return {
         "identifier": identifier,
         "date": date,
@@ -49,7 +49,7 @@ def identifier(number: int) -> str:
 
 
 def sample(documents: int) -> tuple[str, ...]:
-    """Some identifiers, from all over the collection."""
+    """Return some identifiers from all parts of the collection."""
     return tuple(identifier(number) for number in range(0, documents, _step(documents)))
 
 
@@ -62,7 +62,7 @@ def _oldest(documents: int) -> int:
 
 
 def write(file: Path, documents: int) -> int:
-    """The same documents as a file, one on each line. Returns the date of the oldest."""
+    """Write the same documents to a file, one on each line. Return the date of the oldest."""
     oldest = _oldest(documents)
     with file.open("wb") as lines:
         for number in range(documents):
@@ -72,9 +72,9 @@ def write(file: Path, documents: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What is in the collection: some identifiers, a srvModified with 100 later ones, a date (ms) before all others.
+    """The contents of a collection: some identifiers, a srvModified with 100 later ones, and a date (ms) before all others.
 
-    `step`: how many documents lie from one of the identifiers to the next.
+    `step`: the number of documents from one of the identifiers to the next.
     """
 
     identifiers: tuple[str, ...]
@@ -83,7 +83,7 @@ class Filled:
     step: int = 1
 
     def document(self, number: int) -> dict[str, Any]:
-        """The document with that one of the identifiers, as it was stored."""
+        """Return the document with the given one of the identifiers, as it was stored."""
         return entry(self.identifiers[number], self.oldest + number * self.step * FIVE_MINUTES)
 
 
@@ -106,7 +106,7 @@ async def _fill(url: str, documents: int) -> Filled:
 
 
 async def _store(table: DocumentTable, identifiers: list[str], oldest: int) -> int:
-    """Returns the srvModified of the document in the middle."""
+    """Store the documents, and return the srvModified of the one in the middle."""
     ticks = []
     async with table.writing(COLLECTION) as writer:
         for number, identifier in enumerate(identifiers):
@@ -119,7 +119,7 @@ async def _store(table: DocumentTable, identifiers: list[str], oldest: int) -> i
 
 
 async def tidy(url: str) -> None:
-    """What the database would do by itself some time later, in the middle of a round."""
+    """Run the maintenance that the database would otherwise do by itself in the middle of a round."""
     if url.startswith("sqlite:"):
         with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,4 @@
-"""The same requests on collections of several sizes; and on the way there, how fast documents go in and out."""
+"""Measure the same requests on collections of several sizes, and the speed of import, export and bulk requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IN_ONE_REQUEST = 500
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Documents that went in or out, and what that took."""
+    """The documents that were imported or exported, and the cost."""
 
     name: str
     documents: int
@@ -42,7 +42,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """All about one database: `version` as it calls itself, a series for each size and operation, and the transfers."""
+    """The results of one database: its `version` as it reports it, a series for each size and operation, and the transfers."""
 
     database: str
     version: str
@@ -59,7 +59,7 @@ class _Sized:
         self._run = partial(run_command, installation, cpus.server)
 
     def transfer(self) -> Iterator[Transfer]:
-        """Fill it; then export it, which must give as many documents."""
+        """Import the documents, then export them and check that the number is the same."""
         file, copy = self._installation.folder / f"{COLLECTION}.ndjson", self._installation.folder / "copy.ndjson"
         self._oldest = documents.write(file, self.size)
         yield Transfer("import", self.size, self._run("import", str(file)))
@@ -73,7 +73,7 @@ class _Sized:
         copy.unlink()
 
     def connect(self) -> str:
-        """Get ready to send requests; returns which database it is."""
+        """Prepare to send requests, and return the name and version of the database."""
         self._token = admin_token(self.server, self._installation.api_secret)
         self.client = Client(self._token, Filled(documents.sample(self.size), 0, self._oldest))
         middle = self._get(f"{PATH}/{documents.identifier(self.size // 2)}").json()["result"]
@@ -81,14 +81,14 @@ class _Sized:
         return storage(self.server)
 
     def requests(self, operation: str) -> Requests:
-        """For one round, one at a time: what is asked is what an answer takes, not how long it waits for others."""
+        """Return the requests of one round. They are sent one at a time, so that no request waits for another."""
         answer = self.client.ask(self.server.port, operation)
         if answer.status_code != 200:
             raise WrongAnswer(f"{operation} at {self.size} documents: {answer.text[:300]}")
         return replace(self.client.requests(operation, 200, len(answer.content)), connections=1)
 
     def bulk(self, requests: int) -> Transfer:
-        """So many requests of new documents, one after the other."""
+        """Send the given number of bulk requests with new documents, one after the other."""
         bodies = [self._body(number) for number in range(requests)]
         with httpx.Client(base_url=self._base, headers=self._headers(), trust_env=False, timeout=120) as http:
             started, before = time.perf_counter(), self.server.cpu_seconds
@@ -101,7 +101,7 @@ class _Sized:
         return Transfer("bulk", stored, Cost(seconds, cpu, self.server.peak_memory))
 
     def _body(self, request: int) -> bytes:
-        """Documents from before all others."""
+        """Return the body of a bulk request, with documents older than all others."""
         numbers = range(request * IN_ONE_REQUEST, (request + 1) * IN_ONE_REQUEST)
         dates = {number: self._oldest - (number + 1) * FIVE_MINUTES for number in numbers}
         return orjson.dumps([documents.entry(f"bulk-{number:012}", date) for number, date in dates.items()])
@@ -119,7 +119,7 @@ class _Sized:
 
 
 def measure(options: Options, database: str, folder: Path, new: Callable[[str], str], cpus: Cpus, run: Run) -> Grown:
-    """Fill collections of all sizes, then measure them in turn. Raises WrongAnswer, RuntimeError."""
+    """Fill collections of all sizes, then measure them in turn. Raise WrongAnswer or RuntimeError if anything fails."""
     made = [(size, Installation.make(folder / f"size-{size}", new(f"size-{size}"))) for size in options.sizes]
     sized = [_Sized(installation, size, cpus) for size, installation in made]
     transfers = [transfer for each in sized for transfer in each.transfer()]

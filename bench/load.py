@@ -1,4 +1,4 @@
-"""The load generator: raw HTTP/1.1 over keep-alive connections, in a process of its own."""
+"""The load generator: HTTP/1.1 over keep-alive connections, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ import uvloop
 from bench.options import CONNECTIONS
 
 GRACE = 30.0
-"""Seconds beyond the end of a round that an answer may take."""
+"""The longest time in seconds that an answer may arrive after the end of a round."""
 
 
 class WrongAnswer(Exception):
-    """A server answered something else than it should have."""
+    """A server gave a wrong answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What to send, and the answer that is right: its status and the length of its body.
+    """The requests to send, and the status and body length of the right answer.
 
     `texts` are sent in turn. `template`, where there is one, makes requests that are all different: it takes the number of
     the request, counted from `start`, and the date of its document, as many ms before `newest`.
@@ -50,7 +50,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One round: how long it took, how long each request took (seconds), how busy this process was (0 to 1)."""
+    """One round: its duration and that of each request (seconds), and how busy this process was (0 to 1)."""
 
     seconds: float
     latencies: array[float] = field(repr=False)
@@ -62,7 +62,7 @@ class Sample:
 
 
 def start_up(cpus: Iterable[int] | None) -> None:
-    """Prepare the process: pinned to `cpus`, never collecting garbage in the middle of a round, ending with its parent."""
+    """Prepare the process: pin it to `cpus`, switch off garbage collection, and let it end together with its parent."""
     if cpus is not None:
         os.sched_setaffinity(0, cpus)
     gc.disable()
@@ -76,7 +76,7 @@ def _end_with_parent() -> None:
 
 
 def run_round(port: int, requests: Requests, seconds: float) -> Sample:
-    """Send requests for so many seconds, each connection the next one as soon as it has its answer. Raises WrongAnswer."""
+    """Send requests for the given seconds, each as soon as the connection has its last answer. Raise WrongAnswer."""
     gc.collect()
     return uvloop.run(_run(port, requests, seconds))
 
@@ -115,7 +115,7 @@ class _Round:
         return Sample(took, self.latencies, (time.process_time() - busy) / took)
 
     def finish(self) -> None:
-        """A connection got its last answer."""
+        """Note that a connection has received its last answer."""
         self._running -= 1
         if not self._running and not self._done.done():
             self._done.set_result(None)
@@ -126,7 +126,7 @@ class _Round:
 
 
 class _Connection(asyncio.Protocol):
-    """One request under way at a time."""
+    """A connection that sends one request at a time."""
 
     def __init__(self, round: _Round) -> None:
         self._round = round
@@ -155,7 +155,7 @@ class _Connection(asyncio.Protocol):
             self._round.fail("an answer is longer than it says")
 
     def _read_head(self, data: bytes) -> bool:
-        """Whether the head is whole; if so, `_left` is what is still missing of the body."""
+        """Return whether the head is complete. If so, `_left` is the number of bytes of the body that are still missing."""
         if self._head:
             data = self._head + data
         end = data.find(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Rounds, interleaved, and what they say together."""
+"""Interleaved rounds of measurements, and their statistics."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Run = Callable[[int, Requests, float], Sample]
 
 @contextmanager
 def load_generator(cpus: Cpus) -> Iterator[Run]:
-    """The load generator's process; what is yielded runs a round in it."""
+    """Start the load generator's process, and yield a function that runs a round in it."""
     with ProcessPoolExecutor(1, get_context("spawn"), load.start_up, (cpus.load,)) as pool:
         yield lambda *arguments: pool.submit(load.run_round, *arguments).result()
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One server's part of a round. `cpu`: seconds of processor time for each request."""
+    """The results of one server in one round. `cpu`: seconds of processor time for each request."""
 
     sample: Sample
     cpu: float | None
@@ -33,7 +33,7 @@ class Round:
 
 @dataclass(slots=True)
 class Series:
-    """All rounds of one server with one operation; `memory` (MB) after the last one."""
+    """All rounds of one server with one operation. `memory`: in MB, after the last round."""
 
     server: str
     rounds: list[Round] = field(default_factory=list)
@@ -53,14 +53,14 @@ class Series:
         return median(known) if known else None
 
     def percentile(self, part: float) -> float:
-        """Of the latencies of all rounds, in seconds."""
+        """Return a percentile of the latencies of all rounds, in seconds."""
         latencies = sorted(latency for each in self.rounds for latency in each.sample.latencies)
         return latencies[min(len(latencies) - 1, int(len(latencies) * part))]
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Median, lowest and highest of the rounds' ratios."""
+    """The median, the lowest and the highest of the rounds' ratios."""
 
     median: float
     lowest: float
@@ -72,12 +72,12 @@ class Ratio:
 
 
 def speed_ratio(one: Series, other: Series) -> Ratio | None:
-    """How fast one is compared with the other."""
+    """Return the request rate of one divided by that of the other."""
     return Ratio.of([a.sample.rate / b.sample.rate for a, b in zip(one.rounds, other.rounds, strict=True)])
 
 
 def cpu_ratio(one: Series, other: Series) -> Ratio | None:
-    """The same by processor time: how much less the other one takes for a request."""
+    """Return the processor time of the other for a request divided by that of one."""
     pairs = zip(one.rounds, other.rounds, strict=True)
     return Ratio.of([b.cpu / a.cpu for a, b in pairs if a.cpu and b.cpu])
 
@@ -85,7 +85,7 @@ def cpu_ratio(one: Series, other: Series) -> Ratio | None:
 def interleaved(
     run: Run, servers: Sequence[Server], requests: Callable[[Server], Requests], seconds: float, rounds: int
 ) -> list[Series]:
-    """Measure servers in turn, first to last and in the next round last to first, after a short warm-up of each."""
+    """Measure servers in turn, in an order that is reversed after each round, after a short warm-up of each."""
     series = {server.name: Series(server.name) for server in servers}
     for server in servers:
         run(server.port, requests(server), seconds / 4)

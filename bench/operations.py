@@ -1,4 +1,4 @@
-"""What is sent for each operation, and what the right answer looks like."""
+"""The requests of each operation, and the right answers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _DATE, _SUM = 1_000_000_000_000, 13
 
 
 class Client:
-    """Makes requests that a server with security takes: with a JWT, and dated when they are made."""
+    """Makes requests that a server with security accepts: with a JWT and the current time."""
 
     def __init__(self, token: str, filled: Filled) -> None:
         self._token, self._filled = token, filled
         self._rounds = count()
 
     def requests(self, operation: str, status: int, length: int) -> Requests:
-        """The requests for one round, whose answers have this status and length."""
+        """Return the requests for one round, whose right answers have the given status and length."""
         blank = Requests(status, length)
         if operation == "CREATE":
             start = next(self._rounds) * MOST_IN_A_ROUND
@@ -41,7 +41,7 @@ class Client:
         return replace(blank, texts=tuple(self._get(path) for path in self.paths(operation)))
 
     def paths(self, operation: str) -> list[str]:
-        """The paths of an operation that only reads."""
+        """Return the paths of an operation that only reads."""
         if operation == "READ":
             return [f"{PATH}/{identifier}" for identifier in self._filled.identifiers]
         if operation == "SEARCH":
@@ -53,7 +53,7 @@ class Client:
         return ["/api/v3/status"]
 
     def ask(self, port: int, operation: str) -> httpx.Response:
-        """The answer to one request of an operation."""
+        """Send one request of an operation, and return the answer."""
         url = f"http://127.0.0.1:{port}"
         headers = {"Authorization": f"Bearer {self._token}", "Date": formatdate(usegmt=True)}
         if operation == "CREATE":
@@ -66,7 +66,7 @@ class Client:
         return httpx.get(url + self.paths(operation)[0], headers=headers, trust_env=False)
 
     def _change(self, operation: str, number: int) -> bytes:
-        """A request that changes one of the documents."""
+        """Return a request that changes one of the documents."""
         document = self._filled.document(number) if operation == "PUT" else {"sgv": 100 + number % 200}
         body = orjson.dumps(document)
         return self._head(operation, f"{PATH}/{self._filled.identifiers[number]}", len(body)) + body
@@ -75,7 +75,7 @@ class Client:
         return f"GET {path} HTTP/1.1\r\n{self._headers()}\r\n".encode()
 
     def _create(self) -> bytes:
-        """With a place for the number of the document and one for its date."""
+        """Return a template with a place for the number of the document and one for its date."""
         body = orjson.dumps(entry(_identifier(0), _DATE)).decode()
         before, date, after = body.partition(str(_DATE))
         before = before.replace(_identifier(0), _IDENTIFIER)
@@ -98,7 +98,7 @@ def _identifier(number: int) -> str:
 
 
 def admin_token(server: Server, api_secret: str) -> str:
-    """A JWT of the subject `admin`."""
+    """Return a JWT of the subject `admin`."""
     base = f"http://127.0.0.1:{server.port}/api/v2/authorization"
     digest = hashlib.sha1(api_secret.encode()).hexdigest()  # noqa: S324  (the wire's own)
     subjects = httpx.get(f"{base}/subjects", headers={"api-secret": digest}, trust_env=False).json()
@@ -107,12 +107,12 @@ def admin_token(server: Server, api_secret: str) -> str:
 
 
 def storage(server: Server) -> str:
-    """Which database it is, as it calls itself."""
+    """Return the name and version of the database, as it reports them."""
     answer = httpx.get(f"http://127.0.0.1:{server.port}/api/v3/version", trust_env=False).json()["result"]["storage"]
     return f"{answer['storage']} {answer['version']}"
 
 
 def record(response: httpx.Response) -> dict[str, Any]:
-    """An answer as the ceilings take it; they date theirs anew."""
+    """Return an answer in the form that the ceilings read. They set the date again."""
     headers = [(name, value) for name, value in response.headers.items() if name != "date"]
     return {"status": response.status_code, "headers": headers, "body": response.text}

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its pictures: what was measured, on what, and what it says."""
+"""Write docs/benchmarks.md and its pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.report import Result
 
 NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 REQUIRED = 20_000
-"""Documents a second that an import into SQLite shall reach."""
+"""The target for imports into SQLite, in documents a second."""
 ASKED = {
     "READ": "READ `/entries/{identifier}`",
     "SEARCH": "SEARCH `/entries?sort$desc=date&limit=100`",
@@ -34,14 +34,14 @@ CELLS = ("documents", "median ms", "99 % within ms", "CPU µs")
 
 
 class Conditions(NamedTuple):
-    """The load average before the run, and what runs on which core."""
+    """The load average before the run, and the cores of each process."""
 
     load: float
     cpus: Cpus
 
 
 def write(folder: Path, options: Options, results: Sequence[Result], grown: Sequence[Grown], conditions: Conditions) -> None:
-    """Write the page and its pictures. It says under which conditions the run began."""
+    """Write the page and its pictures. `conditions`: those at the start of the run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "benchmarks.md").write_text(_page(options, results, grown, conditions))
     for each in grown:
@@ -61,18 +61,18 @@ def _introduction(options: Options, grown: Sequence[Grown], conditions: Conditio
     yield f"Written by `{options.command}`. Run it on your own machine: it overwrites this page and its pictures."
     yield from circumstances(conditions, [each.version for each in grown])
     yield paragraph(
-        "What such numbers mean. Absolute ones are those of this machine, on this day, with what else ran on it: a load",
-        "average near the number of cores or above makes everything slower. Compare ratios, and processor times (CPU), which",
-        "suffer least. Load generator, server and database share one machine, and nothing travels over a network. SQLite waits",
-        "for the disk at each commit (`synchronous=FULL`).",
+        "Absolute numbers depend on the machine, the day, and the other programs that ran: a load average near the number of",
+        "cores or above makes everything slower. Compare ratios and processor times (CPU), which depend least on the load. The",
+        "load generator, the server and the database run on one machine, without a network between them. SQLite waits for the",
+        "disk at each commit (`synchronous=FULL`).",
         durability(),
-        "Processor time and memory are those of apiv3; PostgreSQL's own processes are not counted in them.",
+        "Processor time and memory are those of apiv3, without PostgreSQL's own processes.",
     )
-    yield paragraph("The [live channels](benchmarks-live.md), with many subscribers, have a page of their own.")
+    yield paragraph("The [live channels](benchmarks-live.md) with many subscribers are measured on a separate page.")
 
 
 def circumstances(conditions: Conditions, databases: Sequence[str]) -> Iterator[str]:
-    """When it was measured, on what, and with what. `databases`: as they call themselves."""
+    """Yield a table of the date, the machine and the software. `databases`: their names and versions, as they report them."""
     rows = [
         ("date", f"{datetime.now(UTC):%Y-%m-%d}"),
         ("machine", _machine()),
@@ -82,23 +82,26 @@ def circumstances(conditions: Conditions, databases: Sequence[str]) -> Iterator[
     ]
     yield _table(("", ""), rows)
     if conditions.load > (os.cpu_count() or 1) / 2:
-        yield "**The machine was busy before this run began: these numbers are rough ones. Run it again on a quiet machine.**"
+        yield "**The machine was busy before this run, so the numbers are not exact. Run it again on an idle machine.**"
 
 
 def durability() -> str:
-    """What a commit on PostgreSQL is worth, as a sentence."""
+    """Return a sentence that says whether PostgreSQL waits for the disk at each commit."""
     if "TEST_DATABASE_URL" in os.environ:
-        return "PostgreSQL is the one of `TEST_DATABASE_URL`, as it is configured."
-    return "PostgreSQL is that of the tests and does not (`fsync=off`): do not compare how fast the two write."
+        return "PostgreSQL is the server that `TEST_DATABASE_URL` names, with its own configuration."
+    return (
+        "PostgreSQL is the server of the tests, which does not wait (`fsync=off`). Do not compare the write speeds of the two."
+    )
 
 
 def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
     yield "## Against the ceilings"
     yield paragraph(
-        f"Requests on {options.documents:,} entries; rounds: {options.rounds} of {options.seconds:g} s for each server.",
-        "*Bare ASGI* answers the same bytes from memory, *bare SQL* runs the same queries, joins their rows itself, and",
-        "checks nothing; both under uvicorn as it is. Each write of bare SQL has a commit of its own; writes that reach apiv3",
-        "together share one. `scripts/bench --help` says how to read the columns.",
+        f"The collection has {options.documents:,} entries. Each server is measured in {options.rounds} rounds of",
+        f"{options.seconds:g} s and compared with two minimal servers, the ceilings. *Bare ASGI* returns the same bytes from",
+        "memory. *Bare SQL* runs the same queries and joins their rows, without any checks. Both run under unmodified uvicorn.",
+        "Bare SQL commits each write separately, whereas apiv3 commits concurrent writes together. `scripts/bench --help`",
+        "explains the columns.",
     )
     for database in options.databases:
         for connections in options.connections:
@@ -110,10 +113,11 @@ def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
 def _growth(grown: Sequence[Grown]) -> Iterator[str]:
     yield "## As the collection grows"
     yield paragraph(
-        "One request at a time, over one connection, on collections of three sizes, which are measured in turn. The time is",
-        "that of the whole answer, as an app sees it; CPU is the processor time of the server for one request.",
-        "READ takes a thousand documents in turn, from all over the collection; after the first time they are in memory.",
-        "A ratio near 1 against the smallest: it costs the same however much is stored.",
+        "These tables show one request at a time, over one connection, on collections of three sizes, which are measured in",
+        "turn. The time is that of the whole answer, as an app sees it. CPU is the processor time of the server for one",
+        "request. READ requests a thousand documents in turn, from all parts of the collection; after the first time they are",
+        "in memory. A ratio near 1 against the smallest collection means that the cost does not depend on the number of",
+        "documents.",
     )
     for each in grown:
         yield f"### Growth on {NAMES[each.database]}"
@@ -137,17 +141,17 @@ def _growth_rows(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def _median(series: Series) -> float:
-    """Milliseconds."""
+    """Return the median in milliseconds."""
     return series.percentile(0.5) * 1e3
 
 
 def _rates(grown: Sequence[Grown]) -> Iterator[str]:
     yield "## In and out"
     yield paragraph(
-        "`apiv3 import` of NDJSON into an empty collection and `apiv3 export` to NDJSON: the whole command, its start",
-        "included, which is most of it where documents are few.",
-        f"Bulk: `POST /api/v3/entries/bulk` with {IN_ONE_REQUEST} new documents in each request, one request after the",
-        "other. *At most* is the reciprocal of the processor time: what one core would do if it never had to wait.",
+        "Import is `apiv3 import` of NDJSON into an empty collection, and export is `apiv3 export` to NDJSON. The times",
+        "include the start of the command, which is most of the time if there are few documents.",
+        f"Bulk is `POST /api/v3/entries/bulk` with {IN_ONE_REQUEST} new documents in each request, one request after the",
+        "other. *At most* is the reciprocal of the processor time: the rate of one core that never has to wait.",
     )
     yield "![Documents a second: import, export, bulk](benchmarks-rates.svg)"
     heads = ("", "documents", "documents/s", "CPU µs for each", "at most/s", "peak memory MB")
@@ -166,12 +170,12 @@ def _rate_rows(grown: Grown) -> Iterator[tuple[str, ...]]:
 
 
 def _requirement(transfer: Transfer) -> str:
-    verdict = "reached" if transfer.rate >= REQUIRED else "not reached"
+    verdict = "the target is reached" if transfer.rate >= REQUIRED else "the target is not reached"
     cpu = transfer.cost.cpu
-    alone = f"Its processor time alone would allow {transfer.documents / cpu:,.0f}." if cpu else ""
+    alone = f"According to the processor time alone, {transfer.documents / cpu:,.0f} a second would be possible." if cpu else ""
     return paragraph(
-        f"Wanted are {REQUIRED:,} documents a second imported into SQLite. This run, with {transfer.documents:,}:",
-        f"{transfer.rate:,.0f} a second, {verdict}. {alone}",
+        f"The target for imports into SQLite is {REQUIRED:,} documents a second. With {transfer.documents:,} documents, this",
+        f"run imported {transfer.rate:,.0f} a second: {verdict}. {alone}",
     )
 
 
@@ -224,5 +228,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def paragraph(*parts: str) -> str:
-    """Its parts in lines."""
+    """Join the parts and wrap them at 120 columns."""
     return fill(" ".join(parts), 120, break_long_words=False, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""Pictures as SVG: lines over a logarithmic axis, and bars. They bring their own background, for light and dark pages."""
+"""Draw SVG pictures: lines over a logarithmic axis, and bars. They have a background for light and for dark pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STYLE = """
 
 
 def lines(title: str, x_label: str, y_label: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """A line for each series of points, from 0 upwards; x is logarithmic."""
+    """Draw a line for each series of points. The y axis begins at 0; the x axis is logarithmic."""
     xs = sorted({x for points in series.values() for x, _ in points})
     scale = Scale.for_values([y for points in series.values() for _, y in points])
 
@@ -42,7 +42,7 @@ def lines(title: str, x_label: str, y_label: str, series: Mapping[str, Sequence[
 
 
 def bars(title: str, x_label: str, y_label: str, groups: Mapping[str, Mapping[str, float]]) -> str:
-    """A group of bars for each name, in it a bar for each series, with its value above."""
+    """Draw a group of bars for each name, with a bar for each series and its value above it."""
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
     scale = Scale.for_values([value for group in groups.values() for value in group.values()])
     step = (_RIGHT - _LEFT) / len(groups)
@@ -63,14 +63,14 @@ def bars(title: str, x_label: str, y_label: str, groups: Mapping[str, Mapping[st
 
 
 class Scale:
-    """The upright axis, from 0 to a round number."""
+    """The vertical axis, from 0 to a round number."""
 
     def __init__(self, step: float, steps: int) -> None:
         self.ticks = [step * number for number in range(steps + 1)]
 
     @classmethod
     def for_values(cls, values: Sequence[float]) -> Scale:
-        """The least number of round steps, at most six, that has room for all."""
+        """Return the shortest scale of at most six round steps that contains all values."""
         highest = max(values, default=0) or 1
         power = 10 ** math.floor(math.log10(highest / 6))
         step = next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor * 6 >= highest)

@@ -1,4 +1,4 @@
-"""Server processes and what they cost: which core they run on, their processor time, their memory."""
+"""Server processes: the cores that they run on, their processor time and their memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Cpus:
-    """Who runs where; None: wherever the system likes."""
+    """The cores of each process. None: any core."""
 
     server: frozenset[int] | None
     load: frozenset[int] | None
@@ -31,7 +31,7 @@ class Cpus:
 
     @classmethod
     def share(cls) -> Self:
-        """The first core for the server under measurement, the second for the load, the others for PostgreSQL."""
+        """Assign the first core to the measured server, the second to the load generator, the others to PostgreSQL."""
         if not hasattr(os, "sched_getaffinity") or len(cpus := sorted(os.sched_getaffinity(0))) < 2:
             return cls(None, None, None)
         first, second, *others = cpus
@@ -49,14 +49,14 @@ def _list(cpus: frozenset[int] | None) -> str:
 
 
 def pin(pid: int, cpus: frozenset[int] | None) -> None:
-    """Keep a process, with all that it starts from now on, on some cores."""
+    """Pin a process, and all processes that it starts from now on, to the given cores."""
     if cpus is not None:
         os.sched_setaffinity(pid, cpus)
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What servers on one database have in common."""
+    """The folder, the database and the secret that the servers on one database share."""
 
     folder: Path
     url: str
@@ -137,7 +137,7 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float | None:
-        """Processor time so far; None where the system does not tell."""
+        """Processor time so far in seconds; None if the system does not report it."""
         try:
             tasks = list(Path(f"/proc/{self.pid}/task").iterdir())
             return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
@@ -146,12 +146,12 @@ class Server:
 
     @property
     def memory(self) -> float | None:
-        """Resident memory in MB; None where the system does not tell."""
+        """Resident memory in MB; None if the system does not report it."""
         return _memory(self.pid, "VmRSS")
 
     @property
     def peak_memory(self) -> float | None:
-        """The most that it was so far."""
+        """The highest resident memory so far in MB; None if the system does not report it."""
         return _memory(self.pid, "VmHWM")
 
 
@@ -166,7 +166,7 @@ def _memory(pid: int, name: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a program took: seconds, seconds of processor time, and the most resident memory (MB) where the system tells."""
+    """The cost of a program: seconds, seconds of processor time, and peak resident memory (MB) if the system reports it."""
 
     seconds: float
     cpu: float | None
@@ -174,7 +174,7 @@ class Cost:
 
 
 def run_command(installation: Installation, cpus: frozenset[int] | None, *arguments: str) -> Cost:
-    """Run `apiv3` with these arguments to its end. Raises RuntimeError, with what it said, unless all went well."""
+    """Run `apiv3` with these arguments to its end. Raise RuntimeError with its output if it fails."""
     started = time.perf_counter()
     with (installation.folder / f"{arguments[0]}.log").open("w+b") as log:
         command = [sys.executable, "-m", "apiv3", *arguments]
@@ -193,9 +193,9 @@ def run_command(installation: Installation, cpus: frozenset[int] | None, *argume
 
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[float, float | None]:
-    """The processor time and the peak memory of a process that has ended."""
+    """Wait for a process to end, and return its processor time and its peak memory."""
     memory = None
-    # The peak that wait4 tells counts the process that started this one as well.
+    # The peak that wait4 reports also includes the process that started this one.
     while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
         memory = _memory(process.pid, "VmHWM") or memory
         time.sleep(0.02)

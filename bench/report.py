@@ -1,4 +1,4 @@
-"""What was measured, as a table and as JSON."""
+"""The results as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADINGS = ("operation", "server", "req/s", "p50 ms", "p99 ms", "CPU µs", "RSS
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One operation on one database: a series for each server, first that of apiv3 as it is; or why there are none."""
+    """One operation on one database: a series for each server, that of apiv3 first, or the reason why there are none."""
 
     database: str
     operation: str
@@ -25,7 +25,7 @@ class Result:
 
 
 def table(results: Sequence[Result]) -> str:
-    """All results of one database."""
+    """Return a table of all results of one database."""
     rows = [_HEADINGS, *(row for result in results for row in _rows(result))]
     return "\n".join("  ".join(_cells(row)).rstrip() for row in rows)
 
@@ -62,7 +62,7 @@ def _text(ratio: Ratio | None) -> str:
 
 
 def data(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """All results for other programs; rates of each round too."""
+    """Return all results for other programs, including the rates of each round."""
     failures = [
         {"database": result.database, "operation": result.operation, "failure": result.failure}
         for result in results
@@ -93,5 +93,5 @@ def counted(connections: int) -> str:
 
 
 def say(text: str) -> None:
-    """Tell how far it is."""
+    """Print a message about the progress."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201

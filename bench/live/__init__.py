@@ -1,1 +1,1 @@
-"""What many subscribers of the live channels get, how soon, and what they cost: scripts/bench live."""
+"""Measure how soon many subscribers of the live channels receive changes, and what they cost: scripts/bench live."""

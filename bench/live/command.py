@@ -1,4 +1,4 @@
-"""scripts/bench live, from its options to its exit status."""
+"""The command scripts/bench live."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bench.processes import Cpus
 from bench.report import say
 
 _SPARE = 200
-"""Open files beside the connections of subscribers."""
+"""Number of open files in addition to the connections of subscribers."""
 
 
 def live(options: Options, conditions: Conditions) -> int:
-    """Measure, print, and write down; the exit status says whether everybody was told everything."""
+    """Measure, print and write the results. Return 0 if all subscribers received all changes, otherwise 1."""
     try:
         _open_enough(options.subscribers)
         measured = _measure(options, conditions.cpus)
@@ -38,10 +38,10 @@ def live(options: Options, conditions: Conditions) -> int:
 
 
 def _open_enough(subscribers: int) -> None:
-    """Raise the limit of open files, for this process and those it starts. Raises RuntimeError when that is not enough."""
+    """Raise the limit of open files for this process and those that it starts. Raise RuntimeError if it stays too low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    needed = 2 * subscribers + _SPARE  # of the process that has the subscribers of two servers
+    needed = 2 * subscribers + _SPARE  # in the process that has the subscribers of two servers
     if most != resource.RLIM_INFINITY and most < needed:
         raise RuntimeError(
             f"{subscribers:,} subscribers need {needed:,} open files, and the system allows {most:,}: "

@@ -1,4 +1,4 @@
-"""Whether subscribers were told what they must be told: all that is stored, in order, once."""
+"""Check that subscribers received all stored changes, in order and once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 SHOWN = 3
-"""Faults that are shown; the others are only counted."""
+"""The number of faults that are shown; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one subscriber was told: the `srvModified` (ms) of each change. `whole`: its connection is still there."""
+    """The changes that one subscriber received: the `srvModified` (ms) of each. `whole`: its connection is still open."""
 
     changes: array[int]
     whole: bool
@@ -23,7 +23,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What all subscribers of a server were told. `told`: changes over all of them.
+    """The changes that all subscribers of a server received. `told`: the sum over all subscribers.
 
     `last`: when the last change came (s since 1970). `busy`: how busy the process of the subscribers was, 0 to 1.
     """
@@ -37,7 +37,7 @@ class Delivery:
 
 
 def judge(told: Iterable[Told], stored: array[int]) -> tuple[str, ...]:
-    """What is wrong, for the first subscribers for whom anything is."""
+    """Describe the faults of the first subscribers that have any."""
     found = ((number, fault(each, stored)) for number, each in enumerate(told))
     wrong = (f"subscriber {number}: {text}" for number, text in found if text)
     shown = tuple(islice(wrong, SHOWN))
@@ -46,7 +46,7 @@ def judge(told: Iterable[Told], stored: array[int]) -> tuple[str, ...]:
 
 
 def fault(told: Told, stored: array[int]) -> str:
-    """What is wrong with what one subscriber was told; nothing is an empty text. One that was let go may miss the end."""
+    """Describe the fault of one subscriber, or return an empty text. A disconnected subscriber may miss the last changes."""
     if told.strange:
         return told.strange
     changes = told.changes

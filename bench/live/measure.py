@@ -1,4 +1,4 @@
-"""One database: three servers, their subscribers, and what is measured with them."""
+"""The measurements on one database, with three servers and their subscribers."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from bench.report import say
 NOBODY, OTHERS, TOLD = "nobody", "of others", "of these"
 OTHER_COLLECTION = "treatments"
 PATIENCE = 20.0
-"""Seconds without any news after which what has not come is lost."""
+"""Seconds without any change after which the missing changes count as lost."""
 PAGE = 1_000
 _WARM_UP = 1.0
 _TICK = 10.0
-"""Seconds between two reports of how far it is."""
+"""Seconds between two messages about the progress."""
 Ask = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Changes at a steady rate, which took `seconds`, and the server so many seconds of processor time. Sorted, in seconds:
+    """Changes at a steady rate. `seconds`: their duration; `cpu`: the server's processor time in seconds. In seconds, sorted:
 
-    `waits`: from `srvModified` to each receipt; `after_answer`: the same from the answer to the one who wrote;
+    `waits`: from `srvModified` to each receipt; `after_answer`: from the answer to the writer to each receipt;
     `lasts`: from `srvModified` until the last subscriber had the change.
     """
 
@@ -55,7 +55,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of the server process, in MB; None where the system does not tell."""
+    """The memory of the server process in MB; None if the system does not report it."""
 
     before: float | None
     subscribed: float | None
@@ -64,7 +64,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What became of a round's changes: how many there were, and how long after the last answer the last one came (s)."""
+    """The changes of a round: their number, and the seconds from the last answer until the last change arrived."""
 
     changes: int
     delivery: Delivery
@@ -73,7 +73,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All about one database: `version` as it calls itself; a series of rounds of CREATE for each server."""
+    """The results of one database: its `version` as it reports it, and a series of rounds of CREATE for each server."""
 
     database: str
     version: str
@@ -84,7 +84,7 @@ class Measured:
 
     @property
     def faults(self) -> list[str]:
-        """What must not be; with a steady rate nobody may be let go."""
+        """Return all faults. At a steady rate, a disconnected subscriber is a fault too."""
         steady = self.latency.delivery
         gone = [f"{steady.let_go} subscribers were let go at a steady rate"] if steady.let_go else []
         rounds = (each.delivery.faults for all_of_one in self.rounds.values() for each in all_of_one)
@@ -93,13 +93,13 @@ class Measured:
 
 @contextmanager
 def crowd(cpus: Cpus) -> Iterator[Ask]:
-    """The process of the subscribers; what is yielded calls a function of `subscribers` there."""
+    """Start the process of the subscribers, and yield a function that calls a function of `subscribers` there."""
     with ProcessPoolExecutor(1, get_context("spawn"), subscribers.start_up, (cpus.load,)) as pool:
         yield lambda function, *arguments: pool.submit(function, *arguments).result()
 
 
 class _Place:
-    """A server that runs, and who subscribes to what there. `collection`: None: nobody to anything."""
+    """A running server and its subscribers. `collection`: the one that they subscribe to; None: no subscribers."""
 
     def __init__(self, server: Server, api_secret: str, collection: str | None, ask: Ask) -> None:
         self.server, self._collection, self._ask = server, collection, ask
@@ -116,12 +116,12 @@ class _Place:
         self._http.close()
 
     def gather(self, number: int) -> None:
-        """Everybody is there, and was told nothing yet."""
+        """Connect all subscribers, and forget the changes that they have received."""
         if self._collection is not None:
             self._ask(subscribers.gather, self.server.port, self._token, self._collection, number)
 
     def settle(self, stored: array[int]) -> Delivery:
-        """What they were told of the changes that are stored since; none, if they subscribe to something else."""
+        """Return which of the stored changes they received. They should receive none of another collection."""
         if self._collection is None:
             return Delivery(0, 0, 0)
         due = stored if self._collection == COLLECTION else array("q")
@@ -129,7 +129,7 @@ class _Place:
         return delivery
 
     def stored(self, since: int) -> array[int]:
-        """The `srvModified` of all that is stored after one, by HISTORY."""
+        """Return the `srvModified` of all changes after the given one, from HISTORY."""
         found = array("q")
         while page := self._page(found[-1] if found else since):
             found.extend(page)
@@ -141,7 +141,7 @@ class _Place:
         return [each["srvModified"] for each in answer.json()["result"]]
 
     def create(self) -> int:
-        """A new entry; returns its `srvModified`. Raises WrongAnswer."""
+        """Create an entry, and return its `srvModified`. Raise WrongAnswer."""
         self._written += 1
         document = entry(f"live-{self._written:012}", self._oldest - self._written * FIVE_MINUTES)
         answer = self._http.post(PATH, json=document, headers=self._headers())
@@ -150,7 +150,7 @@ class _Place:
         return int(answer.json()["lastModified"])
 
     def requests(self) -> Requests:
-        """Those of a round of writing."""
+        """Return the requests of a round of writing."""
         return self._client.requests("CREATE", 201, self._length)
 
     def _headers(self) -> dict[str, str]:
@@ -158,7 +158,7 @@ class _Place:
 
 
 class _Live:
-    """What is measured on one database."""
+    """The measurements on one database."""
 
     def __init__(self, options: Options, database: str, places: dict[str, _Place], run: Run, ask: Ask) -> None:
         self._options, self._database, self._places = options, database, places
@@ -168,7 +168,7 @@ class _Live:
         self._rounds: dict[str, list[Round]] = {name: [] for name in places}
 
     def measure(self) -> Measured:
-        """All of it, one after the other. Raises WrongAnswer, RuntimeError."""
+        """Run all measurements, one after the other. Raise WrongAnswer or RuntimeError."""
         version = storage(self._told.server)
         memory, latency = self._latency()
         for place in self._places.values():
@@ -193,7 +193,7 @@ class _Live:
         return Memory(before, subscribed, self._told.server.memory), latency
 
     def _changes(self, seconds: float) -> Latency:
-        """Write at the rate, and see how soon all subscribers have what was written."""
+        """Write at the given rate, and measure how soon all subscribers have the changes."""
         server = self._told.server
         before, started = server.cpu_seconds, time.perf_counter()
         answered = dict(self._write(seconds))
@@ -212,7 +212,7 @@ class _Live:
         return Latency(len(answered), took, delivery, waits, after_answer, lasts, cpu)
 
     def _write(self, seconds: float) -> Iterator[tuple[int, float]]:
-        """The `srvModified` (ms) of each, and when its answer was there (s since 1970)."""
+        """Return the `srvModified` (ms) of each change, and when its answer arrived (s since 1970)."""
         started = time.perf_counter()
         said = started
         for number in range(max(1, round(seconds * self._options.rate))):
@@ -237,13 +237,13 @@ class _Live:
         return series
 
     def _prepare(self, server: Server) -> Requests:
-        """Those who were let go come back before a round, so that all begin alike."""
+        """Return the requests of a round. Disconnected subscribers reconnect first, so that all rounds begin alike."""
         place = self._places[server.name]
         place.gather(self._options.subscribers)
         return place.requests()
 
     def _round(self, port: int, requests: Requests, seconds: float) -> Sample:
-        """The processor time counts until all is told."""
+        """Measure a round. Its processor time includes the time until all subscribers have all changes."""
         name = self._by_port[port]
         sample = self._run(port, requests, seconds)
         ended = time.time()
@@ -263,7 +263,7 @@ def _sorted(values: Iterable[float]) -> array[float]:
 def measure(
     options: Options, database: str, folder: Path, new: Callable[[str], str], cpus: Cpus, run: Run, ask: Ask
 ) -> Measured:
-    """Start the servers, each on an empty database, and measure. Raises WrongAnswer, RuntimeError."""
+    """Start the servers, each on an empty database, and measure. Raise WrongAnswer or RuntimeError."""
     say(f"{database}: starting servers")
     settings = {"API3_LIVE_CONNECTIONS": str(options.subscribers)}
     collections = {NOBODY: None, OTHERS: OTHER_COLLECTION, TOLD: COLLECTION}

@@ -1,4 +1,4 @@
-"""What was measured, as tables and as the page docs/benchmarks-live.md."""
+"""The results as tables and as the page docs/benchmarks-live.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def tables(measured: Measured) -> str:
-    """Three tables: told, memory, writing."""
+    """Return the three tables TOLD, MEMORY and WRITING."""
     return "\n\n".join(_aligned(rows) for rows in ([*_latency(measured)], [*_memory(measured)], [*_writing(measured)]))
 
 
@@ -87,7 +87,7 @@ def _told(series: Series, rounds: Sequence[Round]) -> Iterator[str]:
 
 
 def _aligned(rows: Rows) -> str:
-    """In columns; a row of one cell is a sentence below them."""
+    """Align the rows in columns. A row of one cell is a sentence below the table."""
     columns = zip(*(row for row in rows if len(row) > 1), strict=True)
     widths = [max(map(len, column)) for column in columns]
     return "\n".join("  ".join(_cells(row, widths)).rstrip() for row in rows)
@@ -102,7 +102,7 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 
 def write(folder: Path, options: Options, measured: Sequence[Measured], conditions: Conditions) -> None:
-    """Write the page."""
+    """Write the page to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PAGE).write_text("\n\n".join(_page(options, measured, conditions)) + "\n")
 
@@ -112,23 +112,24 @@ def _page(options: Options, measured: Sequence[Measured], conditions: Conditions
     yield f"Written by `{options.command}`. Run it on your own machine: it overwrites this page."
     yield from circumstances(conditions, [each.version for each in measured])
     yield paragraph(
-        f"One server process; {options.subscribers:,} Socket.IO clients on websockets, in a process of their own, subscribed",
-        f"to entries in `/storage`. For {options.seconds:g} s, {options.rate:g} entries a second are created, and every",
-        "subscriber has to be told of every one, in order and once: the run fails if not.",
+        f"One server process has {options.subscribers:,} subscribers: Socket.IO clients on websockets, in a separate process,",
+        f"that subscribe to entries in `/storage`. For {options.seconds:g} s, {options.rate:g} entries a second are created.",
+        "The run fails unless every subscriber receives each of them once and in order.",
     )
     yield paragraph(
-        f"WRITING is CREATE over {CONNECTIONS} connections as fast as it goes, on three servers in turn, of which two have",
-        f"{options.subscribers:,} subscribers: {options.rounds} rounds of {options.round:g} s each.",
-        "CPU there counts until the last subscriber has the last change. All servers share one core, and only one is at work.",
+        f"WRITING sends CREATE over {CONNECTIONS} connections at full speed to three servers in turn, of which two have",
+        f"{options.subscribers:,} subscribers, in {options.rounds} rounds of {options.round:g} s each. Its processor time",
+        "includes the time until the last subscriber has the last change. All servers share one core, and only one is busy at",
+        "a time.",
     )
     yield paragraph(
-        "`scripts/bench live --help` says how to read the tables. SQLite waits for the disk at each commit",
+        "`scripts/bench live --help` explains the tables. SQLite waits for the disk at each commit",
         "(`synchronous=FULL`).",
         durability(),
-        "[Live channels](reference/live.md#limits) says what waits for a subscriber, and when it is let go.",
+        "[Live channels](reference/live.md#limits) says how much data can wait for a subscriber before it is disconnected.",
     )
     for each in measured:
         yield f"## {NAMES[each.database]}"
         yield f"```\n{tables(each)}\n```"
         if each.faults:
-            yield "**Something was not told as it must be:** " + "; ".join(each.faults)
+            yield "**Subscribers did not receive all changes once and in order:** " + "; ".join(each.faults)

@@ -1,6 +1,6 @@
-"""The subscribers: Socket.IO clients in a process of their own, which note what they are told, and when.
+"""The subscribers: Socket.IO clients in a separate process, which record the changes that they receive, and when.
 
-They look at no more of a change than its `srvModified`: thousands of them must not be what is measured.
+They read only the `srvModified` of a change, so that thousands of subscribers do not limit what is measured.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from bench.live.delivery import Delivery, Told, judge
 
 _T = TypeVar("_T")
 PATIENCE = 30.0
-"""Seconds in which a subscriber has to come in."""
+"""Seconds that a subscriber may take to connect and subscribe."""
 AT_ONCE = 50
-"""Subscribers that come in together."""
+"""Number of subscribers that connect at the same time."""
 _LATER = 0.2
-"""Seconds after the last change in which one may come that nobody expects."""
+"""Seconds to wait after the last change for changes that should not arrive."""
 _LOOK = 0.02
 _MODIFIED, _DIGITS = b'"srvModified":', 13
 _loop = uvloop.new_event_loop()
@@ -36,7 +36,7 @@ _crowds: dict[int, _Crowd] = {}
 
 
 class _Subscriber(asyncio.Protocol):
-    """One client, on Engine.IO 4. `modified`, `received`: of each change its `srvModified` (ms), and when it came (s)."""
+    """One client, on Engine.IO 4. `modified`: the `srvModified` (ms) of each change; `received`: when it arrived (s)."""
 
     def __init__(self, port: int, token: str, collection: str) -> None:
         self._websocket = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"))
@@ -48,7 +48,7 @@ class _Subscriber(asyncio.Protocol):
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all received changes."""
         self.modified, self.received = array("q"), array("d")
 
     @property
@@ -104,7 +104,7 @@ class _Crowd:
         self.members: list[_Subscriber] = []
 
     async def gather(self, port: int, token: str, collection: str, number: int) -> None:
-        """Let in as many as are missing, and forget what was told. Raises RuntimeError, TimeoutError."""
+        """Connect the missing subscribers, and forget the received changes. Raise RuntimeError or TimeoutError."""
         self.members = [each for each in self.members if not each.gone]
         while missing := number - len(self.members):
             coming = (_enter(port, token, collection) for _ in range(min(missing, AT_ONCE)))
@@ -115,7 +115,7 @@ class _Crowd:
         self._started, self._busy = time.perf_counter(), time.process_time()
 
     async def settle(self, stored: array[int], patience: float) -> Delivery:
-        """Wait until everybody has as much as is stored, or nothing has come for so many seconds; and judge."""
+        """Wait until all have all stored changes, or nothing has arrived for `patience` seconds. Return the result."""
         await self._arrival(len(stored), patience)
         busy = (time.process_time() - self._busy) / (time.perf_counter() - self._started)
         await asyncio.sleep(_LATER)
@@ -147,13 +147,13 @@ async def _enter(port: int, token: str, collection: str) -> _Subscriber:
 
 
 def start_up(cpus: Iterable[int] | None) -> None:
-    """Prepare the process. Its clients go on in a thread while it waits to be asked: they have heartbeats to answer."""
+    """Prepare the process. Its clients run in a thread while it waits for calls, because they must answer heartbeats."""
     load.start_up(cpus)
     threading.Thread(target=_loop.run_forever, daemon=True).start()
 
 
 def gather(port: int, token: str, collection: str, number: int) -> None:
-    """See to it that so many subscribers of a collection are there, who were told nothing yet. Raises RuntimeError."""
+    """Connect the given number of subscribers of a collection, without any received changes. Raise RuntimeError."""
     try:
         _run(_crowds.setdefault(port, _Crowd()).gather(port, token, collection, number))
     except (OSError, TimeoutError) as error:
@@ -161,12 +161,12 @@ def gather(port: int, token: str, collection: str, number: int) -> None:
 
 
 def settle(port: int, stored: array[int], patience: float) -> Delivery:
-    """Wait until all is told that is stored, and say how it went."""
+    """Wait until the subscribers have all stored changes, and return the result."""
     return _run(_crowds[port].settle(stored, patience))
 
 
 def receipts(port: int) -> list[tuple[array[int], array[float]]]:
-    """For each subscriber the `srvModified` (ms) of what it was told, and when that came (s since 1970)."""
+    """Return for each subscriber the `srvModified` (ms) of its changes, and when they arrived (s since 1970)."""
     return [(each.modified, each.received) for each in _crowds[port].members]
 
 
