@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from apiv3.web.operation import Json
 from apiv3.web.responses import JSON, Answer
 
 _OURS = Path(__file__).with_name("explorer_files")
+_DESCRIPTION = "openapi.json"
 _SWAGGER = "flask_swagger_ui"
 """The package that carries the files of Swagger UI. It is never imported, so neither is Flask."""
 
@@ -25,15 +27,15 @@ class Explorer:
 
     def __init__(self, describe: Callable[[], Json]) -> None:
         self._describe = describe
-        self._description: Asset | None = None
         self._files = _files()
-        self._read: dict[str, Asset] = {}
+        self._made: dict[str, Asset] = {}
+        self._making = asyncio.Lock()
+        """Assets are made one at a time: compressing a file takes far more memory than the file."""
 
     async def description(self, call: Call) -> Answer:
         """Get this description of the server, as OpenAPI 3.1."""
-        if self._description is None:
-            self._description = Asset.of(orjson.dumps(self._describe()), JSON)
-        return self._description.whole(call)
+        asset = await self._asset(_DESCRIPTION, lambda: Asset.of(orjson.dumps(self._describe()), JSON))
+        return asset.whole(call)
 
     async def page(self, call: Call) -> Answer:
         """Show the interactive page: enter a token, send requests."""
@@ -46,9 +48,16 @@ class Explorer:
     async def _answer(self, name: str, call: Call) -> Answer:
         if name not in self._files:
             raise BadOperation
-        if name not in self._read:
-            self._read[name] = await asyncio.to_thread(Asset.read, self._files[name])
-        return self._read[name].answer(call)
+        asset = await self._asset(name, partial(Asset.read, self._files[name]))
+        return asset.answer(call)
+
+    async def _asset(self, name: str, make: Callable[[], Asset]) -> Asset:
+        """Return an asset, which is made in a thread at the first request for it, however many ask for it at once."""
+        if name not in self._made:
+            async with self._making:
+                if name not in self._made:
+                    self._made[name] = await asyncio.to_thread(make)
+        return self._made[name]
 
 
 def _files() -> dict[str, Path]:
