@@ -68,7 +68,7 @@ def test_workers_that_start_while_postgresql_is_away(tmp_path: Path, number: int
         token = server.subject("reader", "api:entries:read")
         postgres.stop()
         kill_workers(server, number)
-        wait_until(lambda: server.output.count("requests that need it get 503") == number, server.output)
+        wait_until(lambda: server.output.count("Requests that need it get 503") == number, server.output)
         assert statuses(server, token) == {503}  # no 401, upon which an app would forget its token
         time.sleep(LONGEST_DEATH)
         assert statuses(server, token) == {503}
@@ -88,7 +88,7 @@ def test_workers_that_start_while_sqlite_cannot_be_opened(fresh_server: FreshSer
         each.rename(aside.with_name(each.name.replace(file.name, aside.name)))
     file.mkdir()
     kill_workers(server, 2)
-    wait_until(lambda: server.output.count("requests that need it get 503") == 2, server.output)
+    wait_until(lambda: server.output.count("Requests that need it get 503") == 2, server.output)
     assert statuses(server, token) == {503}
     file.rmdir()
     for each in file.parent.glob(f"{aside.name}*"):
