@@ -86,6 +86,9 @@ BAD: dict[str, list[str]] = {
     "BG_LOW": ["39", "0", "3.1"],
     "ALARM_TIMEAGO_WARN_MINS": ["0", "-1", "x", "nan", "10081"],
     "ALARM_TIMEAGO_URGENT_MINS": ["0", "x", "inf", "10081"],
+    "PUBLIC_URL": ["foo", "ftp://ns.example", "https://"],
+    "SECURITY_TOKEN_MAX_AGE": ["0", "-1", "6h", "31536001"],
+    "PASSWORD_ROUNDS": ["3", "17", "x"],
     "CORS_ORIGINS": ["foo", "https://", "https://my.app/", "https://my.app/page", "//my.app", "https://a.app, b.app", "null"],
     "ACCESS_LOG": ["maybe", "JSON", "text,json"],
 }

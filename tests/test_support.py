@@ -70,6 +70,7 @@ def test_a_server_gets_no_setting_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_p
         "APIV3_DATA",
         "AUTH_FAIL_DELAY",
         "DATABASE_URL",
+        "PASSWORD_ROUNDS",
     }
 
 
