@@ -119,7 +119,9 @@ def test_a_bad_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str,
     if name == "API3_EXTRA_COLLECTIONS":
         assert "lower-case letters, digits and _" in sentence
         assert "no name of a route or of the six" in sentence
-    allowed = re.search(r"true|off|\d|separated by|lower-case|sqlite:|at least|there are", sentence.partition(f"{name} ")[2])
+    allowed = re.search(
+        r"true|off|\d|separated by|lower-case|sqlite:|at least|there are|https://, a host", sentence.partition(f"{name} ")[2]
+    )
     assert allowed, "it does not say what is allowed"
 
 
