@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 
-_PREFIX = "apiv3-"
+_PREFIX = "apiv3-workers-"
 _LONGEST_PATH = 60
 """Most characters of the directory's path: the path of a socket can have about 100."""
 
@@ -44,9 +44,9 @@ def _make(parent: Path) -> tuple[Path, int]:
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Remove the directory if it is ours and nobody holds its lock."""
+    """Remove the directory if it is ours, holds nothing but sockets, and nobody holds its lock."""
     with suppress(OSError):  # another user's, no directory, or in use
-        if place.is_symlink() or place.stat().st_uid != os.geteuid():
+        if place.is_symlink() or place.stat().st_uid != os.geteuid() or not all(each.is_socket() for each in place.iterdir()):
             return
         lock = _lock(place, wait=False)
         try:
