@@ -9,7 +9,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from apiv3.cli.place import here
-from apiv3.settings import SettingsError, make_folder
+from apiv3.provisioning import make_folder
+from apiv3.settings import SettingsError
 from apiv3.storage.schema import locked
 
 

@@ -8,7 +8,8 @@ import pytest
 from apiv3.app import Server
 from apiv3.installation import Installation
 from apiv3.live.workers import FOLDER
-from apiv3.settings import load, provision
+from apiv3.provisioning import provision
+from apiv3.settings import load
 from apiv3.storage import schema
 
 

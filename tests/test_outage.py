@@ -28,7 +28,8 @@ from apiv3.app import Server, build
 from apiv3.cli.place import check_file
 from apiv3.installation import Installation as Wiring
 from apiv3.model.errors import StorageUnavailable
-from apiv3.settings import Settings, SettingsError, load, provision
+from apiv3.provisioning import provision
+from apiv3.settings import Settings, SettingsError, load
 from apiv3.storage import database as databases
 from apiv3.storage import postgresql, schema, sqlite
 from apiv3.storage.database import Database

@@ -15,7 +15,8 @@ import pytest
 
 from apiv3.cli.db import migrate
 from apiv3.model.collections import STANDARD
-from apiv3.settings import Settings, SettingsError, load, provision, without_password
+from apiv3.provisioning import provision
+from apiv3.settings import Settings, SettingsError, load, without_password
 from apiv3.storage import schema
 from tests.support.commands import here
 from tests.support.factories import FreshServer

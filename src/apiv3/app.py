@@ -30,6 +30,7 @@ from apiv3.operations.alarming import Alarming
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
+from apiv3.provisioning import provision, revealed
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authenticator import Authenticator
@@ -42,7 +43,7 @@ from apiv3.security.verifiers.access_token import AccessTokenVerifier
 from apiv3.security.verifiers.api_secret import ApiSecretVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
 from apiv3.security.verifiers.user_token import UserTokenVerifier
-from apiv3.settings import Settings, is_local, load, provision, revealed
+from apiv3.settings import Settings, is_local, load
 from apiv3.storage.alarms import AlarmTable
 from apiv3.storage.failures import FailureTable
 from apiv3.web.access_log import AccessLog

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 from apiv3.model import collections
 from apiv3.operations.writing import Rules, Writing
+from apiv3.provisioning import revealed
 from apiv3.security import demands
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
-from apiv3.settings import Settings, revealed
+from apiv3.settings import Settings
 from apiv3.storage.accounts import AccountTable
 from apiv3.storage.audit import AuditTable
 from apiv3.storage.database import Database

@@ -2,73 +2,46 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from apiv3.model import collections
-from apiv3.security.addresses import Network, is_loopback
-from apiv3.security.secrets import SHORTEST_SECRET, keep
+from apiv3.security.addresses import is_loopback
+from apiv3.security.secrets import SHORTEST_SECRET
+from apiv3.setting_values import (
+    SHORTEST_JWT_KEY,
+    AccessLogFormat,
+    ApiSecret,
+    CollectionNames,
+    DatabaseUrl,
+    DaysByCollection,
+    JwtKey,
+    Networks,
+    Origins,
+    PublicUrl,
+    Words,
+)
 from apiv3.storage import urls
 
 ENV_FILE = ".env"
 _AUTOPRUNE = "API3_AUTOPRUNE"
 _PRUNE = f"{_AUTOPRUNE}_"
-_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
-_PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _ASCENDING = (
     ("BG_LOW", "BG_TARGET_BOTTOM", "BG_TARGET_TOP", "BG_HIGH"),
     ("ALARM_TIMEAGO_WARN_MINS", "ALARM_TIMEAGO_URGENT_MINS"),
 )
-_SHORTEST = {"api_secret": SHORTEST_SECRET, "jwt_key": 32}
 
 
 class SettingsError(ValueError):
     """A setting has an invalid value. The message is one sentence for the operator."""
-
-
-def check_secret(name: str, secret: str) -> None:
-    """Raise ValueError for a secret that is too short, and for an asymmetric key, which cannot sign with HS256."""
-    if len(secret) < _SHORTEST[name]:
-        raise ValueError(f"its file {name} holds less than {_SHORTEST[name]} characters")
-    if name == "jwt_key" and any(mark in secret for mark in ("-----BEGIN", "ssh-rsa")):
-        raise ValueError(f"its file {name} holds a PEM or SSH key")
-
-
-def _words(value: object) -> object:
-    """Split a text at commas, blanks and colons."""
-    return tuple(re.findall(r"[^\s,:]+", value)) if isinstance(value, str) else value
-
-
-def _comma_list(value: object) -> object:
-    return tuple(part for part in re.split(r"[\s,]+", value) if part) if isinstance(value, str) else value
-
-
-def _networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    names = [name for name in re.split(r"[\s,]+", value) if name]
-    return tuple(ipaddress.ip_network(name, strict=False) for name in names)
-
-
-def _access_log(value: object) -> object:
-    """Return a format; also for true and false, the values of this setting in earlier versions."""
-    switch = str(value).lower()
-    return "auto" if switch in {"true", "on", "yes", "1"} else "off" if switch in {"false", "no", "0"} else value
-
-
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
-AccessLogFormat = Annotated[Literal["auto", "text", "json", "off"], BeforeValidator(_access_log)]
 
 
 class Settings(BaseSettings):
@@ -80,19 +53,20 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535 (0: any free port)")
     workers: int = Field(1, ge=1, le=64, description="number of server processes, 1 to 64")
     apiv3_data: Path = Field(Path("data"), description="directory for the SQLite file and the generated secrets")
-    database_url: SecretStr = Field(
+    database_url: DatabaseUrl = Field(
         SecretStr(""),
         description="sqlite:///path/to/file or postgresql://user:password@host/name, special characters in user and password "
         "percent-encoded (/ as %2F); empty: SQLite in APIV3_DATA",
     )
-    api_secret: SecretStr | None = Field(
+    api_secret: ApiSecret | None = Field(
         None,
         description=f"secret from which access tokens are derived, at least {SHORTEST_SECRET} characters; "
         "unset: generated and kept in APIV3_DATA",
     )
-    jwt_key: SecretStr | None = Field(
+    jwt_key: JwtKey | None = Field(
         None,
-        description="key that signs JWTs, at least 32 characters, no PEM or SSH key; unset: generated and kept in APIV3_DATA",
+        description=f"key that signs JWTs, at least {SHORTEST_JWT_KEY} characters, no PEM or SSH key; "
+        "unset: generated and kept in APIV3_DATA",
     )
     api_secret_enable: bool = Field(
         True, description="whether the header api-secret gives access to administration: true, false, on or off"
@@ -155,14 +129,14 @@ class Settings(BaseSettings):
     api3_created_at_fallback_enabled: bool = Field(
         True, description="whether created_at is stored, and replaces a missing date: true, false, on or off"
     )
-    api3_autoprune: Annotated[dict[str, Annotated[int, Field(ge=0, le=36_500)]], NoDecode] = Field(
+    api3_autoprune: DaysByCollection = Field(
         default_factory=dict,
         description="API3_AUTOPRUNE_<COLLECTION>: days after which its documents are removed, 0 to 36500 (0 or unset: never)",
     )
     api3_tombstone_days: int = Field(
         90, ge=1, le=36_500, description="days for which those who follow changes can learn of a permanent deletion, 1 to 36500"
     )
-    api3_extra_collections: CommaList = Field(
+    api3_extra_collections: CollectionNames = Field(
         (),
         description="further collections, separated by commas: a lower-case letter, then lower-case letters, digits and _, "
         "at most 50 characters in all; no name of a route or of the six collections",
@@ -183,7 +157,7 @@ class Settings(BaseSettings):
     auth_fail_delay: int = Field(
         5000, ge=0, le=60_000, description="ms by which each failed authentication delays the answer to the next, 0 to 60000"
     )
-    public_url: str = Field(
+    public_url: PublicUrl = Field(
         "",
         description="URL under which people reach the server, for the links that it makes: http:// or https://, a host, "
         "optionally a port and a path; empty: the address to listen on",
@@ -194,7 +168,7 @@ class Settings(BaseSettings):
     security_token_max_age: int = Field(
         21_600, ge=1, le=31_536_000, description="seconds for which a user token is valid, 1 to 31536000"
     )
-    cors_origins: CommaList = Field(
+    cors_origins: Origins = Field(
         (),
         description="origins whose web pages may call the API, separated by commas: scheme://host or scheme://host:port each, "
         "or *; empty: none",
@@ -202,47 +176,6 @@ class Settings(BaseSettings):
     access_log: AccessLogFormat = Field(
         "auto", description="format of the access log: auto (text on a terminal, otherwise json), text, json or off"
     )
-
-    @field_validator("api_secret", "jwt_key")
-    @classmethod
-    def _good_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None:
-            check_secret(str(info.field_name), value.get_secret_value())
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
-        if url and not urls.is_url(url):
-            raise ValueError("no URL of a database")
-        return SecretStr(re.sub("^postgres:", "postgresql:", url))
-
-    @field_validator("api3_extra_collections")
-    @classmethod
-    def _good_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        collections.table(value)
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _good_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        origins = tuple(origin.lower() for origin in value)  # as browsers write them
-        if not all(map(_ORIGIN.fullmatch, origins)):
-            raise ValueError("no origin")
-        return origins
-
-    @field_validator("public_url")
-    @classmethod
-    def _good_public_url(cls, value: str) -> str:
-        if value and not _PUBLIC_URL.fullmatch(value):
-            raise ValueError("no URL of a server")
-        return value.rstrip("/")
-
-    @field_validator("api3_autoprune")
-    @classmethod
-    def _not_for_ever(cls, value: dict[str, int]) -> dict[str, int]:
-        return {name: days for name, days in value.items() if days}
 
     @classmethod
     def settings_customise_sources(
@@ -290,48 +223,6 @@ def load(**overrides: Any) -> Settings:
     return _checked(settings)
 
 
-def provision(settings: Settings, names: Sequence[str] = tuple(_SHORTEST)) -> Settings:
-    """Return the settings with their secrets: read those that are not set from APIV3_DATA, or generate them there.
-
-    `names`: the secrets; by default all. Raises SettingsError when the directory or a file in it cannot be used.
-    """
-    make_folder(settings)
-    try:
-        missing = [name for name in names if getattr(settings, name) is None]
-        kept = {name: keep(settings.apiv3_data / name) for name in missing}
-        for name, secret in kept.items():
-            check_secret(name, secret)
-        return settings.model_copy(update={name: SecretStr(secret) for name, secret in kept.items()})
-    except (OSError, ValueError) as error:
-        raise _unusable(settings, error) from None
-
-
-def make_folder(settings: Settings) -> None:
-    """Create the directory APIV3_DATA, accessible only to its owner. Raises SettingsError."""
-    try:
-        settings.apiv3_data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(settings, error) from None
-
-
-def _unusable(settings: Settings, error: Exception) -> SettingsError:
-    return SettingsError(f"APIV3_DATA is {str(settings.apiv3_data)!r}, which cannot be used: {error}.")
-
-
-def is_lacking(settings: Settings) -> bool:
-    """Whether API_SECRET is neither set nor stored, so that `provision` would generate it."""
-    return settings.api_secret is None and not (settings.apiv3_data / "api_secret").exists()
-
-
-def secret_missing(settings: Settings) -> SettingsError:
-    """Return the error for a lost API_SECRET, without which access tokens cannot be computed."""
-    return SettingsError(
-        f"The file {settings.apiv3_data / 'api_secret'}, on which all access tokens depend, is missing: restore it from a "
-        "backup, or set API_SECRET (to a new value, if all tokens shall change); a new installation gets it at the first start "
-        "of `apiv3 serve`."
-    )
-
-
 def _checked(settings: Settings) -> Settings:
     try:
         urls.check(settings.database)
@@ -375,10 +266,3 @@ def without_password(url: str) -> str:
         return url
     masked = re.sub(r"://([^:@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)
     return masked.partition("?")[0]
-
-
-def revealed(secret: SecretStr | None) -> str:
-    """Return the text of a secret. Raises RuntimeError when `provision` has not been called."""
-    if secret is None:
-        raise RuntimeError("the settings were not provisioned with secrets")
-    return secret.get_secret_value()

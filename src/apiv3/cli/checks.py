@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from apiv3.model import timestamps
 from apiv3.model.identity import BUILT_IN_ROLES, Subject
+from apiv3.provisioning import revealed
 from apiv3.security import advice
 from apiv3.security.addresses import Network
 from apiv3.security.permissions import Demand, Permission
 from apiv3.security.policy import Snapshot
 from apiv3.security.strength import weakness
-from apiv3.settings import Settings, SettingsError, is_local, revealed
+from apiv3.settings import Settings, SettingsError, is_local
 from apiv3.storage import urls
 
 RELEASED = 1_767_225_600_000

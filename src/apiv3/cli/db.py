@@ -14,7 +14,8 @@ from apiv3.cli.options import as_json, show
 from apiv3.cli.place import check_file, described, here, location
 from apiv3.cli.supervisor import end_with_parent
 from apiv3.logs import configure_logging
-from apiv3.settings import Settings, SettingsError, make_folder
+from apiv3.provisioning import make_folder
+from apiv3.settings import Settings, SettingsError
 
 
 @click.group(cls=Group)

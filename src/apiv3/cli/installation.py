@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from apiv3.cli.db import migrate
 from apiv3.cli.place import here, is_there
 from apiv3.installation import Installation
+from apiv3.provisioning import is_lacking, provision, secret_missing
 from apiv3.security.secrets import mint
-from apiv3.settings import Settings, is_lacking, provision, secret_missing
+from apiv3.settings import Settings
 
 T = TypeVar("T")
 

@@ -34,11 +34,12 @@ from apiv3.installation import Installation
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
+from apiv3.provisioning import is_lacking, make_folder, provision, secret_missing
 from apiv3.security.authors import OPERATOR
 from apiv3.security.ledger import Budget
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Snapshot
-from apiv3.settings import Settings, SettingsError, is_lacking, load, make_folder, provision, secret_missing
+from apiv3.settings import Settings, SettingsError, load
 from apiv3.web.redirect import Redirect
 from apiv3.web.server.connections import Connections
 from apiv3.web.server.run import Config, Server, alone
