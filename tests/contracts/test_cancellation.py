@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, closing, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -177,6 +179,22 @@ async def test_a_storm_of_cancellations(store: DocumentTable, opened: Database, 
 
     await asyncio.gather(*(caller() for _ in range(12)))
     await _works(store, opened, collection)
+
+
+async def test_a_cancelled_search_leaves_its_connection_fit_to_write(
+    store: DocumentTable, another: Database, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even before the garbage collector comes: a query left open would hold an old state, from which nobody can write."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 1000)
+    await insert(store, collection, *(document(f"{number:02}") for number in range(12)))
+    gc.disable()
+    try:
+        for search in (SCAN, BY_VALUE, NOTHING):
+            await interrupt_everywhere(partial(store.search, collection, search))
+            await _pair(DocumentTable(another), collection)
+            await _pair(store, collection)
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_that_is_left_gives_its_connection_back_at_once(

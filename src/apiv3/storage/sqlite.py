@@ -152,9 +152,12 @@ class SqliteConnection:
         """Run a query and return its cursor. Call this in a thread."""
         return self._patiently(lambda: self._connection.execute(sql, args))
 
-    def in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
-        """Run `work` in a thread to its end, even if the caller is cancelled, since nobody may use the connection before."""
-        return ThreadWork(work).run(self._threads)
+    def in_thread(self, work: Callable[[], T], discard: Callable[[T], object] | None = None) -> Awaitable[T]:
+        """Run `work` in a thread to its end, even if the caller is cancelled, since nobody may use the connection before.
+
+        `discard`: called with the result of a caller that was cancelled.
+        """
+        return ThreadWork(work, discard).run(self._threads)
 
     def _patiently(self, work: Callable[[], T]) -> T:
         """Run `work` with waiting for locks, which only a thread may do."""
@@ -175,8 +178,12 @@ def transaction(connection: SqliteConnection) -> AbstractAsyncContextManager[Non
 
 
 async def stream(connection: SqliteConnection, sql: str, *args: Any) -> AsyncGenerator[Sequence[Row], None]:
-    """Yield the rows of a query of any size in chunks. The first column must be a body."""
-    cursor = await connection.in_thread(partial(connection.cursor, sql, *args))
+    """Yield the rows of a query of any size in chunks. The first column must be a body.
+
+    The cursor must be closed at the end: an open one keeps its connection at an old state of the database, from which no
+    transaction can write.
+    """
+    cursor = await connection.in_thread(partial(connection.cursor, sql, *args), discard=sqlite3.Cursor.close)
     try:
         while rows := await connection.in_thread(partial(_fetch, cursor)):
             yield rows
@@ -261,13 +268,8 @@ class SqliteBackend(DatabaseBackend):
 
     async def _open(self, largest: int | None = None) -> SqliteConnection:
         """Open a connection in a thread, since this can wait for locks. `largest`: the most bytes of one value."""
-        opening = ThreadWork(partial(SqliteConnection, self.path, self._threads, largest))
-        try:
-            return await opening.run(self._threads)
-        except asyncio.CancelledError:
-            if opening.result is not None:
-                opening.result.close()
-            raise
+        opening = partial(SqliteConnection, self.path, self._threads, largest)
+        return await ThreadWork(opening, discard=SqliteConnection.close).run(self._threads)
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
         """Return all rows of a query: on the event loop, on a connection that is never lent out; otherwise in a thread."""

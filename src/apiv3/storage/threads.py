@@ -15,16 +15,16 @@ class ThreadWork(Generic[T]):
     """Work for a thread. It cannot be cancelled: a caller that is cancelled still waits for its end.
 
     This does the same as `run_in_executor` with `shield`, but takes half the time, which matters for each commit.
-    `result` and `error`: how the work ended, None before its end.
+    `discard`: called with the result of a caller that was cancelled, to release what it holds.
     """
 
-    __slots__ = ("_finished", "_loop", "_waiter", "_work", "error", "result")
+    __slots__ = ("_discard", "_error", "_finished", "_loop", "_result", "_waiter", "_work")
 
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work, self._loop = work, asyncio.get_running_loop()
+    def __init__(self, work: Callable[[], T], discard: Callable[[T], object] | None = None) -> None:
+        self._work, self._discard, self._loop = work, discard, asyncio.get_running_loop()
         self._finished, self._waiter = False, self._loop.create_future()
-        self.result: T | None = None
-        self.error: BaseException | None = None
+        self._result: T | None = None
+        self._error: BaseException | None = None
 
     async def run(self, threads: ThreadPoolExecutor) -> T:
         """Run the work and return its result, or raise its error. Raises CancelledError, but not before its end."""
@@ -35,17 +35,20 @@ class ThreadWork(Generic[T]):
                 await self._waiter
             except asyncio.CancelledError as error:
                 cancelled, self._waiter = error, self._loop.create_future()
-        if cancelled is not None:
-            raise cancelled
-        if self.error is not None:
-            raise self.error
-        return cast("T", self.result)
+        if cancelled is None and self._error is None:
+            return cast("T", self._result)
+        if self._error is None and self._discard is not None:
+            self._discard(cast("T", self._result))
+        try:
+            raise cancelled or cast("BaseException", self._error)
+        finally:
+            del cancelled, self  # the traceback holds this frame: a cycle that only the garbage collector would free
 
     def _run(self) -> None:
         try:
-            self.result = self._work()
+            self._result = self._work()
         except BaseException as error:
-            self.error = error
+            self._error = error
         with suppress(RuntimeError):  # the event loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(self._finish)
 
