@@ -83,14 +83,18 @@ def test_connections_of_one_address_beyond_its_budget_wait(fresh_server: FreshSe
 
 
 def test_an_idle_connection_gives_way(fresh_server: FreshServer) -> None:
+    """The one that has been idle longest, and for more than a second."""
     server = fresh_server(env={"API3_MAX_CONNECTIONS": "3"})
     with ExitStack() as stack:
-        idle = [stack.enter_context(Line(server)) for _ in range(3)]
-        for line in idle:
+        idle, *busy = [stack.enter_context(Line(server)) for _ in range(3)]
+        assert idle.send(request("GET", VERSION)).reply().status == 200
+        time.sleep(1.2)
+        for line in busy:
             assert line.send(request("GET", VERSION)).reply().status == 200
-        time.sleep(1.5)
         assert stack.enter_context(Line(server)).send(request("GET", VERSION)).reply().status == 200
-        assert idle[0].ends()
+        assert idle.ends()
+        for line in busy:
+            assert line.send(request("GET", VERSION)).reply().status == 200
 
 
 def test_connections_that_are_refused_are_told_in_the_log(fresh_server: FreshServer) -> None:

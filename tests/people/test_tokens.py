@@ -279,8 +279,3 @@ def test_the_trail_knows_who_signed_in(server: LiveServer, anna: str) -> None:
     assert "by mistake" not in str(trail(server.installation))
     assert PASSWORD not in str(trail(server.installation))
     assert PASSWORD not in server.output
-
-
-def test_plain_http_is_refused(fresh_server: FreshServer) -> None:
-    server = fresh_server(env={"API3_REQUIRE_HTTPS": "true"})
-    assert sign_in(server, "anna@x.example").status_code == 403

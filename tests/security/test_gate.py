@@ -71,6 +71,8 @@ MALFORMED = b'{"app":'
 ORDER: list[tuple[str, str, dict[str, str], tuple[int, str]]] = [
     ("POST", "/api/v3/nonsense", {**FORWARDED, "Date": "nonsense", "Authorization": "Bearer x"}, NOT_THERE),
     ("POST", "/api/v3/food", {**FORWARDED, "Date": "nonsense", "Authorization": "Bearer x"}, NOT_SECURE),
+    ("POST", "/api/requestAuthToken", FORWARDED, NOT_SECURE),
+    ("POST", "/api/requestAuthToken", {}, (400, "Bad or missing request body")),
     ("POST", "/api/v3/food", {"Authorization": "Bearer x"}, NO_DATE),
     ("POST", "/api/v3/food", {"Date": "nonsense", "Authorization": "Bearer x"}, BAD_DATE),
     ("POST", "/api/v3/food", {"Date": LONG_AGO, "Authorization": "Bearer x"}, OFF),

@@ -132,6 +132,7 @@ def test_a_page_is_where_it_was_sent(encrypted: Encrypted, browser: httpx.Client
         ("GET", VERSION),
         ("GET", "/api/v3/entries?token=x"),
         ("POST", "/api/v3/entries"),
+        ("POST", "/api/requestAuthToken"),
         ("GET", "/api/v2/authorization/request/x"),
         ("GET", "/api/nonsense"),
         ("GET", "/api/"),
@@ -312,6 +313,9 @@ def test_the_network_is_refused(strict: LiveServer) -> None:
         assert line.send(request("GET", VERSION)).reply().json == NOT_SECURE
     with Line(strict, to=address) as line:
         assert line.send(request("GET", VERSION, ("X-Forwarded-Proto", "https"))).reply().json == NOT_SECURE
+    with Line(strict, to=address) as line:
+        person = json.dumps({"email": "anna@x.example", "password": "secret"}).encode()
+        assert line.send(request("POST", "/api/requestAuthToken", body=person)).reply().json == NOT_SECURE
 
 
 def _own_address() -> str:

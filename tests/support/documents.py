@@ -91,7 +91,7 @@ class Corner:
 
     def cursor(self) -> int:
         """Where the collection's history ends by now."""
-        answer = self.api.post(self.path, json=self.document(identifier=self.name("cursor")))
+        answer = self.api.post(self.path, json=self.document(identifier=self.name("cursor"), date=DATE))
         assert answer.is_success, answer.text
         return int(answer.json()["lastModified"])
 
