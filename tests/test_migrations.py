@@ -25,7 +25,7 @@ from tests.support.processes import clean_environment
 from tests.support.storage import document, history, insert
 
 TABLES = {"alembic_version", "documents", "clocks", "tombstones", "alarms", "silences", "notifications", "subjects", "roles"}
-TABLES |= {"accounts", "failures", "audit"}
+TABLES |= {"accounts", "failures", "audit", "sessions", "nonces"}
 
 
 def on(url: str, work: Any) -> Any:

@@ -88,6 +88,8 @@ BAD: dict[str, list[str]] = {
     "ALARM_TIMEAGO_WARN_MINS": ["0", "-1", "x", "nan", "10081"],
     "ALARM_TIMEAGO_URGENT_MINS": ["0", "x", "inf", "10081"],
     "PUBLIC_URL": ["foo", "ftp://ns.example", "https://"],
+    "SESSION_IDLE_MINUTES": ["0", "-1", "x", "inf", "525601"],
+    "SESSION_MAX_DAYS": ["0", "-1", "30d", "nan", "366"],
     "SECURITY_TOKEN_MAX_AGE": ["0", "-1", "6h", "31536001"],
     "PASSWORD_ROUNDS": ["3", "17", "x"],
     "CORS_ORIGINS": ["foo", "https://", "https://my.app/", "https://my.app/page", "//my.app", "https://a.app, b.app", "null"],

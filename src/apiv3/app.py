@@ -31,17 +31,21 @@ from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
 from apiv3.provisioning import provision, revealed
+from apiv3.security.accounts.nonces import Nonces
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.gate import Gate
 from apiv3.security.lasting import LastingRights
 from apiv3.security.ledger import Budget, Ledger
+from apiv3.security.revisions import follow
+from apiv3.security.safeguard import Safeguard
 from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Tokens
 from apiv3.security.verifiers.access_token import AccessTokenVerifier
 from apiv3.security.verifiers.api_secret import ApiSecretVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
+from apiv3.security.verifiers.session import SessionVerifier
 from apiv3.security.verifiers.user_token import UserTokenVerifier
 from apiv3.settings import Settings, is_local, load
 from apiv3.storage.alarms import AlarmTable
@@ -93,12 +97,15 @@ class Server:
         self.user_tokens = UserTokens(revealed(settings.jwt_key), settings.security_token_max_age)
         verifiers = (
             ApiSecretVerifier(revealed(settings.api_secret)),
+            SessionVerifier(installation.sessions, policies),
             UserTokenVerifier(self.user_tokens, policies),
             JwtVerifier(self.tokens, policies),
             AccessTokenVerifier(policies),
         )
         self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), policies)
-        self.rights = LastingRights(policies)
+        installation.sessions.on_end.append(self.authenticator.forget)
+        self.rights = LastingRights(policies, installation.sessions)
+        self.nonces = Nonces(revealed(settings.jwt_key), installation.session_table)
         bells = Bells(installation.database.watch)
         documents.on_write.append(bells.ring)
         self.feed = Feed(documents, bells, installation.collections)
@@ -136,6 +143,7 @@ class Server:
         settings = self.settings
         return Gate(
             self.authenticator,
+            Safeguard(self.installation.sessions, self.nonces, self.installation.logins),
             enabled=settings.api3_security_enable,
             require_https=settings.api3_require_https,
             timestamp_rule=settings.api3_client_timestamp,
@@ -157,7 +165,7 @@ class Server:
             Authorization(self.authenticator, installation.policies, self.tokens, installation.demands),
             Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
             Roles(administration, installation.policies, limits, installation.demands),
-            People(installation.accounts, self._sign_in(), self.user_tokens, limits),
+            People(installation.accounts, self._sign_in(), installation.logins, self.user_tokens, limits),
             self._live(),
             Pages(lambda: table),
             Explorer(lambda: describe(_described(table), kinds, self._bounds())),
@@ -248,7 +256,8 @@ class Server:
         installation, settings = self.installation, self.settings
         names = tuple(installation.collections)
         pruning = Pruning(installation.documents, settings.api3_autoprune, names, settings.api3_tombstone_days)
-        await asyncio.gather(installation.policies.follow(), pruning.run())
+        following = follow(installation.policies, installation.sessions)
+        await asyncio.gather(following, installation.sessions.run(), pruning.run())
 
     def _check_default_roles(self) -> None:
         """Warn about default roles that do not exist. This is no error, since they may be added later."""
@@ -292,7 +301,7 @@ def build(server: Server) -> ASGIApp:
     settings = server.settings
     others = lifespan(server.running)
     proxies = Proxies(settings.trusted_proxies)
-    api = Api(server.routes(), server.gate(), proxies, server.ledger, server.access_log, others)
+    api = Api(server.routes(), server.gate(), proxies, server.ledger, server.limits, server.access_log, others)
     return with_cors(api, settings.cors_origins)
 
 

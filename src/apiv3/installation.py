@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from apiv3.model import collections
+from apiv3.model.sessions import Limits
 from apiv3.operations.writing import Rules, Writing
 from apiv3.provisioning import revealed
 from apiv3.security import demands
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.passwords import Passwords
+from apiv3.security.logins import Logins
 from apiv3.security.policy import Policies
+from apiv3.security.sessions import Sessions
 from apiv3.security.subjects import Administration
 from apiv3.settings import Settings
 from apiv3.storage.accounts import AccountTable
@@ -19,6 +22,7 @@ from apiv3.storage.audit import AuditTable
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.policy import PolicyTable
+from apiv3.storage.sessions import SessionTable
 
 
 class Installation:
@@ -38,7 +42,10 @@ class Installation:
         self.account_table = AccountTable(self.database)
         self.audit = AuditTable(self.database)
         self.passwords = Passwords(settings.password_rounds)
-        self.accounts = Accounts(self.account_table, self.policies, self.passwords)
+        self.session_table = SessionTable(self.database)
+        self.sessions = Sessions(self.session_table, _limits(settings))
+        self.logins = Logins(self.session_table, self.sessions, self.policies)
+        self.accounts = Accounts(self.account_table, self.policies, self.passwords, self.logins)
 
     async def open(self) -> None:
         """Connect, and load subjects and roles. May be called again after a failure. Raises StorageUnavailable."""
@@ -53,3 +60,7 @@ class Installation:
             yield
         finally:
             await self.database.disconnect()
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(round(settings.session_idle_minutes * 60_000), round(settings.session_max_days * 86_400_000))

@@ -165,6 +165,12 @@ class Settings(BaseSettings):
     password_rounds: int = Field(
         12, ge=4, le=16, description="cost of hashing a new password, 4 to 16; each step doubles the time"
     )
+    session_idle_minutes: float = Field(
+        10_080, gt=0, le=525_600, description="minutes without a use after which a session ends: greater than 0, up to 525600"
+    )
+    session_max_days: float = Field(
+        30, gt=0, le=365, description="days after the sign-in after which a session ends: greater than 0, up to 365"
+    )
     security_token_max_age: int = Field(
         21_600, ge=1, le=31_536_000, description="seconds for which a user token is valid, 1 to 31536000"
     )

@@ -2,15 +2,19 @@
 
 import asyncio
 import time
+from typing import cast
 
 import pytest
 
+from apiv3.model.sessions import Limits
 from apiv3.security.credentials import Identity
 from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import PermissionSet
 from apiv3.security.policy import Policies
 from apiv3.security.principal import Principal
+from apiv3.security.sessions import Sessions
 from apiv3.storage.contracts import Policy
+from apiv3.storage.contracts.sessions import SessionStore
 from tests.support.policies import SlowStore
 
 
@@ -19,7 +23,7 @@ async def test_nothing_stays_of_a_connection_that_failed_at_its_beginning() -> N
     store = SlowStore(Policy(1, (), ()))
     policies = Policies(store, "x" * 12)
     await policies.refresh()
-    rights = LastingRights(policies)
+    rights = LastingRights(policies, Sessions(cast("SessionStore", None), Limits(1, 1)))
     ends = 0
 
     def end() -> None:

@@ -62,13 +62,19 @@ class Audience:
         return bool(self._admissions)
 
     async def identify(self, member: Member, token: object) -> Identity:
-        """Return the owner of an access token or JWT. Raises Unauthorized, TooManyRequests."""
+        """Return the owner of a token, or without one of the session that the member's page connected with.
+
+        Raises Unauthorized, TooManyRequests.
+        """
         if not self._enabled:
             return Identity(ANYBODY, "")
-        if not isinstance(token, str) or not token or len(token) > LONGEST_TOKEN:
-            raise Unauthorized(_NOT_GOOD)
+        credential = member.credential
+        if token or credential is None:
+            if not isinstance(token, str) or not token or len(token) > LONGEST_TOKEN:
+                raise Unauthorized(_NOT_GOOD)
+            credential = Credential(token, "message", member.address)
         try:
-            return await self._authenticator.identify(Credential(token, "message", member.address))
+            return await self._authenticator.identify(credential)
         except Unauthorized as error:
             raise Unauthorized(_NOT_GOOD) from error
 

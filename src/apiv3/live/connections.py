@@ -11,6 +11,7 @@ from apiv3.live import packets
 from apiv3.live.packets import CONNECT, DISCONNECT, EVENT, Packet, ProtocolError
 from apiv3.live.sessions import Session
 from apiv3.model.errors import ApiError, BadRequest
+from apiv3.security.credentials import Credential
 
 _log = logging.getLogger(__name__)
 MOST_EVENTS = 5
@@ -30,6 +31,11 @@ class Member:
     def address(self) -> str:
         """The client's address."""
         return self.connection.session.address
+
+    @property
+    def credential(self) -> Credential | None:
+        """What the client connected with, None if it sends a credential in a message."""
+        return self.connection.session.credential
 
     def send(self, packet: str) -> None:
         """Send a packet of this namespace, as made by `packets`."""

@@ -12,6 +12,7 @@ from apiv3.live.sessions import Rules, Session
 from apiv3.live.wires import Wire
 from apiv3.model.errors import TooManyRequests
 from apiv3.security.addresses import network
+from apiv3.security.credentials import Credential
 from apiv3.security.ledger import Budget
 
 _WORKER = 8
@@ -73,12 +74,16 @@ class Engine:
         self._live = live
         self._sessions: dict[str, Session] = {}
 
-    def open(self, version: int, address: str, upgrades: Sequence[str] = ()) -> Session:
-        """Open a session; its first packet is the handshake. `upgrades`: the transports to offer. Raises TooManyRequests."""
+    def open(self, version: int, address: str, upgrades: Sequence[str] = (), credential: Credential | None = None) -> Session:
+        """Open a session; its first packet is the handshake. Raises TooManyRequests.
+
+        `upgrades`: the transports to offer. `credential`: that of the person whose page connects, if it has one.
+        """
         owner = ("session", network(address))
         if not self._live.take(owner):
             raise TooManyRequests
         session = Session(self.worker + token_urlsafe(16), version, address, self._rules, upgrades)
+        session.credential = credential
         self._sessions[session.sid] = session
         session.on_close.append(lambda: self._forget(session.sid, owner))
         Connection(session, self._namespaces, self._rules.patience)

@@ -12,6 +12,7 @@ from typing import Any
 from apiv3.live import packets
 from apiv3.live.packets import CLOSE, MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, ProtocolError
 from apiv3.live.wires import Wire, until_one_ends
+from apiv3.security.credentials import Credential
 
 UPGRADE_TIMEOUT = 10.0
 """Seconds in which a client that opened a websocket must complete the upgrade."""
@@ -38,6 +39,7 @@ class Rules:
 class Session:
     """Exchanges packets with one client, in order, over one transport at a time.
 
+    `credential`: what the client connected with, None if it sends one in a message.
     `version`: of Engine.IO, 3 or 4. `upgrades`: the transports that are offered to the client. `on_message`: called with each
     message from the client; may raise ProtocolError. `on_close`: functions that are called when the session ends.
     """
@@ -45,6 +47,7 @@ class Session:
     def __init__(self, sid: str, version: int, address: str, rules: Rules, upgrades: Sequence[str]) -> None:
         self.sid, self.version, self.address = sid, version, address
         self.closed = False
+        self.credential: Credential | None = None
         self.on_message: Callable[[str], None] = lambda _message: None
         self.on_close: list[Callable[[], None]] = []
         self._rules = rules

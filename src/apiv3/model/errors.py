@@ -6,10 +6,12 @@
     │   ├── MissingToken          ├── Conflict 409             │   └── TransactionConflict
     │   ├── BadToken              ├── Gone 410                 └── HeadersTooLarge 431
     │   ├── MissingTimestamp      ├── PreconditionFailed 412
-    │   └── AdministrationRefused ├── TooLarge 413
+    │   ├── SignInNeeded          ├── TooLarge 413
+    │   └── AdministrationRefused │
     ├── Forbidden 403             ├── UnsupportedMediaType 415
     │   ├── MissingPermission     │   └── AnswerTooLarge       ServerBusy 503
-    │   └── NotSecure             └── ReadOnly 422             ShuttingDown 503
+    │   ├── NotSecure             └── ReadOnly 422             ShuttingDown 503
+    │   └── BadNonce
     └── NotFound 404              BadRequest: TooMuchWork, ValueRefused
         ├── BadOperation
         └── OlderProtocol
@@ -79,12 +81,30 @@ class AdministrationRefused(Unauthorized):
     description = "Invalid/Missing"
 
 
+class SignInNeeded(Unauthorized):
+    """A page that only people who are signed in may see. Browsers are sent to the form for signing in."""
+
+    message = "Sign in first"
+
+
 class Forbidden(ApiError):
     status = 403
 
 
 class NotSecure(Forbidden):
     message = "Not using SSL/TLS"
+
+
+class BadNonce(Forbidden):
+    """A form, or a request of a page, whose nonce does not prove that this person has just been shown the page."""
+
+    message = "The nonce is missing, expired or used already: open the page again, and send the form from there"
+
+
+class ForeignPage(Forbidden):
+    """A request with a session's cookie that a page of another site has sent."""
+
+    message = "This request came from a page of another site"
 
 
 class MissingPermission(Forbidden):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 BAD_BODY = "Bad or missing request body"
 BAD_IDENTIFIER = "Bad or missing identifier field"
+BAD_FORM = "Bad form"
 BAD_ID = "Bad _id: it must be 24 lower-case hex digits"
 BAD_LAST_MODIFIED = "Bad or missing Last-Modified header/parameter"
 BAD_SINCE = "Bad parameter since"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 
-from apiv3.model.errors import BadToken, MissingTimestamp, MissingToken, Unauthorized
+from apiv3.model.errors import BadToken, MissingTimestamp, MissingToken, SignInNeeded, Unauthorized
 from apiv3.security import secrets
 from apiv3.security.credentials import Credential, Identity, Unknown, Verifier
 from apiv3.security.policy import Policies
@@ -41,7 +41,11 @@ class Authenticator:
         self._reported: set[str | None] = set()
         self._known: OrderedDict[bytes, Identity] = OrderedDict()
         """Digest of the Authorization header -> identity. A digest has a fixed size, whatever a client sends."""
-        policies.on_change.append(self._known.clear)
+        policies.on_change.append(self.forget)
+
+    def forget(self) -> None:
+        """Forget the headers that were good: a credential has ended, or its subject has changed."""
+        self._known.clear()
 
     def remember(self, header: bytes, identity: Identity) -> None:
         """Remember the identity of an Authorization header that was verified, in place of the oldest one if need be."""
@@ -67,7 +71,15 @@ class Authenticator:
 
         `dated`: False for a call that should carry the client's time, but does not. Then only a subject that may leave it out
         is accepted; a bad credential and a good one of any other subject are refused alike, with MissingTimestamp.
+
+        Raises SignInNeeded for a session that is over. The throttle ignores sessions: nobody can guess 256 random bits, and a
+        page that was left open must not slow down the others in its network.
         """
+        if credential.source == "session":
+            try:
+                return await self._verified(credential, dated)
+            except ValueError as error:
+                raise SignInNeeded from error
         self._throttle.check(credential.address, credential.secret)
         try:
             identity = await self._verified(credential, dated)
@@ -83,19 +95,16 @@ class Authenticator:
         return identity
 
     async def _verified(self, credential: Credential, dated: bool) -> Identity:
-        """Verify; if the credential is unknown, load the newest policy and try again.
+        """Verify; if the credential is unknown, look in the database and try again.
 
-        Another process may have created its subject a moment ago.
+        Another process may have created it a moment ago.
         """
-        try:
-            return self._verify(credential, dated)
-        except Unknown:
-            await self._policies.look()
-            return self._verify(credential, dated)
-
-    def _verify(self, credential: Credential, dated: bool) -> Identity:
         for verifier in self._verifiers:
-            identity = verifier.verify(credential)
+            try:
+                identity = verifier.verify(credential)
+            except Unknown:
+                await verifier.look(credential)
+                identity = verifier.verify(credential)
             if identity is not None:
                 if not dated and identity.principal.timestamp == "required":
                     raise _NotExcused(identity.principal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from apiv3.model.accounts import Person
 from apiv3.model.audit import Action, Actor, Entry, Outcome, Target
 from apiv3.model.errors import Forbidden
 from apiv3.model.identity import Role, Subject
@@ -37,6 +38,11 @@ OPERATOR = Author(Actor(None, "operator", "command line"), ADMINISTRATOR)
 def subject_target(subject: Subject) -> Target:
     """A subject as the target of an entry."""
     return Target("subject", subject.id, subject.name)
+
+
+def person_target(person: Person) -> Target:
+    """A person as the target of an entry."""
+    return Target("person", person.subject.id, person.subject.name, person.account.email.address)
 
 
 def role_target(role: Role) -> Target:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from apiv3.model.sessions import Session
 from apiv3.security.principal import Principal
 
-Source = Literal["query", "header", "api-secret", "authentication-token", "message"]
-"""Where a credential was: in the query string, in the header Authorization ("header"), api-secret or Authentication-Token, or
-in a message of Socket.IO.
+Source = Literal["query", "header", "api-secret", "authentication-token", "message", "session"]
+"""Where a credential was: in the query string, in the header Authorization ("header"), api-secret or Authentication-Token, in
+a message of Socket.IO, or in the cookie of a session.
 """
 
 
@@ -30,17 +31,23 @@ class Identity:
 
     `access_token`: the subject's access token, also when the credential was a JWT or a user token; empty for API_SECRET.
     `expires`: when the credential expires, in seconds since 1970; None: it is good as long as the subject has it.
-    `way`: the kind of credential, for the audit trail.
+    `way`: the kind of credential, for the audit trail. `session`: the session, if that was the credential.
     """
 
     principal: Principal
     access_token: str = field(repr=False)
     expires: float | None = None
     way: str = "access token"
+    session: Session | None = None
+
+
+def session_key(value: str) -> bytes:
+    """Return the text by which a session is remembered in place of a header. No header contains a line feed."""
+    return b"\n" + value.encode()
 
 
 class Unknown(ValueError):
-    """The credential belongs to no subject that this process knows; a newer policy may contain it."""
+    """The credential is not known to this process; the database may contain it."""
 
 
 class Verifier(Protocol):
@@ -49,6 +56,9 @@ class Verifier(Protocol):
     def verify(self, credential: Credential) -> Identity | None:
         """Return the owner of the credential; None for a credential of another kind, which the next verifier then checks.
 
-        Raises ValueError for a bad credential of this kind: no other verifier is asked. Raises Unknown, a ValueError, when a
-        newer revision of the policy could make it good.
+        Raises ValueError for a bad credential of this kind: no other verifier is asked. Raises Unknown, a ValueError, when
+        `look` could make it good.
         """
+
+    async def look(self, credential: Credential) -> None:
+        """Load from the database what could make a credential good for which `verify` has raised Unknown."""

@@ -1,11 +1,14 @@
 """The gate: what every request must pass before its endpoint runs, in the order of docs/reference/protocol.md, section 1:
 
-    security switched off? -> HTTPS -> timestamp -> credential -> permission
+    security switched off? -> HTTPS -> timestamp -> credential -> permission -> nonce
+
+Calls with a session carry no timestamp, as browsers send none. Instead, those that may change something need a nonce, and must
+not come from a page of another site.
 
 Some subjects may leave out the timestamp, so a missing one is judged only once the credential is known. The refusal is the
 same whether the credential was good or bad, so that it tells nothing about the credential.
 
-The gate refuses a request before its body is read and before any document is looked up.
+The gate refuses a request before any document is looked up, and before its body is read, unless that is a form with a nonce.
 """
 
 from __future__ import annotations
@@ -21,25 +24,25 @@ from apiv3.model.errors import (
     AdministrationRefused,
     BadRequest,
     Forbidden,
+    ForeignPage,
     MissingPermission,
     MissingTimestamp,
     MissingToken,
     NotSecure,
+    SignInNeeded,
     Unauthorized,
 )
 from apiv3.security.authenticator import Authenticator
-from apiv3.security.credentials import Credential, Identity
+from apiv3.security.credentials import Credential, Identity, session_key
 from apiv3.security.permissions import Demand
-from apiv3.security.principal import ANYBODY, Principal
+from apiv3.security.principal import ANYBODY
+from apiv3.security.safeguard import Browser, Safeguard
 
 TimestampRule = Literal["required", "optional", "off"]
 
 
-class Caller(Protocol):
+class Caller(Browser, Protocol):
     """What the gate needs to know of a request, whatever its protocol. It sets `principal` and `identity`."""
-
-    principal: Principal
-    identity: Identity | None
 
     @property
     def secure(self) -> bool:
@@ -48,6 +51,14 @@ class Caller(Protocol):
     @property
     def document(self) -> str:
         """The identifier in the request's path, on a route for one document."""
+
+    @property
+    def session(self) -> str | None:
+        """The value of the session's cookie, None when there is none. Raises BadRequest when there are several."""
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
 
     def foreign(self, origins: Sequence[str]) -> str | None:
         """Return why the request may come from elsewhere than this machine, None when it comes from here.
@@ -59,7 +70,7 @@ class Caller(Protocol):
         """Return the client's time as it was sent, None when it is missing. Raises BadRequest when it is repeated."""
 
     def authorization(self) -> bytes | None:
-        """Return the header Authorization as it was sent; None when it is missing, or may not be the only credential.
+        """Return the header with the credential as it was sent; None when it is missing, or may not be the only credential.
 
         Raises BadRequest for a malformed query string.
         """
@@ -81,6 +92,8 @@ class Access:
     `administration`: a route of /api/v2/authorization: requires no timestamp, accepts API_SECRET, and refuses every bad or
     insufficient credential with the same answer.
     `timestamp`: whether the client's time is required; clients of event streams do not send it.
+    `page`: a page for people, or one of its forms: takes no credential but a session, and needs one unless it is `public`. The
+    gate checks the nonces of forms that need a session; those of public forms are left to their endpoints.
     """
 
     demands: tuple[Demand, ...] = ()
@@ -89,6 +102,7 @@ class Access:
     endings: tuple[str, ...] = ()
     administration: bool = False
     timestamp: bool = True
+    page: bool = False
 
     def check(self, caller: Caller) -> None:
         """Raise MissingPermission unless the caller's principal holds one of the permissions that the route demands."""
@@ -118,6 +132,7 @@ class Gate:
     def __init__(
         self,
         authenticator: Authenticator,
+        safeguard: Safeguard,
         *,
         enabled: bool = True,
         require_https: bool = True,
@@ -126,7 +141,7 @@ class Gate:
         api_secret_enabled: bool = True,
         local_origins: Sequence[str] | None = None,
     ) -> None:
-        self._authenticator = authenticator
+        self._authenticator, self._safeguard = authenticator, safeguard
         self._enabled, self._require_https = enabled, require_https
         self._timestamp_rule, self._tolerance = timestamp_rule, tolerance * 60_000
         self._api_secret_enabled, self._local_origins = api_secret_enabled, local_origins
@@ -134,7 +149,8 @@ class Gate:
     async def admit(self, caller: Caller, access: Access) -> None:
         """Check everything that the route demands, and set the caller's `principal` and `identity`.
 
-        Raises BadRequest, Unauthorized, Forbidden, TooManyRequests; StorageUnavailable while subjects could not be loaded yet.
+        Raises BadRequest, Unauthorized, Forbidden, TooManyRequests; SignInNeeded for a page; StorageUnavailable while subjects
+        could not be loaded yet.
         """
         if not self._enabled:
             self._check_local(caller)
@@ -142,14 +158,38 @@ class Gate:
             return
         if self._require_https and not caller.secure:
             raise NotSecure
-        if access.public:
+        if access.page:
+            await self._admit_person(caller, access)
+        elif access.public:
             return
-        if access.administration:
+        elif access.administration:
             await self._admit_administrator(caller, access)
-            return
-        dated = not access.timestamp or self._is_dated(caller)
-        caller.identity = await self._identify(caller, dated)
-        caller.principal = caller.identity.principal
+        else:
+            dated = not access.timestamp or caller.session is not None or self._is_dated(caller)
+            caller.identity = await self._identify(caller, dated)
+            caller.principal = caller.identity.principal
+            access.check(caller)
+        if caller.identity is not None and caller.identity.session is not None:
+            await self._safeguard.check(caller, caller.identity.session, access)
+
+    async def _admit_person(self, caller: Caller, access: Access) -> None:
+        """Set whose session the call carries. A public page is for those without one, too."""
+        if not caller.is_safe and caller.is_foreign:
+            raise ForeignPage
+        value = caller.session
+        try:
+            if value is None:
+                raise SignInNeeded
+            key = session_key(value)
+            known = self._authenticator.recall(key)
+            if known is None or not _holds(known, dated=True):
+                known = await self._authenticator.identify(Credential(value, "session", caller.address))
+                self._authenticator.remember(key, known)
+        except SignInNeeded:
+            if access.public:
+                return
+            raise
+        caller.identity, caller.principal = known, known.principal
         access.check(caller)
 
     def _check_local(self, caller: Caller) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from apiv3.security.credentials import Identity
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Policies
+from apiv3.security.sessions import Sessions
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -23,13 +24,15 @@ class _Held:
 class LastingRights:
     """The rights that open connections of this process depend on.
 
-    They are checked again whenever the policy changes, which takes effect within a second, whichever process changed it.
+    They are checked again whenever the policy changes or a session ends, which takes effect within a second, whichever process
+    did that.
     """
 
-    def __init__(self, policies: Policies) -> None:
-        self._policies = policies
+    def __init__(self, policies: Policies, sessions: Sessions) -> None:
+        self._policies, self._sessions = policies, sessions
         self._all: set[_Held] = set()
         policies.on_change.append(self._review)
+        sessions.on_end.append(self._review)
 
     @contextmanager
     def hold(self, identity: Identity | None, demands: Sequence[Demand], end: Callable[[], None]) -> Iterator[None]:
@@ -60,6 +63,9 @@ class LastingRights:
             held.end()
 
     def _holds(self, held: _Held) -> bool:
+        session = held.identity.session
+        if session is not None and self._sessions.has_ended(session):
+            return False
         known = self._policies.current.find(held.identity.access_token)
         if known is None:
             return False

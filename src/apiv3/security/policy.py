@@ -1,7 +1,7 @@
 """Keep subjects, roles and compiled permissions in memory, as one snapshot that is replaced as a whole on a change.
 
-Every process checks for a new revision twice a second, so a change takes effect everywhere within a second, and in the process
-that made it at once. Before a process refuses an unknown token, it checks again.
+A change takes effect everywhere within a second (`revisions.follow`), and in the process that made it at once. Before a process
+refuses an unknown token, it checks for a new revision.
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ from apiv3.security.permissions import Permission, PermissionSet
 from apiv3.security.principal import Principal
 from apiv3.storage.contracts import Policy, PolicyStore
 
-INTERVAL = 0.5
-"""Seconds between two regular checks for a new revision."""
 SHORTEST_INTERVAL = 0.1
 """Least seconds between two checks made before a refusal, however many tokens are refused."""
 PATIENCE = 1.0
 """Seconds that a refusal waits for a database that does not answer."""
 
-_FAILED = "cannot take over a change of subjects and roles"
 _log = logging.getLogger(__name__)
 
 
@@ -51,9 +48,13 @@ class Snapshot:
 
     def principal(self, subject: Subject) -> Principal:
         """Return the subject with the permissions of all its roles; roles that do not exist grant nothing."""
-        roles = tuple(dict.fromkeys((*subject.roles, *self._default_roles)))
+        roles = self.roles_of(subject)
         granted = (permission for role in roles for permission in self._compiled.get(role, ()))
         return Principal(subject.name, PermissionSet(granted), roles, timestamp=subject.timestamp, id=subject.id)
+
+    def roles_of(self, subject: Subject) -> tuple[str, ...]:
+        """Return the names of a subject's own roles and of those that every subject has."""
+        return tuple(dict.fromkeys((*subject.roles, *self._default_roles)))
 
     def find(self, token: str) -> Principal | None:
         """Return the owner of an access token, None when there is none.
@@ -132,27 +133,13 @@ class Policies:
             self._next_look = None  # later calls need a later check
             self._looked = time.monotonic()
             try:
-                await self._catch_up()
+                await self.catch_up()
             except StorageUnavailable:
-                pass  # `follow` logs that
+                pass  # `revisions.follow` logs that
             except Exception:
-                _log.exception(_FAILED)
+                _log.exception("cannot take over a change of subjects and roles")
 
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
+        """Load the newest revision if this process does not have it. Raises StorageUnavailable."""
         if self._current is None or await self._store.revision() != self._current.revision:
             await self.refresh()
-
-    async def follow(self) -> None:
-        """Keep the snapshot up to date until cancelled. While the database is unavailable, the last snapshot stays in force."""
-        away = False
-        while True:
-            await asyncio.sleep(INTERVAL)
-            try:
-                await self._catch_up()
-                away = False
-            except StorageUnavailable:
-                if not away:
-                    _log.warning("the database is unavailable; subjects and roles stay as they are until it is back")
-                away = True
-            except Exception:
-                _log.exception(_FAILED)

@@ -11,6 +11,7 @@ from apiv3.retrying import retried
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Row
 from apiv3.storage.policy import SUBJECT, PolicyTable, PolicyTableWriter, subject
+from apiv3.storage.sessions import SessionTableWriter
 
 _FIND = f"""SELECT {SUBJECT}, accounts.email, accounts.email_key, accounts.password, accounts.invitation,
     accounts.invitation_expires FROM accounts JOIN subjects ON subjects.id = accounts.id"""
@@ -62,7 +63,7 @@ class AccountTableWriter:
     """The AccountWriter, inside the transaction that holds the row of the revision."""
 
     def __init__(self, policy: PolicyTableWriter) -> None:
-        self.policy = policy
+        self.policy, self.sessions = policy, SessionTableWriter(policy.connection, policy.dialect)
         self._connection: Connection = policy.connection
         self._sql = policy.dialect.sql
 

@@ -29,10 +29,9 @@ class FailureTable:
         return int(number or 0)
 
     @retried
-    async def succeeded(self, name: str, entry: Entry) -> None:
+    async def forget(self, name: str) -> None:
         async with self._database.transaction(_LANE) as connection:
             await connection.execute(self._sql(_FORGET), name)
-            await audit.add(connection, self._database.dialect, entry)
 
     @retried
     async def failed(self, names: Sequence[str], since: int, entry: Entry) -> None:

@@ -26,6 +26,7 @@ _PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonc
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, notes = excluded.notes,
     created_at = excluded.created_at, nonce = excluded.nonce, timestamp = excluded.timestamp, disabled = excluded.disabled"""
+_END_SESSIONS = "DELETE FROM sessions WHERE subject = ? AND nonce <> ?"
 _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,
     created_at = excluded.created_at"""
@@ -89,12 +90,14 @@ class PolicyTableWriter:
         roles = orjson.dumps(subject.roles).decode()
         row = (subject.id, subject.name, roles, subject.notes, subject.created_at, subject.nonce, subject.timestamp)
         await self._execute(_PUT_SUBJECT, *row, subject.disabled)
+        await self._execute(_END_SESSIONS, subject.id, subject.nonce)
 
     async def put_role(self, role: Role) -> None:
         permissions = orjson.dumps(role.permissions).decode()
         await self._execute(_PUT_ROLE, role.id, role.name, permissions, role.notes, role.created_at)
 
     async def remove_subject(self, id: str) -> None:
+        await self._execute("DELETE FROM sessions WHERE subject = ?", id)
         await self._execute("DELETE FROM accounts WHERE id = ?", id)
         await self._execute("DELETE FROM subjects WHERE id = ?", id)
 

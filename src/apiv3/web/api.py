@@ -24,16 +24,17 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
-from apiv3.model.errors import ApiError, BadOperation, OlderProtocol, ShuttingDown, TooManyRequests
+from apiv3.model.errors import ApiError, BadOperation, OlderProtocol, ShuttingDown, SignInNeeded, TooManyRequests
 from apiv3.security.gate import Gate
 from apiv3.security.ledger import Ledger
 from apiv3.storage.contracts import SMALL
 from apiv3.web.access_log import AccessLog
-from apiv3.web.bodies import Disconnected
+from apiv3.web.bodies import Disconnected, Limits, read_body
 from apiv3.web.calls import Call, Receive, Scope, Send
 from apiv3.web.complaints import Complaints
 from apiv3.web.compression import Compression
 from apiv3.web.headers import common_headers
+from apiv3.web.next_page import way_in
 from apiv3.web.proxies import Proxies
 from apiv3.web.responses import Answer, failure, json_answer, send_answer
 from apiv3.web.router import Route, RouteTable
@@ -48,6 +49,8 @@ _APIV1 = re.compile(rb"/+api/+v1(/|\.json|$)", re.IGNORECASE)
 """Paths of the older protocol. Some have a second slash: apps send it when their server address ends with one."""
 _COUNTED = 16_384
 """Bytes above which an answer counts until its client has received it; the system buffers about as many."""
+LARGEST_FORM = 65_536
+"""Most bytes of a form."""
 _NOBODY_THERE = Answer(499)
 """The client has disconnected. This answer is logged, but never sent."""
 _ALLOWED_HEADERS = (
@@ -75,11 +78,13 @@ class Api:
         gate: Gate,
         proxies: Proxies,
         ledger: Ledger,
+        limits: Limits,
         access_log: AccessLog,
         others: ASGIApp,
     ) -> None:
         self._routes, self._gate, self._ledger, self._access_log = RouteTable(routes), gate, ledger, access_log
         self._proxies, self._complaints, self._others = proxies, Complaints(proxies), others
+        self._limits = limits
         self._compression = Compression()
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
@@ -114,6 +119,8 @@ class Api:
         started = time.perf_counter()
         try:
             answer = await self._compression.compress(call, await work)
+        except SignInNeeded as error:
+            answer = self._way_in(call, error)
         except ApiError as error:
             self._complaints.note(call, error)
             answer = failure(error)
@@ -132,6 +139,15 @@ class Api:
         self._access_log.write(call, answer.status, time.perf_counter() - started)
         return answer
 
+    def _way_in(self, call: Call, error: SignInNeeded) -> Answer:
+        """Send a browser that asks for a page to the form for signing in; refuse a call of the API."""
+        if call.read_form is None:
+            return failure(error)
+        page, query = call.path, b"?" + call.scope["query_string"]
+        while "GET" not in self._routes.find(page)[0]:  # the way back from a form is the page that shows it
+            page, query = page.rpartition(b"/")[0] or b"/", b""
+        return way_in((page + query.rstrip(b"?")).decode("latin-1"), lost=not call.is_safe)
+
     async def _answer(self, call: Call, send: Send) -> Answer:
         call.locate(self._proxies)
         call.check_headers()
@@ -139,6 +155,8 @@ class Api:
         route = methods.get(call.method)
         if route is None:
             return _options(methods, call)
+        if route.access.page:
+            call.read_form = partial(read_body, call, LARGEST_FORM, self._limits.patience, self._limits.memory)
         if route.waits:
             await self._gate.admit(call, route.access)
             return await self._run(call, route, send)

@@ -8,12 +8,15 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from apiv3.model import messages
+from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest
+from apiv3.model.sessions import Limits, Session, Started, Visitor, browser_name
 from apiv3.security.accounts.user_tokens import is_user_token
 from apiv3.security.addresses import is_loopback
-from apiv3.security.credentials import Credential, Identity, Source
+from apiv3.security.credentials import Credential, Identity, Source, session_key
 from apiv3.security.principal import STRANGER, Principal
+from apiv3.web.cookies import FORM, SESSION
+from apiv3.web.origins import is_own
 from apiv3.web.proxies import NOWHERE, Proxies, is_proxied
 
 Scope = MutableMapping[str, Any]
@@ -21,6 +24,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 T = TypeVar("T")
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing (RFC 9110, section 9.2.1)."""
 
 MOST_PARAMETERS = 100
 """Most parameters in a query string; more are answered with 400."""
@@ -97,6 +103,19 @@ def _parse(query: bytes) -> Parameters:
         raise BadRequest(messages.BAD_QUERY) from error
     if "%00" in text:
         raise BadRequest(messages.BAD_QUERY)
+    return _grouped(pairs)
+
+
+def _fields(body: bytes) -> Parameters:
+    """Parse a form. Raises BadRequest for a malformed one, and one of another encoding than browsers' default."""
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
+    except ValueError as error:
+        raise BadRequest(messages.BAD_FORM) from error
+    return _grouped(pairs)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Parameters:
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
@@ -163,12 +182,14 @@ class Call:
     call comes from, set by `locate`. `principal` and `identity`: the caller, and the owner of its credential (None if there is
     none), set by the gate. `params`: the parameters that the route took from the path, percent-encoded. `on_end`: called when
     the endpoint has finished, whether it succeeded or not. `on_sent`: called when the client has received the answer, or has
-    disconnected.
+    disconnected. `read_form`: reads the body, on a route for a form. `cookies`: the headers Set-Cookie of the answer.
     """
 
     __slots__ = (
+        "_form",
         "_query",
         "address",
+        "cookies",
         "headers",
         "id",
         "identity",
@@ -179,6 +200,7 @@ class Call:
         "params",
         "path",
         "principal",
+        "read_form",
         "receive",
         "scope",
     )
@@ -195,7 +217,10 @@ class Call:
         self.on_sent: Callable[[], None] | None = None
         self.address: str = scope["client"][0] if scope.get("client") else ""
         self.origin = NOWHERE
+        self.read_form: Callable[[], Awaitable[bytes]] | None = None
+        self.cookies: tuple[tuple[bytes, bytes], ...] = ()
         self._query: Parameters | None = None
+        self._form: Parameters | None = None
 
     def locate(self, proxies: Proxies) -> None:
         """Set `origin` and `address`: where the call comes from, and whether it came encrypted."""
@@ -218,6 +243,16 @@ class Call:
         check_host(self.scope, self.headers.get(b"host"))
 
     @property
+    def visitor(self) -> Visitor:
+        """Where the person sits who signs in with this call."""
+        return Visitor(self.address, browser_name(self.header(b"user-agent") or ""))
+
+    @property
+    def browser_session(self) -> Session | None:
+        """The session of the person, None when nobody is signed in."""
+        return None if self.identity is None else self.identity.session
+
+    @property
     def query(self) -> Parameters:
         """The query parameters. Raises BadRequest when they are malformed, or more than MOST_PARAMETERS."""
         if self._query is None:
@@ -229,6 +264,17 @@ class Call:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
+    async def form(self) -> Parameters:
+        """The fields of the form that was sent; none on a route without a form. Raises BadRequest, and as `read_body` does."""
+        if self._form is None:
+            self._form = _fields(b"" if self.read_form is None else await self.read_form())
+        return self._form
+
+    @property
+    def form_cookie(self) -> str | None:
+        """The value of the cookie to which the forms before the sign-in are bound."""
+        return FORM.read(self.headers.get(b"cookie"), encrypted=self.origin.encrypted)
+
     # --- called by the gate, see `security.gate.Caller`
 
     @property
@@ -238,6 +284,46 @@ class Call:
     @property
     def document(self) -> str:
         return unquote(self.params[-1])
+
+    @property
+    def session(self) -> str | None:
+        return SESSION.read(self.headers.get(b"cookie"), encrypted=self.origin.encrypted)
+
+    @property
+    def is_safe(self) -> bool:
+        return self.method in _SAFE
+
+    @property
+    def is_navigation(self) -> bool:
+        return self.headers.get(b"sec-fetch-dest", b"document") == b"document"
+
+    @property
+    def is_foreign(self) -> bool:
+        """By Sec-Fetch-Site, which browsers set; only the oldest do not, and then by Origin, if it was sent."""
+        site, origin = self.header(b"sec-fetch-site"), self.header(b"origin")
+        if site is not None:
+            return site not in ("same-origin", "none")
+        if origin is None:
+            return False
+        return not is_own(origin, self.headers, proxied=self.is_proxied) or (
+            self.origin.encrypted and not origin.lower().startswith("https:")
+        )
+
+    async def nonce(self, *, form: bool) -> str | None:
+        sent = self.header(b"x-nonce")
+        return (await self.form()).one("nonce") if sent is None and form else sent
+
+    def keep(self, started: Started, limits: Limits) -> None:
+        seconds = limits.seconds(started.session, timestamps.now())
+        encrypted = self.origin.encrypted
+        self.cookies = (
+            SESSION.write(started.value, seconds, encrypted=encrypted),
+            FORM.write("", 0, encrypted=encrypted),
+        )
+
+    def drop(self) -> None:
+        """Let the browser forget the value of the session, which has ended."""
+        self.cookies = (SESSION.write("", 0, encrypted=self.origin.encrypted),)
 
     def foreign(self, origins: Sequence[str]) -> str | None:
         if self.is_proxied:
@@ -256,6 +342,8 @@ class Call:
         header, other = self.headers.get(b"authorization"), self.headers.get(b"authentication-token")
         if other is not None:
             header = b"Authentication-Token " + other if header is None else None
+        elif b"cookie" in self.headers and (session := self.session) is not None:
+            header = session_key(session) if header is None else None
         return None if header is None or (self.scope["query_string"] and self.query.all("token")) else header
 
     def credential(self, *, api_secret: bool) -> Credential | None:
@@ -266,6 +354,8 @@ class Call:
         if token := self.header(b"authentication-token"):
             found.append((token, "authentication-token"))
         found += [(token, "query") for token in self.query.all("token") if token]
+        if session := self.session:
+            found.append((session, "session"))
         if api_secret and (digest := self.header(b"api-secret")):
             found.append((digest, "api-secret"))
         if len(found) > 1:

@@ -42,4 +42,4 @@ def common_headers(call: Call) -> Headers:
         headers = _ENCRYPTED_EXPLORER if call.origin.encrypted else _EXPLORER
     else:
         headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
-    return (*headers, (b"x-request-id", call.id.encode()))
+    return (*headers, *call.cookies, (b"x-request-id", call.id.encode()))

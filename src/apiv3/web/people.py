@@ -13,6 +13,7 @@ from apiv3.model.errors import BadRequest, Forbidden
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.accounts.user_tokens import UserTokens
+from apiv3.security.logins import Logins
 from apiv3.web import requests
 from apiv3.web.bodies import Limits, read_body
 from apiv3.web.calls import Call
@@ -60,13 +61,15 @@ _DONE = "<p>The password of {email} is set. Apps can sign in with it now.</p>"
 class People:
     """The endpoints for people."""
 
-    def __init__(self, accounts: Accounts, sign_in: SignIn, tokens: UserTokens, limits: Limits) -> None:
-        self._accounts, self._sign_in, self._tokens, self._limits = accounts, sign_in, tokens, limits
+    def __init__(self, accounts: Accounts, sign_in: SignIn, logins: Logins, tokens: UserTokens, limits: Limits) -> None:
+        self._accounts, self._sign_in, self._logins, self._tokens = accounts, sign_in, logins, tokens
+        self._limits = limits
 
     async def request_token(self, call: Call) -> Answer:
         """A user token for the e-mail address and the password of a person."""
         email, password = _credentials(await self._body(call))
         person = await self._sign_in.by_password(email, password, call.address, "token")
+        await self._logins.note_token(person, call.address)
         return json_answer({"auth_token": self._tokens.sign(person.subject), "user_id": person.subject.id})
 
     async def invitation(self, call: Call) -> Answer:
@@ -84,7 +87,7 @@ class People:
             invited = await self._accounts.check_invitation(code)
             address = invited.account.email.address
             password = _password(await self._body(call))
-            await self._accounts.accept(code, password, call.address)
+            await self._accounts.accept(code, password, call.visitor)
         except Forbidden as error:
             return _spent(error)
         except BadRequest as error:

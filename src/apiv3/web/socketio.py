@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from apiv3.live.engine import Engine, Refused, bad_method, bad_request, forbidden, unknown_transport, unsupported_version
 from apiv3.live.packets import LARGEST, VERSIONS
 from apiv3.live.workers import Workers
 from apiv3.model.errors import TooManyRequests
+from apiv3.security.credentials import Credential
 from apiv3.security.ledger import Budget
 from apiv3.web.bodies import Disconnected, read_body
 from apiv3.web.calls import Call
+from apiv3.web.origins import is_own
 from apiv3.web.responses import Answer, json_answer
 from apiv3.web.streams import departure
 from apiv3.web.websockets import WebSocket
 
 PATH = "/socket.io"
-_USUAL_PORTS = {"http": 80, "https": 443}
 _TEXT = b"text/plain; charset=UTF-8"
 
 
@@ -44,7 +44,7 @@ class SocketIo:
             if call.method != "GET":
                 raise bad_method()
             if sid is None:
-                payload = await self._engine.open(_version(call), call.address, ["websocket"]).poll()
+                payload = await self._engine.open(_version(call), call.address, ["websocket"], _session(call)).poll()
             else:
                 payload = await _unless_gone(call, self._workers.of(sid).poll(sid))
         except Refused as error:
@@ -81,7 +81,7 @@ class SocketIo:
         if sid is not None:
             await self._workers.of(sid).upgrade(sid, socket)
             return
-        session = self._engine.open(_version(call), call.address)
+        session = self._engine.open(_version(call), call.address, (), _session(call))
         try:
             await socket.accept()
             await session.carry(socket)
@@ -105,32 +105,7 @@ class SocketIo:
         origin = call.header(b"origin")
         if origin is None or "*" in self._origins or origin.lower() in self._origins:
             return True
-        return any(_is_own(origin, host, proxied=call.is_proxied) for host in _hosts(call))
-
-
-def _hosts(call: Call) -> Iterator[str]:
-    """Yield the host names that the client may have used. Pages of other sites cannot send X-Forwarded-Host."""
-    for name in (b"host", b"x-forwarded-host"):
-        value = call.header(name)
-        if value:
-            yield value.rpartition(",")[2].strip()
-
-
-def _is_own(origin: str, host: str, *, proxied: bool) -> bool:
-    """Whether `origin` is this host: the same name, and the same port, which the scheme may imply.
-
-    `proxied`: the request came through a proxy. Many proxies leave the port out of Host; then the same name is enough.
-    """
-    try:
-        page, here = urlsplit(origin), urlsplit(f"//{host}")
-        usual = _USUAL_PORTS.get(page.scheme)
-        ports = page.port or usual, here.port or usual
-        is_bare = here.port is None
-    except ValueError:
-        return False
-    if page.hostname is None or page.hostname != here.hostname or "@" in origin + host:
-        return False
-    return ports[0] == ports[1] or (proxied and is_bare)
+        return is_own(origin, call.headers, proxied=call.is_proxied)
 
 
 async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
@@ -144,6 +119,12 @@ async def _unless_gone(call: Call, work: Coroutine[Any, Any, str]) -> str:
     finally:
         for task in tasks:
             task.cancel()
+
+
+def _session(call: Call) -> Credential | None:
+    """Return the session of the person whose page connects. Pages of other sites cannot use it, even welcome ones."""
+    value = None if call.is_foreign else call.session
+    return None if value is None else Credential(value, "session", call.address)
 
 
 def _version(call: Call) -> int:

@@ -11,16 +11,18 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from apiv3.model.accounts import INVITATION_LIFETIME, Account, Email, Invitation, Person
-from apiv3.model.audit import Action, Actor, Target
+from apiv3.model.audit import Action, Actor
 from apiv3.model.errors import Conflict, Forbidden, NotFound, StorageUnavailable
 from apiv3.model.identity import Subject
+from apiv3.model.sessions import Session, Started, Visitor
 from apiv3.model.timestamps import iso, now
 from apiv3.retrying import retried
 from apiv3.security import administrators, secrets
 from apiv3.security.accounts import passwords
 from apiv3.security.accounts.emails import email
 from apiv3.security.accounts.passwords import Passwords
-from apiv3.security.authors import Author
+from apiv3.security.authors import Author, person_target
+from apiv3.security.logins import Logins
 from apiv3.security.policy import Policies
 from apiv3.security.principal import STRANGER
 from apiv3.security.subjects import check_subject, granted_by
@@ -33,8 +35,8 @@ SPENT = "This invitation is not good, or not any more; ask for a new one"
 class Accounts:
     """Creates, changes and removes accounts. A change is in effect in this process before the method returns."""
 
-    def __init__(self, store: AccountStore, policies: Policies, hashing: Passwords) -> None:
-        self._store, self._policies, self._hashing = store, policies, hashing
+    def __init__(self, store: AccountStore, policies: Policies, hashing: Passwords, logins: Logins) -> None:
+        self._store, self._policies, self._hashing, self._logins = store, policies, hashing, logins
 
     async def all(self) -> Sequence[Person]:
         """Return all people who have an account."""
@@ -63,9 +65,9 @@ class Accounts:
             await _check(person, writer)
             by.check_gift(granted_by(writer.policy.policy, subject.roles))
             await writer.put(person)
-            await writer.policy.note(by.entry("account-made", target(person), roles=list(roles)))
+            await writer.policy.note(by.entry("account-made", person_target(person), roles=list(roles)))
             if code:
-                await writer.policy.note(by.entry("invitation-made", target(person)))
+                await writer.policy.note(by.entry("invitation-made", person_target(person)))
         return person, code
 
     @retried
@@ -83,8 +85,8 @@ class Accounts:
             by.check_gift(granted_by(policy, [role for role in changed.subject.roles if role not in stored.subject.roles]))
             self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
             await writer.put(changed)
-            entry = by.entry("account-changed", target(changed), roles=list(changed.subject.roles), before=target(stored).email)
-            await writer.policy.note(entry)
+            roles, before = list(changed.subject.roles), stored.account.email.address
+            await writer.policy.note(by.entry("account-changed", person_target(changed), roles=roles, before=before))
         return changed
 
     async def disable(self, id: str, by: Author) -> Person:
@@ -119,6 +121,22 @@ class Accounts:
         hashed = await self._hashed(password, stored.subject.name, stored.account.email)
         return await self._replace(id, lambda found: _with_password(found, hashed), by, "password-changed")
 
+    async def change_password(self, session: Session, password: str, by: Author) -> Started:
+        """Set the person's own password, and end all else that the person has. The session goes on with another value.
+
+        Raises BadRequest for a bad password, SignInNeeded when the session has ended meanwhile.
+        """
+        stored = await self.find(session.subject)
+        hashed = await self._hashed(password, stored.subject.name, stored.account.email)
+        return await self._go_on(session, lambda found: _with_password(found, hashed), by, "password-changed")
+
+    async def sign_out_elsewhere(self, session: Session, by: Author) -> Started:
+        """End the person's other sessions, and all tokens of the person. The session goes on with another value.
+
+        Raises SignInNeeded when the session has ended meanwhile.
+        """
+        return await self._go_on(session, _with_new_nonce, by, "signed-out-elsewhere")
+
     @retried
     async def remove(self, id: str, by: Author) -> Person:
         """Remove the account and the subject of a person. Raises Conflict, NotFound."""
@@ -126,7 +144,7 @@ class Accounts:
             stored, policy = await _stored(writer, id), writer.policy.policy
             self._check_administrators(policy, administrators.without_subject(policy, id))
             await writer.remove(id)
-            await writer.policy.note(by.entry("account-removed", target(stored)))
+            await writer.policy.note(by.entry("account-removed", person_target(stored)))
         return stored
 
     async def check_invitation(self, code: str) -> Person:
@@ -135,8 +153,8 @@ class Accounts:
         return _invited(found)
 
     @retried
-    async def accept(self, code: str, password: str, address: str) -> Person:
-        """Use up an invitation: set the person's password, and end all other credentials.
+    async def accept(self, code: str, password: str, visitor: Visitor) -> Started:
+        """Use up an invitation: set the person's password, end all other credentials, and sign the person in.
 
         Raises Forbidden if the invitation is not valid, and BadRequest for a bad password, after which it can be used again.
         """
@@ -146,9 +164,9 @@ class Accounts:
             found = _invited(await writer.find_invitation(secrets.stored_digest(code)))
             accepted = _with_password(found, hashed)
             await writer.put(accepted)
-            actor = Actor(found.subject.id, found.subject.name, "invitation", address)
-            await writer.policy.note(Author(actor, STRANGER).entry("invitation-used", target(found)))
-        return accepted
+            actor = Actor(found.subject.id, found.subject.name, "invitation", visitor.address)
+            await writer.policy.note(Author(actor, STRANGER).entry("invitation-used", person_target(found)))
+            return await self._logins.begin_within(writer.sessions, accepted, "invitation", visitor)
 
     @retried
     async def _replace(self, id: str, change: Callable[[Person], Person], by: Author, action: Action) -> Person:
@@ -159,8 +177,17 @@ class Accounts:
                 by.check_gift(granted_by(policy, stored.subject.roles))
             self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
             await writer.put(changed)
-            await writer.policy.note(by.entry(action, target(changed)))
+            await writer.policy.note(by.entry(action, person_target(changed)))
         return changed
+
+    @retried
+    async def _go_on(self, session: Session, change: Callable[[Person], Person], by: Author, action: Action) -> Started:
+        async with self._changing() as writer:
+            changed = change(await _stored(writer, session.subject))
+            started = await self._logins.go_on(writer.sessions, changed, session)
+            await writer.put(changed)
+            await writer.policy.note(by.entry(action, person_target(changed)))
+            return started
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[AccountWriter]:
@@ -175,11 +202,6 @@ class Accounts:
     async def _hashed(self, password: str, name: str, own: Email) -> str:
         passwords.check(password, name, own)
         return await self._hashing.hash(password)
-
-
-def target(person: Person) -> Target:
-    """Return a person as the target of an audit entry."""
-    return Target("person", person.subject.id, person.subject.name, person.account.email.address)
 
 
 async def _stored(writer: AccountWriter, id: str) -> Person:
@@ -213,5 +235,9 @@ def _invited(found: Person | None) -> Person:
 
 
 def _with_password(person: Person, hashed: str) -> Person:
-    subject = replace(person.subject, nonce=secrets.mint())
-    return Person(subject, replace(person.account, password=hashed, invitation=None))
+    account = replace(person.account, password=hashed, invitation=None)
+    return _with_new_nonce(person)._replace(account=account)
+
+
+def _with_new_nonce(person: Person) -> Person:
+    return person._replace(subject=replace(person.subject, nonce=secrets.mint()))

@@ -16,10 +16,9 @@ from apiv3.model.errors import Unauthorized
 from apiv3.model.timestamps import now
 from apiv3.security import secrets
 from apiv3.security.accounts import emails
-from apiv3.security.accounts.accounts import target
 from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.addresses import network
-from apiv3.security.authors import Author
+from apiv3.security.authors import Author, person_target
 from apiv3.security.ledger import Budget
 from apiv3.security.principal import STRANGER
 from apiv3.storage.contracts.accounts import AccountStore, FailureStore
@@ -44,28 +43,28 @@ class SignIn:
         self._slow = Budget(1, waiting=MOST_WAITING, patience=MOST_WAITING * LONGEST_DELAY)
 
     async def by_password(self, email: str, password: str, address: str, way: str) -> Person:
-        """Return the person with this e-mail address and password. `way`: the purpose of the sign-in, for the audit trail.
+        """Return the person with this e-mail address and password. Whoever calls begins the login (`logins.py`).
 
-        Raises Unauthorized, TooManyRequests, ServerBusy.
+        `way`: the purpose of the sign-in, for the audit trail. Raises Unauthorized, TooManyRequests, ServerBusy.
         """
         key = emails.key(email)
         account, place = _name("account", key or email), _name("address", network(address))
-        async with self._turn(account, place):
+        async with self._turn(account, place) as failures:
             found = None if key is None else await self._store.find_email(key)
             hashed = None if found is None else found.account.password
             right = await self._passwords.verify(password, hashed)
             if found is None or not right or found.subject.disabled:
                 await self._fail(account, place, found, address, way)
                 raise Unauthorized(WRONG)
-            actor = Actor(found.subject.id, found.subject.name, way, address)
-            await self._failures.succeeded(account, Author(actor, STRANGER).entry("sign-in", target(found)))
+            if failures:
+                await self._failures.forget(account)
         await self._renew(found, password)
         return found
 
     async def _fail(self, account: str, place: str, found: Person | None, address: str, way: str) -> None:
         """Record a failure without the text that was typed as the address, since it may have been the password."""
         who = Author(Actor(None, "somebody", way, address), STRANGER)
-        entry = who.entry("sign-in", None if found is None else target(found), "failure")
+        entry = who.entry("sign-in", None if found is None else person_target(found), "failure")
         await self._failures.failed((account, place), entry.time - MEMORY, entry)
 
     async def _renew(self, person: Person, password: str) -> None:
@@ -75,24 +74,21 @@ class SignIn:
             await self._store.renew(person.account, await self._passwords.hash(password))
 
     @asynccontextmanager
-    async def _turn(self, account: str, place: str) -> AsyncIterator[None]:
-        """Wait for the delay that earlier failures demand, then run attempts one after the other."""
-        delay = await self._wait(account, place) if self._delay else 0.0
+    async def _turn(self, account: str, place: str) -> AsyncIterator[int]:
+        """Wait for the delay that earlier failures demand, then run attempts one after the other. Yields their number."""
+        failures = await self._failures.count((account, place), now() - MEMORY)
+        delay = min(max(0, failures - FREE) * self._delay, LONGEST_DELAY)
         if not delay:
-            yield
+            yield failures
             return
         owner = (account, place)
         if not self._slow.take(owner):
             await self._slow.wait(owner)
         try:
             await asyncio.sleep(delay)
-            yield
+            yield failures
         finally:
             self._slow.give(owner)
-
-    async def _wait(self, account: str, place: str) -> float:
-        failures = await self._failures.count((account, place), now() - MEMORY)
-        return min(max(0, failures - FREE) * self._delay, LONGEST_DELAY)
 
 
 def _name(kind: str, text: str) -> str:

@@ -19,6 +19,9 @@ class AccessTokenVerifier:
             raise Unknown if secrets.is_access_token(credential.secret) else ValueError
         return Identity(principal, credential.secret)
 
+    async def look(self, _credential: Credential) -> None:
+        await self._policies.look()
+
 
 def _is_several(credential: Credential) -> bool:
     """Whether the text looks like several credentials. Only the last 16 characters are compared, so the last would be taken.

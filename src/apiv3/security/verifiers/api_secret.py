@@ -19,3 +19,6 @@ class ApiSecretVerifier:
         if not secrets.same(credential.secret.lower(), self._digest):
             raise ValueError("not the secret")
         return Identity(ADMINISTRATOR, "", way="API_SECRET")
+
+    async def look(self, _credential: Credential) -> None:
+        """Do nothing: API_SECRET is not in the database."""

@@ -21,3 +21,6 @@ class JwtVerifier:
         if principal is None:
             raise Unknown("the subject is gone, or has a new token")
         return Identity(principal, claims.access_token, claims.expires, "JWT")
+
+    async def look(self, _credential: Credential) -> None:
+        await self._policies.look()

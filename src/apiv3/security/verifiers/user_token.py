@@ -38,3 +38,6 @@ class UserTokenVerifier:
         if now >= expires:
             raise Expired(access_token)
         return Identity(snapshot.principal(subject), access_token, expires, "user token")
+
+    async def look(self, _credential: Credential) -> None:
+        await self._policies.look()

@@ -249,7 +249,7 @@ class PolicyWriter(Protocol):
     policy: Policy
 
     async def put_subject(self, subject: Subject) -> None:
-        """Store a subject, in place of the one with the same id."""
+        """Store a subject, in place of the one with the same id. A new nonce ends its sessions."""
 
     async def put_role(self, role: Role) -> None:
         """Store a role, in place of the one with the same id."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from apiv3.model.accounts import Account, Person
 from apiv3.model.audit import Entry
 from apiv3.storage.contracts import PolicyWriter
+from apiv3.storage.contracts.sessions import SessionWriter
 
 
 class AccountWriter(Protocol):
@@ -16,6 +17,9 @@ class AccountWriter(Protocol):
 
     @property
     def policy(self) -> PolicyWriter: ...
+
+    @property
+    def sessions(self) -> SessionWriter: ...
 
     async def find(self, id: str) -> Person | None: ...
 
@@ -55,8 +59,8 @@ class FailureStore(Protocol):
     async def count(self, names: Sequence[str], since: int) -> int:
         """The greatest of the names' numbers of failures; those whose last one was before `since` (ms) are forgotten."""
 
-    async def succeeded(self, name: str, entry: Entry) -> None:
-        """Forget the failures of a name, and add an entry to the audit trail."""
+    async def forget(self, name: str) -> None:
+        """Forget the failures of a name."""
 
     async def failed(self, names: Sequence[str], since: int, entry: Entry) -> None:
         """Count one more failure of each name, and add an entry to the audit trail."""

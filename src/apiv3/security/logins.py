@@ -1,0 +1,95 @@
+"""The one place where logins of people begin and end: each with its entry in the audit trail, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from apiv3.model.accounts import Person
+from apiv3.model.audit import Action, Actor, Entry
+from apiv3.model.errors import SignInNeeded
+from apiv3.model.sessions import Session, Started, Visitor
+from apiv3.model.timestamps import iso, now
+from apiv3.retrying import retried
+from apiv3.security import secrets
+from apiv3.security.authors import Author, person_target
+from apiv3.security.policy import Policies
+from apiv3.security.principal import STRANGER
+from apiv3.security.sessions import Sessions
+from apiv3.storage.contracts.sessions import SessionStore, SessionWriter
+
+
+class Logins:
+    """Begins and ends sessions. An end takes effect in this process before the method returns, elsewhere within a second."""
+
+    def __init__(self, store: SessionStore, sessions: Sessions, policies: Policies) -> None:
+        self._store, self._sessions, self._policies = store, sessions, policies
+
+    async def of(self, person: Person) -> Sequence[Session]:
+        """Return the sessions of a person, the one that was used last first."""
+        moment = now()
+        sessions = [each for each in await self._store.of(person.subject.id) if each.nonce == person.subject.nonce]
+        return [each for each in sessions if moment < self._sessions.limits.end(each)]
+
+    @retried
+    async def begin(self, person: Person, way: str, visitor: Visitor) -> Started:
+        """Begin a session. `way`: how the person signed in."""
+        async with self._store.changing() as writer:
+            return await self.begin_within(writer, person, way, visitor)
+
+    async def begin_within(self, writer: SessionWriter, person: Person, way: str, visitor: Visitor) -> Started:
+        """Begin a session inside a transaction that changes the person, too."""
+        value, moment, roles = secrets.mint(), now(), self._policies.current.roles_of(person.subject)
+        names = (secrets.object_id(), secrets.stored_digest(value), person.subject.id, person.subject.nonce)
+        session = Session(*names, way, visitor, roles, moment, moment, moment)
+        await writer.begin(session)
+        await writer.note(_signed_in(person, way, visitor.address))
+        return Started(value, session)
+
+    @retried
+    async def note_token(self, person: Person, address: str) -> None:
+        """Record that a person has signed in for a user token."""
+        async with self._store.changing() as writer:
+            await writer.note(_signed_in(person, "token", address))
+
+    @retried
+    async def end(self, ids: Collection[str], action: Action, person: Person, by: Author) -> int:
+        """End some sessions of a person, and return how many there were."""
+        async with self._store.changing() as writer:
+            ended = await writer.end(person.subject.id, ids)
+            for session in ended:
+                where, since = session.visitor, iso(session.begun)
+                await writer.note(
+                    by.entry(action, person_target(person), browser=where.browser, address=where.address, since=since)
+                )
+        await self._sessions.catch_up()
+        return len(ended)
+
+    async def go_on(self, writer: SessionWriter, person: Person, session: Session) -> Started:
+        """Let a session go on with a new value inside a transaction that changes the person.
+
+        Raises SignInNeeded when the session has ended meanwhile.
+        """
+        if not await writer.end(session.subject, [session.id]):
+            raise SignInNeeded
+        return await self._renewed(writer, replace(session, nonce=person.subject.nonce, authenticated=now()))
+
+    @retried
+    async def renew(self, session: Session, roles: tuple[str, ...]) -> Started | None:
+        """Give a session of a person whose roles have changed a new value. None when it has ended or has one already."""
+        async with self._store.changing() as writer:
+            ended = await writer.end(session.subject, [session.id])
+            started = await self._renewed(writer, replace(session, roles=roles)) if ended else None
+        await self._sessions.catch_up()
+        return started
+
+    async def _renewed(self, writer: SessionWriter, session: Session) -> Started:
+        value = secrets.mint()
+        renewed = replace(session, id=secrets.object_id(), digest=secrets.stored_digest(value), seen=now())
+        await writer.begin(renewed)
+        return Started(value, renewed)
+
+
+def _signed_in(person: Person, way: str, address: str) -> Entry:
+    who = Author(Actor(person.subject.id, person.subject.name, way, address), STRANGER)
+    return who.entry("sign-in", person_target(person))
