@@ -23,7 +23,7 @@ from apiv3.live.storage_namespace import NAME as STORAGE
 from apiv3.live.storage_namespace import StorageNamespace
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.logs import configure_logging
-from apiv3.memory import give_back_large_blocks
+from apiv3.memory import give_back_free_memory, give_back_large_blocks
 from apiv3.model.alarms import Thresholds
 from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.alarming import Alarming
@@ -217,7 +217,8 @@ class Server:
                     await attempted.wait()
             if opening.done():
                 opening.result()
-            async with _meanwhile(self._work(opening), connections.watch()), self.workers.listening():
+            works = (self._work(opening), connections.watch(), give_back_free_memory())
+            async with _meanwhile(*works), self.workers.listening():
                 try:
                     yield {CONNECTIONS: connections}
                 finally:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from apiv3.formats.json import check_values, checked, load, parse_object
-from apiv3.memory import give_back_free_memory
 from apiv3.model import messages
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, ServerBusy, TooLarge, TooManyRequests, UnsupportedMediaType
@@ -19,8 +18,6 @@ from apiv3.web.calls import Call
 
 T = TypeVar("T")
 
-WORTH_TRIMMING = 4 * 1024 * 1024
-"""Bytes of a body above which the memory that it took is returned to the system a second after the call."""
 AT_ONCE = 64 * 1024
 """Most bytes of a body that is parsed on the event loop; larger ones are parsed in a thread, see `apiv3.turns`."""
 
@@ -137,8 +134,6 @@ async def _in_turn(call: Call, body: bytes, parse: Callable[[], T]) -> T:
 def _release(before: Callable[[], None] | None, turn: Hold) -> None:
     if before is not None:
         before()
-    if turn.places > WORTH_TRIMMING:
-        asyncio.get_running_loop().call_later(1, asyncio.get_running_loop().run_in_executor, None, give_back_free_memory)
     turn.release()
 
 
