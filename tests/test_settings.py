@@ -91,6 +91,7 @@ BAD: dict[str, list[str]] = {
     "SESSION_IDLE_MINUTES": ["0", "-1", "x", "inf", "525601"],
     "SESSION_MAX_DAYS": ["0", "-1", "30d", "nan", "366"],
     "SECURITY_TOKEN_MAX_AGE": ["0", "-1", "6h", "31536001"],
+    "AUDIT_DAYS": ["99", "0", "-1", "36501", "2y"],
     "PASSWORD_ROUNDS": ["3", "17", "x"],
     "CORS_ORIGINS": ["foo", "https://", "https://my.app/", "https://my.app/page", "//my.app", "https://a.app, b.app", "null"],
     "ACCESS_LOG": ["maybe", "JSON", "text,json"],

@@ -256,7 +256,14 @@ class Server:
         await asyncio.shield(opening)
         installation, settings = self.installation, self.settings
         names = tuple(installation.collections)
-        pruning = Pruning(installation.documents, settings.api3_autoprune, names, settings.api3_tombstone_days)
+        pruning = Pruning(
+            installation.documents,
+            settings.api3_autoprune,
+            names,
+            settings.api3_tombstone_days,
+            installation.audit,
+            settings.audit_days,
+        )
         following = follow(installation.policies, installation.sessions)
         await asyncio.gather(following, installation.sessions.run(), pruning.run())
 

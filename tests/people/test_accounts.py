@@ -218,6 +218,10 @@ def test_each_change_has_its_entry(place: Installation) -> None:
     assert trail(place, "--actor", "nobody") == []
     assert trail(place, "--since", "2100-01-01") == []
     assert trail(place, "--since", removal["time"])[0] == removal
+    assert trail(place, "--until", removal["time"]) == [each for each in entries if each["time"] < removal["time"]]
+    assert [each["action"] for each in trail(place, "--target", added["_id"])] == [each["action"] for each in entries[:9]]
+    assert trail(place, "--outcome", "failure") == []
+    assert trail(place, "--last", "2") == entries[-2:]
     assert PASSWORD not in str(entries)
 
 

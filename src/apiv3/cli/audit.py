@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import click
@@ -9,25 +10,43 @@ import click
 from apiv3.cli.installation import run
 from apiv3.cli.options import as_json, moment, show
 from apiv3.installation import Installation
-from apiv3.model.audit import Action, Entry
+from apiv3.model.audit import Action, Entry, Outcome, Search
 from apiv3.model.timestamps import iso
 
 
 @click.command()
-@click.option("--since", default=None, metavar="TIME", help="Only what happened from then on, such as 2026-01-31.")
-@click.option("--actor", default=None, help="Only what somebody of this name or _id did.")
-@click.option("--action", default=None, type=click.Choice(get_args(Action)), help="Only entries of this kind.")
+@click.option("--since", metavar="TIME", help="Only what happened from then on, such as 2026-01-31.")
+@click.option("--until", metavar="TIME", help="Only what happened before then.")
+@click.option("--actor", help="Only what somebody with this name or _id did.")
+@click.option("--action", type=click.Choice(get_args(Action)), help="Only entries of this kind.")
+@click.option("--target", help="Only what was done to somebody or something with this name, e-mail address or _id.")
+@click.option("--outcome", type=click.Choice(get_args(Outcome)), help="Only what succeeded, or what failed.")
+@click.option("--last", type=click.IntRange(1, 1_000_000), metavar="N", help="Only the newest N of these entries.")
 @as_json
-def audit(since: str | None, actor: str | None, action: str | None, as_json: bool) -> None:
+def audit(
+    since: str | None,
+    until: str | None,
+    actor: str | None,
+    action: Action | None,
+    target: str | None,
+    outcome: Outcome | None,
+    last: int | None,
+    as_json: bool,
+) -> None:
     """Print the audit trail: who changed which person, subject or role, and who signed in or failed to.
 
     \b
     apiv3 audit --since 2026-01-31 --action sign-in
+    apiv3 audit --outcome failure --last 20
     """
     start = 0 if since is None else moment("--since", since)
+    end = None if until is None else moment("--until", until)
+    search = Search(start, end, actor, action, target, outcome)
 
-    async def work(installation: Installation) -> list[Entry]:
-        return list(await installation.audit.find(start, actor, action))
+    async def work(installation: Installation) -> Sequence[Entry]:
+        if last is None:
+            return await installation.audit.find(search)
+        return (await installation.audit.page(search, last)).entries[::-1]
 
     entries = run(work)
     if as_json:

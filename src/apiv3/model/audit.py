@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -59,3 +59,26 @@ class Entry:
     target: Target | None
     outcome: Outcome = "success"
     details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which entries are wanted. None and 0: any.
+
+    `since`, `until`: ms; the entries of `since` count, those of `until` do not. `actor`: the name or id of who did it. `target`:
+    the name, e-mail address or id of what it was done to.
+    """
+
+    since: int = 0
+    until: int | None = None
+    actor: str | None = None
+    action: Action | None = None
+    target: str | None = None
+    outcome: Outcome | None = None
+
+
+class Page(NamedTuple):
+    """A part of the trail, newest entry first. `next`: where the next page begins, None after the last one."""
+
+    entries: Sequence[Entry]
+    next: int | None

@@ -1,4 +1,4 @@
-"""Remove old documents in the background, for collections with a number of days to keep, and old tombstones."""
+"""Remove old documents in the background, for collections with a number of days to keep; old tombstones and audit entries."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.contracts import DocumentStore
+from apiv3.storage.contracts.accounts import AuditStore
 
 INTERVAL = 600.0
 """Seconds between two rounds."""
@@ -23,12 +25,21 @@ class Pruning:
     """Prunes collections. Several processes may do so at the same time.
 
     `days`: collection -> the number of days for which its documents are kept. `tombstone_days`: the same for the tombstones of
-    all `collections`.
+    all `collections`. `audit_days`: the same for the entries of the audit trail.
     """
 
-    def __init__(self, store: DocumentStore, days: Mapping[str, int], collections: Sequence[str], tombstone_days: int) -> None:
+    def __init__(
+        self,
+        store: DocumentStore,
+        days: Mapping[str, int],
+        collections: Sequence[str],
+        tombstone_days: int,
+        audit: AuditStore,
+        audit_days: int,
+    ) -> None:
         self._store, self._days = store, days
         self._collections, self._tombstone_days = collections, tombstone_days
+        self._audit, self._audit_days = audit, audit_days
 
     async def run(self) -> None:
         """Prune every INTERVAL seconds until cancelled."""
@@ -44,19 +55,20 @@ class Pruning:
     async def round(self) -> None:
         """Remove everything that is too old. Raises StorageUnavailable."""
         for collection, days in self._days.items():
-            total = await _all(self._store.prune, collection, days)
+            total = await _all(partial(self._store.prune, collection), days)
             if total:
                 _log.info("pruned %d documents of %s", total, collection)
         for collection in self._collections:
-            await _all(self._store.forget, collection, self._tombstone_days)
+            await _all(partial(self._store.forget, collection), self._tombstone_days)
+        await _all(self._audit.prune, self._audit_days)
 
 
-async def _all(remove: Callable[[str, int, int], Awaitable[int]], collection: str, days: int) -> int:
+async def _all(remove: Callable[[int, int], Awaitable[int]], days: int) -> int:
     """Remove everything older than `days`, in batches; return the number of rows."""
     before = time.time_ns() // 1_000_000 - days * DAY
-    total = removed = await remove(collection, before, BATCH)
+    total = removed = await remove(before, BATCH)
     while removed == BATCH:
         await asyncio.sleep(0)
-        removed = await remove(collection, before, BATCH)
+        removed = await remove(before, BATCH)
         total += removed
     return total

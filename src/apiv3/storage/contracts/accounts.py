@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from apiv3.model.accounts import Account, Person
-from apiv3.model.audit import Entry
+from apiv3.model.audit import Entry, Page, Search
 from apiv3.storage.contracts import PolicyWriter
 from apiv3.storage.contracts.sessions import SessionWriter
 
@@ -67,5 +67,11 @@ class FailureStore(Protocol):
 
 
 class AuditStore(Protocol):
-    async def find(self, since: int, actor: str | None, action: str | None) -> Sequence[Entry]:
-        """Entries from `since` (ms) on, oldest first, of an actor (name or id) and of an action, where they are given."""
+    async def find(self, search: Search) -> Sequence[Entry]:
+        """All entries that are wanted, oldest first."""
+
+    async def page(self, search: Search, limit: int, before: int | None = None) -> Page:
+        """At most `limit` of the entries that are wanted, newest first. `before`: the `next` of the page before."""
+
+    async def prune(self, before: int, limit: int) -> int:
+        """Remove up to `limit` entries older than `before` (ms), and return how many. The database refuses younger ones."""
