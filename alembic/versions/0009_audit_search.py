@@ -3,7 +3,6 @@
 Entries of the last 90 days can still be neither changed nor removed.
 """
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
@@ -50,8 +49,6 @@ def downgrade() -> None:
         )
     else:
         op.execute("DROP TRIGGER audit_keep")
-        op.execute(
-            f"CREATE TRIGGER audit_refuse_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, '{CHANGED}'); END"
-        )
+        op.execute(f"CREATE TRIGGER audit_refuse_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, '{CHANGED}'); END")
     for name in INDEXES:
         op.drop_index(name, "audit")

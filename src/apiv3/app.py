@@ -68,6 +68,7 @@ from apiv3.web.server.connections import CONNECTIONS, Connections
 from apiv3.web.service import Service
 from apiv3.web.socketio import PATH as SOCKET_IO
 from apiv3.web.socketio import SocketIo
+from apiv3.web.users import Users
 
 _PATIENCE = 10.0
 """Seconds that the start waits for the database; after that, the server listens without it."""
@@ -165,6 +166,7 @@ class Server:
             Authorization(self.authenticator, installation.policies, self.tokens, installation.demands),
             Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
             Roles(administration, installation.policies, limits, installation.demands),
+            Users(installation.accounts, limits),
             People(installation.accounts, self._sign_in(), installation.logins, self.user_tokens, limits),
             self._live(),
             Pages(lambda: table),

@@ -174,6 +174,9 @@ class Settings(BaseSettings):
     security_token_max_age: int = Field(
         21_600, ge=1, le=31_536_000, description="seconds for which a user token is valid, 1 to 31536000"
     )
+    audit_days: int = Field(
+        730, ge=100, le=36_500, description="days for which entries of the audit trail are kept, 100 to 36500"
+    )
     cors_origins: Origins = Field(
         (),
         description="origins whose web pages may call the API, separated by commas: scheme://host or scheme://host:port each, "

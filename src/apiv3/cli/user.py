@@ -15,11 +15,10 @@ from apiv3.cli.installation import run
 from apiv3.cli.options import as_json, show
 from apiv3.cli.place import local_url
 from apiv3.installation import Installation
-from apiv3.model.accounts import Person
 from apiv3.model.identity import Subject
 from apiv3.security.authors import OPERATOR
 from apiv3.settings import Settings
-from apiv3.web.people import INVITATION
+from apiv3.web.users import shown
 
 _LONGEST = 65_536
 """Most bytes that are read as a password from standard input. No valid password is that long."""
@@ -33,16 +32,6 @@ _HINT = "Whoever opens this link chooses a password. It is good once, for 72 hou
 @click.group(cls=Group)
 def user() -> None:
     """Users: people who sign in with an e-mail address and a password."""
-
-
-def _record(person: Person) -> Record:
-    subject, account = person
-    record = {"_id": subject.id, "name": subject.name, "email": account.email.address, "roles": list(subject.roles)}
-    return record | {"disabled": subject.disabled, "created_at": subject.created_at}
-
-
-def _invited(person: Person, code: str | None) -> Record:
-    return _record(person) | ({} if code is None else {"invitation": f"{INVITATION}{code}"})
 
 
 def _show(record: Record, settings: Settings, as_json: bool) -> None:
@@ -96,7 +85,7 @@ def add(email: str, roles: tuple[str, ...], name: str, password_stdin: bool, as_
     password = _from_stdin() if password_stdin else None
 
     async def work(installation: Installation) -> Record:
-        return _invited(*await installation.accounts.add(email, name, roles, password, OPERATOR))
+        return shown(*await installation.accounts.add(email, name, roles, password, OPERATOR))
 
     _do(work, as_json, makes=True)
 
@@ -111,7 +100,7 @@ def list_(as_json: bool) -> None:
     """
 
     async def work(installation: Installation) -> list[Record]:
-        return [_record(person) for person in await installation.accounts.all()]
+        return [shown(person) for person in await installation.accounts.all()]
 
     show(run(work), as_json)
 
@@ -127,7 +116,7 @@ def show_(email: str, as_json: bool) -> None:
     """
 
     async def work(installation: Installation) -> Record:
-        return _record(await installation.accounts.find(email))
+        return shown(await installation.accounts.find(email))
 
     _do(work, as_json)
 
@@ -158,7 +147,7 @@ def change(email: str, roles: tuple[str, ...], name: str | None, address: str | 
 
     async def work(installation: Installation) -> Record:
         found = await installation.accounts.find(email)
-        return _record(await installation.accounts.change(found.subject.id, changed, address, OPERATOR))
+        return shown(await installation.accounts.change(found.subject.id, changed, address, OPERATOR))
 
     _do(work, as_json)
 
@@ -175,7 +164,7 @@ def disable(email: str, as_json: bool) -> None:
 
     async def work(installation: Installation) -> Record:
         found = await installation.accounts.find(email)
-        return _record(await installation.accounts.disable(found.subject.id, OPERATOR))
+        return shown(await installation.accounts.disable(found.subject.id, OPERATOR))
 
     _do(work, as_json)
 
@@ -192,7 +181,7 @@ def enable(email: str, as_json: bool) -> None:
 
     async def work(installation: Installation) -> Record:
         found = await installation.accounts.find(email)
-        return _record(await installation.accounts.enable(found.subject.id, OPERATOR))
+        return shown(await installation.accounts.enable(found.subject.id, OPERATOR))
 
     _do(work, as_json)
 
@@ -209,7 +198,7 @@ def invite(email: str, as_json: bool) -> None:
 
     async def work(installation: Installation) -> Record:
         found = await installation.accounts.find(email)
-        return _invited(*await installation.accounts.invite(found.subject.id, OPERATOR))
+        return shown(*await installation.accounts.invite(found.subject.id, OPERATOR))
 
     _do(work, as_json)
 
@@ -230,7 +219,7 @@ def password(email: str, password_stdin: bool, as_json: bool) -> None:
 
     async def work(installation: Installation) -> Record:
         found = await installation.accounts.find(email)
-        return _record(await installation.accounts.set_password(found.subject.id, chosen, OPERATOR))
+        return shown(await installation.accounts.set_password(found.subject.id, chosen, OPERATOR))
 
     _do(work, as_json)
 
@@ -247,7 +236,7 @@ def remove(email: str, as_json: bool) -> None:
 
     async def work(installation: Installation) -> Record:
         found = await installation.accounts.find(email)
-        return _record(await installation.accounts.remove(found.subject.id, OPERATOR))
+        return shown(await installation.accounts.remove(found.subject.id, OPERATOR))
 
     removed = run(work)
     if as_json:

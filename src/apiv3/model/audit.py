@@ -65,8 +65,8 @@ class Entry:
 class Search:
     """Which entries are wanted. None and 0: any.
 
-    `since`, `until`: ms; the entries of `since` count, those of `until` do not. `actor`: the name or id of who did it. `target`:
-    the name, e-mail address or id of what it was done to.
+    `since`, `until`: ms; the entries of `since` count, those of `until` do not. `actor`: the name or id of who did it.
+    `target`: the name, e-mail address or id of what it was done to.
     """
 
     since: int = 0

@@ -28,6 +28,7 @@ def _on_administration() -> Iterator[Demand]:
     for kind, actions in (
         ("subjects", ACTIONS),
         ("roles", ("create", "list", "update", "delete")),
+        ("users", ACTIONS),
         ("permissions", ("read",)),
     ):
         yield from (Demand.of("admin", "api", kind, action) for action in actions)

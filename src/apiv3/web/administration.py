@@ -195,24 +195,30 @@ def _shown_role(role: Role) -> Document:
 
 
 def _subject(body: Document) -> Subject:
-    texts = {field: _text(body, field) for field in ("_id", "name", "notes", "created_at")}
-    roles = _texts(body, "roles", lambda text: text.replace(",", " ").split())
-    subject = Subject(texts["_id"], texts["name"], roles, texts["notes"], texts["created_at"])
+    found = {field: text(body, field) for field in ("_id", "name", "notes", "created_at")}
+    roles = texts(body, "roles", words)
+    subject = Subject(found["_id"], found["name"], roles, found["notes"], found["created_at"])
     return replace(subject, timestamp=_timestamp(body))
 
 
 def _role(body: Document) -> Role:
-    texts = {field: _text(body, field) for field in ("_id", "name", "notes", "created_at")}
-    return Role(texts["name"], _texts(body, "permissions", split), texts["notes"], texts["_id"], texts["created_at"])
+    found = {field: text(body, field) for field in ("_id", "name", "notes", "created_at")}
+    return Role(found["name"], texts(body, "permissions", split), found["notes"], found["_id"], found["created_at"])
 
 
-def _text(body: Document, field: str) -> str:
+def text(body: Document, field: str) -> str:
+    """Return the text of a field, empty if it is missing or null. Raises BadRequest."""
     value = body.get(field)
     if value is None:
         return ""
     if not isinstance(value, str):
         raise BadRequest(f"Bad {field}: it must be a text")
     return value
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, between which there are blanks or commas."""
+    return text.replace(",", " ").split()
 
 
 def _timestamp(body: Document) -> Timestamp:
@@ -224,7 +230,8 @@ def _timestamp(body: Document) -> Timestamp:
     raise BadRequest(messages.BAD_SUBJECT_TIMESTAMP)
 
 
-def _texts(body: Document, field: str, split: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
+def texts(body: Document, field: str, split: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
+    """Return the texts of a field, also of one text that `split` divides; none if it is missing or null. Raises BadRequest."""
     value = body.get(field)
     if value is None:
         return ()

@@ -25,6 +25,7 @@ from apiv3.web.people import INVITATION, People
 from apiv3.web.router import Route
 from apiv3.web.service import Service
 from apiv3.web.socketio import PATH, SocketIo
+from apiv3.web.users import Users
 
 PUBLIC = Access(public=True)
 KNOWN = Access()
@@ -40,6 +41,7 @@ def routes(
     authorization: Authorization,
     subjects: Subjects,
     roles: Roles,
+    users: Users,
     people: People,
     live: SocketIo,
     pages: Pages,
@@ -69,6 +71,11 @@ def routes(
     yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"), operations.ADD_ROLE)
     yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"), operations.CHANGE_ROLE)
     yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"), operations.REMOVE_ROLE)
+    yield Route("GET", f"{V2}/users", users.all, _admin("users", "read"), operations.USERS)
+    yield Route("POST", f"{V2}/users", users.add, _admin("users", "create"), operations.ADD_USER)
+    yield Route("PUT", f"{V2}/users", users.change, _admin("users", "update"), operations.CHANGE_USER)
+    yield Route("DELETE", f"{V2}/users/{{_id}}", users.remove, _admin("users", "delete"), operations.REMOVE_USER)
+    yield Route("POST", f"{V2}/users/{{_id}}/invitation", users.invite, _admin("users", "update"), operations.INVITE)
 
     yield Route("POST", "/api/requestAuthToken", people.request_token, PUBLIC, operations.REQUEST_TOKEN)
     yield Route("GET", f"{INVITATION}{{code}}", people.invitation, PUBLIC)

@@ -54,32 +54,41 @@ class Accounts:
         self, address: str, name: str, roles: Sequence[str], password: str | None, by: Author
     ) -> tuple[Person, str | None]:
         """Create a person; without a password, also return an invitation code. Raises BadRequest, Conflict, Forbidden."""
-        own = email(address)
-        shown = name or own.address
-        hashed = None if password is None else await self._hashed(password, shown, own)
-        created_at, nonce = iso(now()), secrets.mint()
-        subject = Subject(secrets.object_id(), shown, tuple(roles), created_at=created_at, nonce=nonce, is_person=True)
         code = secrets.mint() if password is None else None
-        person = Person(subject, Account(subject.id, own, hashed, None if code is None else _invitation(code)))
+        person = await self._new(address, name, roles, password, code)
         async with self._changing() as writer:
-            await _check(person, writer)
-            by.check_gift(granted_by(writer.policy.policy, subject.roles))
-            await writer.put(person)
-            await writer.policy.note(by.entry("account-made", person_target(person), roles=list(roles)))
+            await _insert(person, writer, by)
             if code:
                 await writer.policy.note(by.entry("invitation-made", person_target(person)))
         return person, code
+
+    async def is_empty(self) -> bool:
+        """Return whether nobody has an account."""
+        return not await self._store.all()
+
+    @retried
+    async def add_first(self, address: str, name: str, password: str, by: Author) -> Person:
+        """Create the first person, an administrator. Raises BadRequest, Conflict, and Forbidden if somebody has an account."""
+        person = await self._new(address, name, ("admin",), password, None)
+        async with self._changing() as writer:
+            if any(subject.is_person for subject in writer.policy.policy.subjects):
+                raise Forbidden(SPENT)
+            await _insert(person, writer, by)
+        return person
 
     @retried
     async def change(self, id: str, change: Callable[[Subject], Subject], address: str | None, by: Author) -> Person:
         """Replace the stored subject by the result of `change`, and the e-mail address if one is given.
 
-        Raises BadRequest, Conflict, Forbidden, NotFound.
+        A person who is disabled by that loses every credential. Raises BadRequest, Conflict, Forbidden, NotFound.
         """
         async with self._changing() as writer:
             stored = await _stored(writer, id)
             account = stored.account if address is None else replace(stored.account, email=email(address))
             changed = Person(change(stored.subject), account)
+            is_switched = changed.subject.disabled != stored.subject.disabled
+            if is_switched and changed.subject.disabled:
+                changed = _disabled(changed)
             await _check(changed, writer)
             policy = writer.policy.policy
             by.check_gift(granted_by(policy, [role for role in changed.subject.roles if role not in stored.subject.roles]))
@@ -87,16 +96,14 @@ class Accounts:
             await writer.put(changed)
             roles, before = list(changed.subject.roles), stored.account.email.address
             await writer.policy.note(by.entry("account-changed", person_target(changed), roles=roles, before=before))
+            if is_switched:
+                switch: Action = "account-disabled" if changed.subject.disabled else "account-enabled"
+                await writer.policy.note(by.entry(switch, person_target(changed)))
         return changed
 
     async def disable(self, id: str, by: Author) -> Person:
         """Refuse every credential of the person from now on, and cancel any invitation. Raises Conflict, NotFound."""
-
-        def disabled(stored: Person) -> Person:
-            subject = replace(stored.subject, disabled=True, nonce=secrets.mint())
-            return Person(subject, replace(stored.account, invitation=None))
-
-        return await self._replace(id, disabled, by, "account-disabled")
+        return await self._replace(id, _disabled, by, "account-disabled")
 
     async def enable(self, id: str, by: Author) -> Person:
         """Let the person sign in again with the same password. Raises NotFound."""
@@ -189,6 +196,15 @@ class Accounts:
             await writer.policy.note(by.entry(action, person_target(changed)))
             return started
 
+    async def _new(self, address: str, name: str, roles: Sequence[str], password: str | None, code: str | None) -> Person:
+        """Return a person who is not stored yet."""
+        own = email(address)
+        shown = name or own.address
+        hashed = None if password is None else await self._hashed(password, shown, own)
+        created_at, nonce = iso(now()), secrets.mint()
+        subject = Subject(secrets.object_id(), shown, tuple(roles), created_at=created_at, nonce=nonce, is_person=True)
+        return Person(subject, Account(subject.id, own, hashed, None if code is None else _invitation(code)))
+
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[AccountWriter]:
         async with self._store.changing() as writer:
@@ -220,6 +236,19 @@ async def _check(person: Person, writer: AccountWriter) -> None:
     other = await writer.find_email(person.account.email.key)
     if other is not None and other.account.id != person.account.id:
         raise Conflict(f"There is an account for {other.account.email.address} already")
+
+
+async def _insert(person: Person, writer: AccountWriter, by: Author) -> None:
+    await _check(person, writer)
+    by.check_gift(granted_by(writer.policy.policy, person.subject.roles))
+    await writer.put(person)
+    await writer.policy.note(by.entry("account-made", person_target(person), roles=list(person.subject.roles)))
+
+
+def _disabled(person: Person) -> Person:
+    """Return the person without any credential that is still good."""
+    subject = replace(person.subject, disabled=True, nonce=secrets.mint())
+    return Person(subject, replace(person.account, invitation=None))
 
 
 def _invitation(code: str) -> Invitation:

@@ -40,4 +40,6 @@ NEW_SUBJECT: Json = {"a reader": _SUBJECT}
 CHANGED_SUBJECT: Json = {"other roles": {**_SUBJECT, "roles": ["readable", "careportal"]}}
 NEW_ROLE: Json = {"readings only": _ROLE}
 CHANGED_ROLE: Json = {"treatments too": {**_ROLE, "permissions": ["api:entries:read", "api:treatments:read"]}}
+NEW_USER: Json = {"a reader": {"email": "carla@x.example", "name": "Carla Example", "roles": ["readable"]}}
+CHANGED_USER: Json = {"disabled": {"_id": _ID, "disabled": True}}
 SIGN_IN: Json = {"a person": {"email": "anna@x.example", "password": "correct horse battery staple"}}

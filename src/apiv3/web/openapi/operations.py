@@ -13,6 +13,7 @@ from apiv3.model.errors import (
     BadOperation,
     BadRequest,
     Conflict,
+    Forbidden,
     Gone,
     NotAcceptable,
     NotFound,
@@ -230,6 +231,7 @@ _ROLE: tuple[ApiError, ...] = (
     *(_NAME, _NOTES, _KIND, _ID, BadRequest("Malformed permission {text}: {reason}")),
     Conflict("There is a role named {name} already"),
 )
+_GIFT = Forbidden("You cannot give away a permission that you do not hold")
 _USED = Conflict("The role {name} is in use by: ...")
 
 
@@ -287,6 +289,41 @@ CHANGE_ROLE = Operation(
 )
 REMOVE_ROLE = Operation(
     "removeRole", ADMINISTRATION, {200: Reply.of("The role was removed.", "Nothing")}, errors=(_UNKNOWN, _USED)
+)
+
+_USER: tuple[ApiError, ...] = (
+    *(_NAME, _KIND, _ID, BadRequest("Unknown role {name}; there are: ..."), BadRequest("A person has at least one role")),
+    *(BadRequest("Bad email: {reason}"), BadRequest("Bad {field}: it must be a text")),
+    *(Conflict("There is an account for {email} already"), Conflict("There is a subject named {name} already"), _GIFT),
+)
+_LAST = Conflict("This is the last active administrator; make another one first")
+_NOBODY = NotFound("There is no account {name}; list what there is to see them")
+USERS = Operation("users", ADMINISTRATION, {200: Reply.of("The people.", "Users")})
+ADD_USER = Operation(
+    "addUser",
+    ADMINISTRATION,
+    {200: Reply.of("The person, and the path of the invitation.", "InvitedUser", links=_next("changeUser", "removeUser"))},
+    "The link is the path after the server's public URL. Whoever opens it can choose the person's password.",
+    body=Body.of("NewUser", examples.NEW_USER, _BODY),
+    errors=_USER,
+)
+CHANGE_USER = Operation(
+    "changeUser",
+    ADMINISTRATION,
+    {200: Reply.of("The person as stored.", "User")},
+    "A person who is disabled loses every token, session and invitation; they stay invalid when the account is enabled again.",
+    body=Body.of("UserChange", examples.CHANGED_USER, _BODY),
+    errors=(*_USER, BadRequest("Bad {field}: it must be true or false"), _NOBODY, _LAST),
+)
+REMOVE_USER = Operation(
+    "removeUser", ADMINISTRATION, {200: Reply.of("The person was removed.", "Nothing")}, errors=(_NOBODY, _LAST)
+)
+INVITE = Operation(
+    "inviteUser",
+    ADMINISTRATION,
+    {200: Reply.of("The person, and the path of the invitation.", "InvitedUser")},
+    "Tokens and sessions of the person stay valid until the invitation is used.",
+    errors=(_NOBODY, _GIFT, Conflict("The account of {email} is disabled; enable it first")),
 )
 
 # --- people

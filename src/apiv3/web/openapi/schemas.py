@@ -214,6 +214,11 @@ def _administration() -> dict[str, Json]:
     left_out = {**timestamp, "enum": [*timestamp["enum"], None]}
     subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text}
     subject |= {"timestamp": timestamp, "accessToken": text}
+    user: dict[str, Json] = {"_id": id_, "name": text, "email": text, "roles": texts, "disabled": {"type": "boolean"}}
+    user |= {"created_at": text}
+    address = {"type": "string", "format": "address", "description": "An e-mail address."}
+    given = {**_words("role", "Names of existing roles, at least one."), "minLength": 1, "minItems": 1}
+    called = {**name, "type": ["string", "null"], "pattern": f"^({name['pattern'][1:-1]})?$"}
     role: dict[str, Json] = {"name": text, "permissions": texts, "notes": text}
     named = {"_id": id_, "created_at": text}
     return {
@@ -234,6 +239,19 @@ def _administration() -> dict[str, Json]:
         "UserToken": _object({"auth_token": text, "user_id": id_}),
         "Subject": _object(subject),
         "Subjects": {"type": "array", "items": ref("Subject")},
+        "User": _object(user),
+        "Users": {"type": "array", "items": ref("User")},
+        "InvitedUser": _object({**user, "invitation": {"type": "string", "description": "The path of the link."}}),
+        "NewUser": _open({"email": address, "roles": {**given, "anyOf": given["anyOf"][:-1]}}, {"name": called}),
+        "UserChange": _open(
+            {"_id": id_},
+            {
+                "name": {**name, "type": ["string", "null"]},
+                "email": {**address, "type": ["string", "null"]},
+                "roles": given,
+                "disabled": {"type": ["boolean", "null"]},
+            },
+        ),
         "Role": _object(role, named),
         "Roles": {"type": "array", "items": ref("Role")},
         "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "timestamp": left_out}),
