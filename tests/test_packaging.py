@@ -17,7 +17,8 @@ TABLES = {"alembic_version", "documents", "clocks", "subjects", "roles"}
 def test_the_wheel_works_without_the_checkout(tmp_path: Path) -> None:
     command = _install_wheel(tmp_path)
 
-    assert _pages(command) == {"index.html", "explorer.css", "explorer.js"}
+    for folder in ("templates", "static"):
+        assert _files(command, folder) == {file.name for file in (ROOT / "src/apiv3/web" / folder).iterdir()}
     usage = _run(command, "--help", folder=tmp_path)
     assert "serve" in usage
 
@@ -26,9 +27,9 @@ def test_the_wheel_works_without_the_checkout(tmp_path: Path) -> None:
     assert _tables(database) >= TABLES
 
 
-def _pages(command: Path) -> set[str]:
-    """The files of the interactive page that came with the wheel."""
-    return {file.name for file in command.parents[1].glob("lib/python*/site-packages/apiv3/web/explorer_files/*")}
+def _files(command: Path, folder: str) -> set[str]:
+    """The files of the pages that came with the wheel."""
+    return {file.name for file in command.parents[1].glob(f"lib/python*/site-packages/apiv3/web/{folder}/*")}
 
 
 def _install_wheel(folder: Path) -> Path:

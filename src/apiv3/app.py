@@ -56,17 +56,17 @@ from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
 from apiv3.web.bodies import Limits
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
-from apiv3.web.explorer import Explorer
 from apiv3.web.openapi.document import describe
 from apiv3.web.operation import Bounds
-from apiv3.web.pages import Pages
-from apiv3.web.people import INVITATION, People
+from apiv3.web.people import People
 from apiv3.web.proxies import Proxies
 from apiv3.web.router import Route
 from apiv3.web.routes import routes
 from apiv3.web.server.connections import CONNECTIONS, Connections
 from apiv3.web.service import Service
-from apiv3.web.socketio import PATH as SOCKET_IO
+from apiv3.web.site.explorer import Explorer
+from apiv3.web.site.front import Front
+from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import SocketIo
 from apiv3.web.users import Users
 
@@ -77,8 +77,6 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 _log = logging.getLogger(__name__)
 _BODIES = 33_554_432
 """Most bytes of request bodies that one address may have under way in a process. All addresses together may have twice that."""
-_UNDESCRIBED = (SOCKET_IO, INVITATION)
-"""Paths that the OpenAPI description leaves out."""
 _ANSWERS = 16_777_216
 """Most bytes of pages that the clients of one subject have not received yet. Pages over 1 MiB have own bounds (turns.py)."""
 _QUEUE = 10
@@ -169,8 +167,9 @@ class Server:
             Users(installation.accounts, limits),
             People(installation.accounts, self._sign_in(), installation.logins, self.user_tokens, limits),
             self._live(),
-            Pages(lambda: table),
-            Explorer(lambda: describe(_described(table), kinds, self._bounds())),
+            Explorer(lambda: describe(_described(table), kinds, self._bounds()), lambda: table),
+            Front(),
+            StaticFiles(),
         )
         return table
 
@@ -290,8 +289,8 @@ def _ledger(settings: Settings) -> Ledger:
 
 
 def _described(table: Sequence[Route]) -> Sequence[Route]:
-    """The routes that the OpenAPI description has words for."""
-    return [route for route in table if not route.path.startswith(_UNDESCRIBED)]
+    """The routes of the API: all but pages for people and Socket.IO."""
+    return [route for route in table if route.path.startswith("/api/")]
 
 
 @asynccontextmanager

@@ -128,21 +128,6 @@ async def test_the_command_that_is_shown_works_when_it_is_pasted_later(visit: Vi
     assert_clean(visit, server)
 
 
-async def test_a_token_of_the_authorize_dialog_goes_into_the_header(visit: Visit, server: LiveServer) -> None:
-    token = server.subject(unique("browser"), "api:*:*")
-    await opened(visit, server)
-    await visit.page.locator(".auth-wrapper .authorize").first.click()
-    dialog = visit.page.locator(".modal-ux")
-    by_query = dialog.locator(".auth-container", has_text="accessToken")
-    await by_query.locator("input").fill(token)
-    await by_query.get_by_role("button", name="Apply").click()
-    await dialog.get_by_role("button", name="Close").last.click()
-    status, _ = await executed(await tried(visit, "search"))
-    assert status == 200
-    assert not [url for url in visit.requests if token in url]
-    assert_clean(visit, server)
-
-
 async def test_a_bad_token_is_told_about(visit: Visit, server: LiveServer) -> None:
     await opened(visit, server)
     await visit.page.get_by_label("Access token or JWT").fill("nobody-0123456789abcdef")

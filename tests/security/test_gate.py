@@ -180,7 +180,7 @@ def test_every_answer_has_a_date_and_a_request_id_and_is_not_stored(sqlite_serve
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
 
 
-def test_a_page_runs_no_script_stands_in_no_frame_and_tells_no_address(sqlite_server: LiveServer) -> None:
+def test_a_page_stands_in_no_frame_and_tells_no_address(sqlite_server: LiveServer) -> None:
     headers = undated(sqlite_server).get("/").headers
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]

@@ -11,10 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from apiv3.web.site.static import static
+
 HOST = b"Host: localhost\r\n"
 GET = b"GET /n HTTP/1.1\r\n" + HOST + b"\r\n"
 POST = b"POST /api/v3/entries HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
-SWAGGER = b"GET /api3-docs/swagger-ui-bundle.js HTTP/1.1\r\n" + HOST + b"\r\n"
+SWAGGER = f"GET {static('swagger-ui-bundle.js')} HTTP/1.1\r\n".encode() + HOST + b"\r\n"
 UPGRADE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

@@ -16,30 +16,24 @@ NO_REFERRER = (b"referrer-policy", b"no-referrer")
 """Against leaks by the Referer header: browsers do not send our URLs, which may contain a token, to other sites."""
 POLICY = (
     b"content-security-policy",
-    b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-)
-"""Against cross-site scripting and clickjacking: a page runs no scripts and cannot be put into a frame."""
-EXPLORER = "/api3-docs"
-"""Path of the interactive page."""
-EXPLORER_POLICY = (
-    b"content-security-policy",
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    b"form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+    b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 )
-"""For the interactive page, which runs scripts: only files of this server, and requests to this server."""
+"""Against cross-site scripting and clickjacking: only files of this server are loaded, and nothing that stands in a page itself
+runs or styles it; requests and forms go to this server; no page can be put into a frame. `data:` is for icons of Swagger UI.
+"""
+ISOLATED = (b"cross-origin-opener-policy", b"same-origin")
+"""Against pages of other sites that open ours, or are opened by ours: neither gets hold of the other's window."""
 
 _API: Headers = (NO_STORE, NOSNIFF)
-_PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY)
-_EXPLORER: Headers = (NOSNIFF, NO_REFERRER, EXPLORER_POLICY)
-_ENCRYPTED_API, _ENCRYPTED_PAGE, _ENCRYPTED_EXPLORER = (*_API, HSTS), (*_PAGE, HSTS), (*_EXPLORER, HSTS)
+_PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY, ISOLATED)
+_ENCRYPTED_API, _ENCRYPTED_PAGE = (*_API, HSTS), (*_PAGE, HSTS)
 
 
 def common_headers(call: Call) -> Headers:
     """Return the headers that every answer to this call carries."""
     if call.path.startswith((b"/api/", b"/socket.io")):
         headers = _ENCRYPTED_API if call.origin.encrypted else _API
-    elif call.path.startswith(EXPLORER.encode()):
-        headers = _ENCRYPTED_EXPLORER if call.origin.encrypted else _EXPLORER
     else:
         headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
     return (*headers, *call.cookies, (b"x-request-id", call.id.encode()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import parse_qsl
 
 import orjson
@@ -17,45 +16,13 @@ from apiv3.security.logins import Logins
 from apiv3.web import requests
 from apiv3.web.bodies import Limits, read_body
 from apiv3.web.calls import Call
-from apiv3.web.headers import NO_STORE
-from apiv3.web.pages import HTML
 from apiv3.web.responses import Answer, json_answer
+from apiv3.web.site.pages import page
 
 INVITATION = "/invitation/"
 """Where invitations are used; the code follows."""
 _LARGEST = 16_384
 """Bytes of a body, which holds an address and a password at the most."""
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} - apiv3</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ margin: 0 auto; max-width: 30rem; padding: 2rem 1.25rem; font: 16px/1.55 system-ui, sans-serif; }}
-label, input, button {{ display: block; width: 100%; box-sizing: border-box; font: inherit; }}
-input, button {{ margin: .4rem 0 1rem; padding: .6rem; }}
-.wrong {{ font-weight: 600; }}
-</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{content}
-</main>
-</body>
-</html>
-"""
-_FORM = """<p>This sets the password of {email}. Every other way in that was open to this account ends: access tokens and user
-tokens have to be asked for anew.</p>
-{complaint}<form method="post">
-<input type="hidden" name="username" value="{email}" autocomplete="username">
-<label for="password">New password, {shortest} to {longest} characters</label>
-<input id="password" name="password" type="password" autocomplete="new-password" required minlength="{shortest}">
-<button>Set the password</button>
-</form>"""
-_DONE = "<p>The password of {email} is set. Apps can sign in with it now.</p>"
 
 
 class People:
@@ -77,8 +44,8 @@ class People:
         try:
             invited = await self._accounts.check_invitation(requests.identifier(call.params[-1]))
         except Forbidden as error:
-            return _spent(error)
-        return _form(invited.account.email.address)
+            return _spent(call, error)
+        return _form(call, invited.account.email.address)
 
     async def accept(self, call: Call) -> Answer:
         """Set the password that was chosen, which uses the invitation up."""
@@ -89,10 +56,11 @@ class People:
             password = _password(await self._body(call))
             await self._accounts.accept(code, password, call.visitor)
         except Forbidden as error:
-            return _spent(error)
+            return _spent(call, error)
         except BadRequest as error:
-            return _form(address, str(error.message))
-        return _page("Your password is set", _DONE.format(email=escape(address)))
+            return _form(call, address, str(error.message))
+        sentence = f"The password of {address} is set. Apps can sign in with it now."
+        return page(call, "message.html", title="Your password is set", sentences=[sentence], links=[])
 
     async def _body(self, call: Call) -> bytes:
         return await read_body(call, _LARGEST, self._limits.patience, self._limits.memory)
@@ -124,17 +92,18 @@ def _password(form: bytes) -> str:
     return password
 
 
-def _form(email: str, complaint: str = "") -> Answer:
+def _form(call: Call, email: str, complaint: str = "") -> Answer:
     """The form, once more with what is wrong about what was sent."""
-    said = f'<p class="wrong" role="alert">{escape(complaint)}.</p>\n' if complaint else ""
-    words = {"shortest": SHORTEST_PASSWORD, "longest": LONGEST_PASSWORD}
-    content = _FORM.format(email=escape(email), complaint=said, **words)
-    return _page("Choose a password", content, 422 if complaint else 200)
+    return page(
+        call,
+        "invitation.html",
+        422 if complaint else 200,
+        email=email,
+        error=f"{complaint}." if complaint else "",
+        shortest=SHORTEST_PASSWORD,
+        longest=LONGEST_PASSWORD,
+    )
 
 
-def _spent(error: Forbidden) -> Answer:
-    return _page("Nothing here", f"<p>{escape(str(error.message))}.</p>", 404)
-
-
-def _page(title: str, content: str, status: int = 200) -> Answer:
-    return Answer(status, _PAGE.format(title=title, content=content).encode(), HTML, (NO_STORE,))
+def _spent(call: Call, error: Forbidden) -> Answer:
+    return page(call, "message.html", 404, title="Nothing here", sentences=[f"{error.message}."], links=[])

@@ -22,7 +22,7 @@ class Route:
     """One method of one URL.
 
     `path`: with at most one parameter in braces. `handler`: the endpoint. `access`: who may use it. `operation`: its part of
-    the OpenAPI description; None for Socket.IO, which OpenAPI cannot describe, and for forms for people. `waits`: whether its
+    the OpenAPI description; None for Socket.IO, which OpenAPI cannot describe, and for pages. `waits`: whether its
     requests stay open for long, so that they do not count as requests under way. `pages`: whether it answers with a list of
     documents. `talk`: the endpoint for websockets, if it accepts them.
     """

@@ -16,14 +16,16 @@ from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
-from apiv3.web.explorer import Explorer
-from apiv3.web.headers import EXPLORER
 from apiv3.web.negotiation import Format
 from apiv3.web.openapi import operations
-from apiv3.web.pages import Pages
 from apiv3.web.people import INVITATION, People
 from apiv3.web.router import Route
 from apiv3.web.service import Service
+from apiv3.web.site.explorer import PATH as EXPLORER
+from apiv3.web.site.explorer import Explorer
+from apiv3.web.site.front import Front
+from apiv3.web.site.static import PREFIX as STATIC
+from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import PATH, SocketIo
 from apiv3.web.users import Users
 
@@ -44,8 +46,9 @@ def routes(
     users: Users,
     people: People,
     live: SocketIo,
-    pages: Pages,
     explorer: Explorer,
+    front: Front,
+    static: StaticFiles,
 ) -> Iterator[Route]:
     """Yield all routes of the server."""
     yield Route("GET", f"{V3}/version", service.version, PUBLIC, operations.VERSION)
@@ -85,9 +88,9 @@ def routes(
     yield Route("POST", PATH, live.post, PUBLIC)
 
     yield Route("GET", f"{V3}/openapi.json", explorer.description, PUBLIC, operations.DESCRIPTION)
-    yield Route("GET", EXPLORER, explorer.page, PUBLIC, operations.EXPLORER)
-    yield Route("GET", f"{EXPLORER}/{{file}}", explorer.file, PUBLIC, operations.EXPLORER_FILE)
-    yield Route("GET", "/", pages.welcome, PUBLIC, operations.WELCOME)
+    yield Route("GET", EXPLORER, explorer.page, PUBLIC)
+    yield Route("GET", "/", front.show, PUBLIC)
+    yield Route("GET", f"{STATIC}{{file}}", static.file, PUBLIC)
 
 
 def _collection(endpoints: Documents) -> Iterator[Route]:

@@ -104,7 +104,7 @@ def _operation(operation: Operation, members: Sequence[Route], table: Mapping[st
     shown: dict[str, Any] = {
         "operationId": operation.id,
         "tags": [operation.tag],
-        "summary": route.summary,
+        "summary": route.summary.replace("`", ""),  # plain text, unlike a description
         "description": "\n\n".join(_description(operation, route, permission, exceptions)),
         "parameters": [_narrowed(parameter.spec, choices) for parameter in used],
         "responses": {

@@ -10,7 +10,6 @@ from apiv3.model.errors import (
     AdministrationRefused,
     AnswerTooLarge,
     ApiError,
-    BadOperation,
     BadRequest,
     Conflict,
     Forbidden,
@@ -40,28 +39,7 @@ TAGS = {
 
 # --- the server
 
-_HTML = {"text/html": {"type": "string"}}
-WELCOME = Operation("welcome", SERVER, {200: Reply("A page.", _HTML)}, stored=False)
 DESCRIPTION = Operation("openapi", SERVER, {200: Reply("OpenAPI 3.1.", {JSON_TYPE: {"type": "object"}})}, stored=False)
-_UNCHANGED = Reply("The client's copy is current (`If-None-Match`).", headers=("ETag",))
-EXPLORER = Operation(
-    "explorer", SERVER, {200: Reply("A page.", _HTML, ("ETag",)), 304: _UNCHANGED}, parameters=("If-None-Match",), stored=False
-)
-EXPLORER_FILE = Operation(
-    "explorerFile",
-    SERVER,
-    {
-        200: Reply(
-            "The file.",
-            {kind: {"type": "string"} for kind in ("text/javascript", "text/css")} | {"image/png": {}},
-            ("ETag",),
-        ),
-        304: _UNCHANGED,
-    },
-    parameters=("If-None-Match",),
-    errors=(BadOperation(),),
-    stored=False,
-)
 VERSION = Operation("version", SERVER, {200: Reply.of("The versions.", "Version")})
 VERSION_JSON = replace(VERSION, id="versionJson")
 STATUS = Operation("status", SERVER, {200: Reply.of("The versions and the rights.", "Status")})

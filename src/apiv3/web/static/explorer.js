@@ -3,7 +3,7 @@
 
 const TIMELESS = new Set(["/api/v3/version", "/api/v3/openapi.json"]);
 const RIGHTS = { c: "create", r: "read", u: "update", d: "delete" };
-const STAND_INS = { Authorization: "Bearer $TOKEN", "api-secret": "$API_SECRET_SHA1" };
+const STAND_INS = { Authorization: "Bearer $TOKEN" };
 const timed = new Set(); // the addresses of requests whose time this page has added
 
 const field = document.getElementById("credential");

@@ -1,0 +1,1 @@
+"""Pages for people: made of `web/templates`, with the files of `web/static`."""

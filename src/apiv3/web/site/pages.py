@@ -1,0 +1,54 @@
+"""Make pages out of templates. docs/how-to/develop.md tells how to add one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from apiv3 import __version__
+from apiv3.security.permissions import Demand
+from apiv3.web.calls import Call
+from apiv3.web.headers import NO_STORE
+from apiv3.web.responses import Answer, Headers
+from apiv3.web.site.static import static
+
+HTML = b"text/html; charset=utf-8"
+_ADMINISTRATION = [Demand.of("admin", "api", kind, action) for kind, action in (("subjects", "read"), ("roles", "list"))]
+"""Who may do one of these is shown the way to administration."""
+
+
+class Viewer(NamedTuple):
+    """Who looks at a page, for its navigation. `name`: None for a stranger. `admin`: whether there is a way to `/admin`."""
+
+    name: str | None
+    admin: bool
+
+    @classmethod
+    def of(cls, call: Call) -> Viewer:
+        """The caller, as far as the gate knows it."""
+        return cls(call.principal.name, any(map(call.principal.allows, _ADMINISTRATION)))
+
+
+def page(call: Call, template: str, status: int = 200, *, headers: Headers = (NO_STORE,), **context: Any) -> Answer:
+    """Return a page made of a template, for whoever calls. No cache keeps it, unless `headers` says otherwise.
+
+    The context of every template besides `context`: `viewer`, the path `here`, and `notice` and `complaint`, which stand above
+    the content: what was done, and what is wrong. Everything is escaped. The security headers are those of every answer
+    outside the API (`web/headers.py`). Raises jinja2.UndefinedError when the template needs more than that.
+    """
+    given = {"viewer": Viewer.of(call), "here": call.path.decode("ascii", "replace"), "notice": "", "complaint": ""} | context
+    text = _environment.get_template(template).render(given)
+    return Answer(status, text.encode("utf-8", "replace"), HTML, headers)
+
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_environment.globals |= {"static": static, "version": __version__}
