@@ -310,7 +310,16 @@ def build(server: Server) -> ASGIApp:
     settings = server.settings
     others = lifespan(server.running)
     proxies = Proxies(settings.trusted_proxies)
-    api = Api(server.routes(), server.gate(), proxies, server.ledger, server.limits, server.access_log, others)
+    api = Api(
+        server.routes(),
+        server.gate(),
+        proxies,
+        server.ledger,
+        server.limits,
+        server.access_log,
+        others,
+        settings.public_url,
+    )
     return with_cors(api, settings.cors_origins)
 
 

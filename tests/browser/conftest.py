@@ -1,9 +1,10 @@
-"""A real Chromium, and what it did: requests, messages on the console, violations of the page's policy."""
+"""A real Chromium, and what it did: requests, messages on the console, violations of the page's policy, accessibility."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.support.needs import browser as installed_browser
@@ -34,6 +35,21 @@ class Visit:
     def hear(self, said: ConsoleMessage) -> None:
         if said.type in ("error", "warning"):
             self.complaints.append(said.text)
+
+    async def assert_sound(self) -> None:
+        """The page fits its window, nobody has complained, and axe-core finds nothing serious in light or dark."""
+        for scheme in ("dark", "light"):
+            await self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found = (await Axe().run(self.page)).response["violations"]
+            serious = {
+                each["id"]: [node["html"] for node in each["nodes"]]
+                for each in found
+                if each["impact"] in ("serious", "critical")
+            }
+            assert serious == {}, f"{self.page.url}, {scheme}"
+        widths = await self.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert widths[0] <= widths[1], f"{self.page.url} is {widths[0]} wide in a window of {widths[1]}"
+        assert self.complaints == [], self.page.url
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
-from apiv3.model.errors import ApiError, BadOperation, OlderProtocol, ShuttingDown, SignInNeeded, TooManyRequests
+from apiv3.model.errors import ApiError, BadOperation, NotSecure, OlderProtocol, ShuttingDown, SignInNeeded, TooManyRequests
 from apiv3.security.gate import Gate
 from apiv3.security.ledger import Ledger
 from apiv3.storage.contracts import SMALL
@@ -33,12 +33,14 @@ from apiv3.web.bodies import Disconnected, Limits, read_body
 from apiv3.web.calls import Call, Receive, Scope, Send
 from apiv3.web.complaints import Complaints
 from apiv3.web.compression import Compression
-from apiv3.web.headers import common_headers
+from apiv3.web.headers import common_headers, is_page
 from apiv3.web.next_page import way_in
 from apiv3.web.proxies import Proxies
-from apiv3.web.responses import Answer, failure, json_answer, send_answer
+from apiv3.web.redirect import https_address, to_https
+from apiv3.web.responses import Answer, failure, send_answer
 from apiv3.web.router import Route, RouteTable
 from apiv3.web.server.connections import ENDING
+from apiv3.web.site.errors import error_page, wants_page
 from apiv3.web.streams import send_stream
 from apiv3.web.websockets import WebSocket
 
@@ -70,6 +72,7 @@ class Api:
     """ASGI application that serves `routes` behind the gate.
 
     `others` is the ASGI application for everything that is neither HTTP nor a websocket, such as the lifespan.
+    `public_url`: the URL under which people reach the server; empty if it is unknown.
     """
 
     def __init__(
@@ -81,9 +84,10 @@ class Api:
         limits: Limits,
         access_log: AccessLog,
         others: ASGIApp,
+        public_url: str = "",
     ) -> None:
         self._routes, self._gate, self._ledger, self._access_log = RouteTable(routes), gate, ledger, access_log
-        self._proxies, self._complaints, self._others = proxies, Complaints(proxies), others
+        self._proxies, self._complaints, self._others, self._public_url = proxies, Complaints(proxies), others, public_url
         self._limits = limits
         self._compression = Compression()
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
@@ -123,16 +127,16 @@ class Api:
             answer = self._way_in(call, error)
         except ApiError as error:
             self._complaints.note(call, error)
-            answer = failure(error)
+            answer = self._refusal(call, error)
         except Disconnected:
             answer = _NOBODY_THERE
         except asyncio.CancelledError:
             if ENDING not in call.scope:
                 raise
-            answer = failure(ShuttingDown())
+            answer = self._refusal(call, ShuttingDown())
         except Exception:
             _log.exception("request %s failed", call.id)
-            answer = json_answer({"status": 500, "message": f"Internal error, request {call.id}"}, 500)
+            answer = self._refusal(call, ApiError(f"Internal error, request {call.id}"))
         finally:
             if call.on_end is not None:
                 call.on_end()
@@ -147,6 +151,14 @@ class Api:
         while "GET" not in self._routes.find(page)[0]:  # the way back from a form is the page that shows it
             page, query = page.rpartition(b"/")[0] or b"/", b""
         return way_in((page + query.rstrip(b"?")).decode("latin-1"), lost=not call.is_safe)
+
+    def _refusal(self, call: Call, error: ApiError) -> Answer:
+        """Return the answer for an error: a page for people who navigate, which leads to HTTPS if that is all it lacks."""
+        if isinstance(error, NotSecure) and is_page(call.path):
+            base = https_address(self._public_url, call.headers.get(b"host"))
+            if base is not None:
+                return to_https(call.scope, base)
+        return error_page(call, error) if wants_page(call) else failure(error)
 
     async def _answer(self, call: Call, send: Send) -> Answer:
         call.locate(self._proxies)

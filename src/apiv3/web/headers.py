@@ -30,10 +30,15 @@ _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY, ISOLATED)
 _ENCRYPTED_API, _ENCRYPTED_PAGE = (*_API, HSTS), (*_PAGE, HSTS)
 
 
+def is_page(path: bytes) -> bool:
+    """Whether a path is one for people with a browser: all but the API and the live channels."""
+    return not path.startswith((b"/api/", b"/socket.io"))
+
+
 def common_headers(call: Call) -> Headers:
     """Return the headers that every answer to this call carries."""
-    if call.path.startswith((b"/api/", b"/socket.io")):
-        headers = _ENCRYPTED_API if call.origin.encrypted else _API
-    else:
+    if is_page(call.path):
         headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
+    else:
+        headers = _ENCRYPTED_API if call.origin.encrypted else _API
     return (*headers, *call.cookies, (b"x-request-id", call.id.encode()))

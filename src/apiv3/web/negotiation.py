@@ -58,6 +58,12 @@ def negotiate(accept: str | None) -> Format | None:
     return best if _quality(best, ranges) > 0 else None
 
 
+def prefers_html(accept: str | None) -> bool:
+    """Whether an Accept header names HTML and does not prefer JSON, as that of a browser does when somebody navigates."""
+    ranges = _ranges(accept or "")
+    return ranges.get("text/html", 0.0) > 0 and ranges["text/html"] >= _quality(Format.JSON, ranges)
+
+
 def _quality(wanted: Format, ranges: Mapping[str, float]) -> float:
     """Weigh a format: "the most specific reference has precedence" (RFC 9110 section 12.5.1)."""
     family = wanted.essence.partition("/")[0] + "/*"

@@ -6,6 +6,7 @@ import re
 
 from apiv3.model.errors import BadRequest, NotSecure
 from apiv3.web.calls import Receive, Scope, Send, check_host
+from apiv3.web.headers import NO_STORE, is_page
 from apiv3.web.responses import Answer, failure, send_answer
 from apiv3.web.websockets import WebSocket
 
@@ -34,8 +35,22 @@ class Redirect:
         except BadRequest as error:
             return failure(error)
         host = _HOST.fullmatch(b"".join(hosts))
-        if scope["raw_path"].startswith(b"/api/") or host is None:
+        if host is None or not is_page(scope["raw_path"]):
             return failure(NotSecure())
-        query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        location = b"https://" + host[1] + self._port + scope["raw_path"] + query
-        return Answer(308, headers=((b"location", location),))
+        return to_https(scope, b"https://" + host[1] + self._port)
+
+
+def to_https(scope: Scope, base: bytes) -> Answer:
+    """Return the redirect to the same path and query at another address, such as `https://example.org`."""
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    return Answer(308, headers=((b"location", base + scope["raw_path"] + query), NO_STORE))
+
+
+def https_address(public_url: str, host: bytes | None) -> bytes | None:
+    """Return where people reach the server over TLS: PUBLIC_URL if it says so, else the host that was asked for, at TLS's own
+    port; None if there is neither.
+    """
+    if public_url.startswith("https://"):
+        return public_url.encode()
+    found = _HOST.fullmatch(host or b"")
+    return b"https://" + found[1] if found else None

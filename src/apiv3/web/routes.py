@@ -32,6 +32,7 @@ from apiv3.web.users import Users
 PUBLIC = Access(public=True)
 KNOWN = Access()
 STREAM = Access(timestamp=False)
+PAGE = Access(public=True, page=True)
 V2 = "/api/v2/authorization"
 V3 = "/api/v3"
 
@@ -88,8 +89,8 @@ def routes(
     yield Route("POST", PATH, live.post, PUBLIC)
 
     yield Route("GET", f"{V3}/openapi.json", explorer.description, PUBLIC, operations.DESCRIPTION)
-    yield Route("GET", EXPLORER, explorer.page, PUBLIC)
-    yield Route("GET", "/", front.show, PUBLIC)
+    yield Route("GET", EXPLORER, explorer.page, PAGE)
+    yield Route("GET", "/", front.show, PAGE)
     yield Route("GET", f"{STATIC}{{file}}", static.file, PUBLIC)
 
 
