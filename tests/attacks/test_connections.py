@@ -65,7 +65,7 @@ def test_bad_frames_and_a_close_in_one_segment_end_the_websocket(target: LiveSer
 
 
 def test_connections_of_one_address_beyond_its_budget_wait(fresh_server: FreshServer) -> None:
-    """Others get in meanwhile; one that waits gets in when another one closes."""
+    """Others get in meanwhile; one that waits gets in when another one closes, or has its answer."""
     server = fresh_server(env={"API3_MAX_CONNECTIONS": "5"})
     with ExitStack() as stack:
         held = [stack.enter_context(Line(server)) for _ in range(5)]
@@ -80,6 +80,11 @@ def test_connections_of_one_address_beyond_its_budget_wait(fresh_server: FreshSe
         assert len(bystander.waits) == bystander.asked
         held[0].__exit__(None, None, None)
         assert waiting.reply().status == 200
+        another = stack.enter_context(Line(server))
+        another.send(request("GET", VERSION))
+        time.sleep(0.2)
+        assert held[1].send(b"Host: 127.0.0.1\r\n\r\n").reply().headers["connection"] == "close"
+        assert another.reply().status == 200
 
 
 def test_an_idle_connection_gives_way(fresh_server: FreshServer) -> None:

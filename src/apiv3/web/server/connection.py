@@ -79,6 +79,8 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline: float | None = None
         self.idle_since: float | None = None
         """When it began to wait for a request, in seconds by the loop's clock; None while a request is under way."""
+        self.is_new = True
+        """Whether no request has begun to arrive yet."""
         self._is_reading = self._is_open = True
         self._is_over = self._lingers = False
         """Whether nothing more will be written; and whether the client may nevertheless go on sending for `_LINGER`."""
@@ -107,6 +109,11 @@ class Connection(asyncio.BufferedProtocol):
         task = self.loop.create_task(work)
         self._uvicorn.tasks.add(task)
         task.add_done_callback(self._uvicorn.tasks.discard)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether another client of the same network waits for a connection."""
+        return self._connections.waiting(self.place) > 0
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:

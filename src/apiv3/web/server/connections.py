@@ -26,6 +26,8 @@ _RESERVE = 64
 """File descriptors reserved for everything that is not a client's connection: database, files, log."""
 _SETTLED = 1.0
 """Seconds that a connection must have been idle before it may be closed in favour of a new one from the same network."""
+_NEW = 10.0
+"""Seconds for which a connection counts as new: a client that opens a thousand at once may take that long to use the last."""
 _FULL = 0.9
 """Fraction of the possible connections above which idle ones are closed."""
 _TELL_EVERY = 10.0
@@ -38,11 +40,12 @@ class Connection(Protocol):
     """What `Connections` needs of a connection.
 
     `place`: the network whose budget it counts against; None when it counts against none. `idle_since`: when it began to wait
-    for a request, in seconds by the loop's clock; None while a request is under way.
+    for a request, in seconds by the loop's clock; None while a request is under way. `is_new`: whether it waits for its first.
     """
 
     place: str | None
     idle_since: float | None
+    is_new: bool
 
     def check(self, now: float, patience: float) -> None:
         """End the connection if its client has kept the server waiting for more than `patience` seconds."""
@@ -98,11 +101,15 @@ class Connections:
             await self._wait(place)
         return place
 
+    def waiting(self, place: str | None) -> int:
+        """Return how many clients wait for the budget of a network; none for an address that many clients share."""
+        return 0 if place is None else self._account.queued(place)
+
     async def _wait(self, place: str) -> None:
         """Those that wait have a descriptor each, too: a place leaves twice as many to others as it has waiting."""
-        self._close_idle(place)
+        self._close_idle(place, _spare_since)
         try:
-            if self._account.queued(place) > (self.most - self._claimed) // 2:
+            if self.waiting(place) > (self.most - self._claimed) // 2:
                 raise TooManyRequests
             await self._account.wait(place)
         except TooManyRequests:
@@ -132,14 +139,14 @@ class Connections:
                 del self._paying[connection.place]
         self.release(connection.place)
 
-    def _close_idle(self, place: str) -> bool:
+    def _close_idle(self, place: str, since: Callable[[Connection], float]) -> bool:
         """Close the connection from `place` that has been idle longest; its client can connect again when it needs to.
 
-        Return False when none has been idle for `_SETTLED` seconds.
+        `since`: returns when a connection began to be idle. Return False when none has been idle for `_SETTLED` seconds.
         """
         settled = asyncio.get_running_loop().time() - _SETTLED
-        longest = min(self._paying.get(place, ()), key=_idle_since, default=None)
-        if longest is None or _idle_since(longest) > settled:
+        longest = min(self._paying.get(place, ()), key=since, default=None)
+        if longest is None or since(longest) > settled:
             return False
         longest.close()
         return True
@@ -148,8 +155,15 @@ class Connections:
         """When most of the possible connections are in use, close idle ones of the network that has the most connections."""
         for _ in range(int(self._claimed - self.most * _FULL)):
             greediest = max(self._paying, key=lambda place: len(self._paying[place]), default=None)
-            if greediest is None or not self._close_idle(greediest):
+            if greediest is None or not self._close_idle(greediest, _idle_since):
                 return
+
+    def _make_way(self) -> None:
+        """Close idle connections of each network that has clients waiting, one for each of them."""
+        for place in tuple(self._paying):
+            for _ in range(self.waiting(place)):
+                if not self._close_idle(place, _spare_since):
+                    break
 
     # --- deadlines
 
@@ -166,6 +180,7 @@ class Connections:
             for each in tuple(self.open):
                 each.check(now, patience)
             self._make_room()
+            self._make_way()
             self._tell()
 
     def _tell(self) -> None:
@@ -190,6 +205,11 @@ class Connections:
 
 def _idle_since(connection: Connection) -> float:
     return inf if connection.idle_since is None else connection.idle_since
+
+
+def _spare_since(connection: Connection) -> float:
+    """Return the same, but for a new connection the time at which it is new no longer."""
+    return _idle_since(connection) + _NEW * connection.is_new
 
 
 def raise_descriptors() -> int:

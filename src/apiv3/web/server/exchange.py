@@ -46,6 +46,10 @@ class Line(Protocol):
         """Whether unsent bytes remain beyond what the transport may hold."""
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether another client of the same network waits for a connection, so that this one should end with its answer."""
+
+    @property
     def write(self) -> Callable[[bytes], None]:
         """Sends bytes after everything that was written before."""
 
@@ -239,10 +243,14 @@ class Exchange:
         return head(status, self._closing(headers))
 
     def _closing(self, headers: Headers) -> Headers:
-        """Return the headers, with "Connection: close" added when the connection ends after this answer."""
+        """Return the headers, with "Connection: close" added when the connection ends after this answer.
+
+        So a client that opens more connections than its budget, and keeps them, is served on all of them.
+        """
         if _CLOSE in headers:
             self.keep_alive = False
-        elif not self.keep_alive:
+        elif not self.keep_alive or self._line.is_wanted:
+            self.keep_alive = False
             headers = [*headers, _CLOSE]
         return headers
 

@@ -62,7 +62,7 @@ class Http:
     def received(self, data: bytes) -> None:
         connection = self._connection
         if connection.idle_since is not None:
-            connection.idle_since = None
+            connection.idle_since, connection.is_new = None, False
             connection.expect(connection.patience)
         if self._at < len(self._unread):
             data = self._unread[self._at :] + data
@@ -296,6 +296,10 @@ class Http:
     @property
     def is_behind(self) -> bool:
         return self._connection.is_behind
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._connection.is_wanted
 
     async def caught_up(self) -> None:
         await self._connection.caught_up()
