@@ -282,7 +282,13 @@ def test_a_loopback_peer_that_speaks_for_somebody_else_may_not(strict: LiveServe
         ({"X-Forwarded-Proto": "https:"}, 403),
         ({"X-Forwarded-Proto": ""}, 403),
         ({"X-Forwarded-For": "192.0.2.7"}, 403),
-        ({"Forwarded": "proto=https"}, 403),
+        ({"Forwarded": "proto=https"}, 200),
+        ({"Forwarded": 'for=192.0.2.7;Proto="HTTPS";by=_x'}, 200),
+        ({"Forwarded": "for=192.0.2.7;proto=http, for=192.0.2.8;proto=https"}, 200),
+        ({"Forwarded": "for=192.0.2.7;proto=https, for=192.0.2.8"}, 403),
+        ({"Forwarded": "proto=https;proto=https"}, 403),
+        ({"Forwarded": "proto=https", "X-Forwarded-Proto": "http"}, 403),
+        ({"Forwarded": "proto=https", "X-Forwarded-For": "192.0.2.7"}, 403),  # perhaps the client's own
         ({}, 200),  # the proxy itself asks, from this machine
     ],
 )
@@ -457,7 +463,9 @@ def test_several_lines_are_one_list(strict: LiveServer, proxy: str) -> None:
         ("http", "203.0.113.9", {b"x-forwarded-proto": b"https"}, False),
         ("http", "10.0.0.1", {b"x-forwarded-proto": b"https"}, True),
         ("http", "10.0.0.1", {b"x-forwarded-proto": b"http"}, False),
-        ("http", "10.0.0.1", {b"forwarded": b"proto=https"}, False),
+        ("http", "10.0.0.1", {b"forwarded": b"proto=https"}, True),
+        ("http", "10.0.0.1", {b"forwarded": b"proto=http"}, False),
+        ("http", "203.0.113.9", {b"forwarded": b"proto=https"}, False),
         ("http", "10.0.0.1", {b"x-forwarded-for": b"127.0.0.1"}, False),
         ("http", "10.0.0.1", {}, False),
     ],

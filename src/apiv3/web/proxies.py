@@ -68,8 +68,8 @@ class Proxies:
 
     def _proxied(self, scheme: str, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
         """Such a request is secure by TLS to this server, or if the peer is a trusted proxy and reports https."""
-        address, proto = self._address(peer, headers), headers.get(b"x-forwarded-proto")
-        at_proxy = proto is not None and self.trusts(peer) and proto.rpartition(b",")[2].strip(b' \t"').lower() == b"https"
+        address = self._address(peer, headers)
+        at_proxy = self.trusts(peer) and _proto(headers) == "https"
         return Origin(_plain(address), network(address), scheme in _TLS or at_proxy, scheme == "https" or at_proxy)
 
     def _address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
@@ -94,7 +94,20 @@ def _hops(headers: Mapping[bytes, bytes]) -> list[str | None]:
     listed = headers.get(b"x-forwarded-for")
     if listed is not None:
         return [_hop(each) for each in _elements(listed)]
-    return [_hop(_for(each)) for each in _elements(headers.get(b"forwarded", b""))]
+    return [_hop(_parameter("for", each)) for each in _elements(headers.get(b"forwarded", b""))]
+
+
+def _proto(headers: Mapping[bytes, bytes]) -> str:
+    """Return the scheme that the nearest proxy reports, in lower case; empty when it reports none.
+
+    It is the last one in X-Forwarded-Proto. A proxy that writes no X-Forwarded header may write Forwarded (RFC 7239, 5.4)
+    instead; one that writes some may have passed on the Forwarded of a client.
+    """
+    listed = headers.get(b"x-forwarded-proto")
+    if listed is None and b"x-forwarded-for" not in headers:
+        elements = _elements(headers.get(b"forwarded", b"")) or [""]
+        return _parameter("proto", elements[-1]).strip('"').lower()
+    return (listed or b"").decode("latin-1").rpartition(",")[2].strip(' \t"').lower()
 
 
 def _elements(listed: bytes) -> list[str]:
@@ -102,10 +115,10 @@ def _elements(listed: bytes) -> list[str]:
     return [element for each in listed.decode("latin-1").split(",") if (element := each.strip())]
 
 
-def _for(element: str) -> str:
-    """Return the value of `for` in an element of Forwarded; empty when it is missing or repeated."""
+def _parameter(wanted: str, element: str) -> str:
+    """Return the value of a parameter in an element of Forwarded, as it is written; empty when it is missing or repeated."""
     pairs = [pair.partition("=") for pair in element.split(";")]
-    values = [value.strip() for name, _, value in pairs if name.strip().lower() == "for"]
+    values = [value.strip() for name, _, value in pairs if name.strip().lower() == wanted]
     return values[0] if len(values) == 1 else ""
 
 
