@@ -64,8 +64,12 @@ from apiv3.web.router import Route
 from apiv3.web.routes import routes
 from apiv3.web.server.connections import CONNECTIONS, Connections
 from apiv3.web.service import Service
+from apiv3.web.site.account import AccountPage
 from apiv3.web.site.explorer import Explorer
+from apiv3.web.site.forms import Forms
 from apiv3.web.site.front import Front
+from apiv3.web.site.invitation import Invitation
+from apiv3.web.site.login import Login
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import SocketIo
 from apiv3.web.users import Users
@@ -155,7 +159,8 @@ class Server:
         settings, installation, limits = self.settings, self.installation, self.limits
         documents, kinds, administration = installation.documents, installation.collections, installation.administration
         reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(installation.writing)
-        most = settings.api3_max_limit
+        accounts, logins, lasting = installation.accounts, installation.logins, installation.sessions.limits
+        sign_in, forms, most = self._sign_in(), Forms(self.nonces), settings.api3_max_limit
         table: list[Route] = []
         table += routes(
             Service(reading, documents),
@@ -165,10 +170,13 @@ class Server:
             Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
             Roles(administration, installation.policies, limits, installation.demands),
             Users(installation.accounts, limits),
-            People(installation.accounts, self._sign_in(), installation.logins, self.user_tokens, limits),
+            People(sign_in, logins, self.user_tokens, limits),
             self._live(),
             Explorer(lambda: describe(_described(table), kinds, self._bounds()), lambda: table),
             Front(),
+            Login(accounts, sign_in, logins, lasting, forms),
+            Invitation(accounts, lasting, forms),
+            AccountPage(accounts, sign_in, logins, lasting, forms),
             StaticFiles(),
         )
         return table

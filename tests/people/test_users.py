@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.browsers import choose_password
 from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person, done, sign_in, token, trail, user
 from tests.support.server import POLICY_DELAY, LiveServer
@@ -53,11 +54,6 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["message"]
 
 
-def choose(server: LiveServer, path: str) -> None:
-    answer = httpx.post(server.url + path, data={"password": PASSWORD}, trust_env=False, timeout=60)
-    assert answer.status_code in (200, 303), answer.text
-
-
 def test_a_person_from_beginning_to_end(server: LiveServer, administrator: Caller, email: str) -> None:
     added = administrator.made("POST", json={"email": email.upper(), "name": email, "roles": ["readable", "careportal"]})
     assert list(added) == [*FIELDS, "invitation"]
@@ -65,7 +61,7 @@ def test_a_person_from_beginning_to_end(server: LiveServer, administrator: Calle
     shown = {name: added[name] for name in FIELDS}
     assert done(user(server.installation, "show", email, "--json")) == shown
     assert shown in administrator.made("GET")
-    choose(server, added["invitation"])
+    assert choose_password(server.url + added["invitation"]).status_code == 200
     good = token(server, email)
 
     changed = administrator.made("PUT", json={"_id": added["_id"], "roles": "activity", "email": f"x{email}", "name": None})

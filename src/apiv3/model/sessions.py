@@ -74,7 +74,7 @@ class Limits(NamedTuple):
 
     def seconds(self, session: Session, now: int) -> int:
         """How long the session can last at most, for its cookie. `now`: ms since 1970."""
-        return max(0, session.begun + self.longest - now) // 1000
+        return max(0, -((now - session.begun - self.longest) // 1000))
 
 
 def browser_name(user_agent: str) -> str:

@@ -75,8 +75,13 @@ class Logins:
         return await self._renewed(writer, replace(session, nonce=person.subject.nonce, authenticated=now()))
 
     @retried
-    async def renew(self, session: Session, roles: tuple[str, ...]) -> Started | None:
-        """Give a session of a person whose roles have changed a new value. None when it has ended or has one already."""
+    async def renew(self, session: Session) -> Started | None:
+        """Give a session another value if the person's roles have changed. None when they have not, or it has one already."""
+        await self._policies.catch_up()  # an older policy than that of the last renewal would undo it
+        person = self._policies.current.person(session.subject)
+        roles = session.roles if person is None else self._policies.current.roles_of(person)
+        if roles == session.roles:
+            return None
         async with self._store.changing() as writer:
             ended = await writer.end(session.subject, [session.id])
             started = await self._renewed(writer, replace(session, roles=roles)) if ended else None

@@ -77,7 +77,7 @@ class Safeguard:
 
     async def _renew(self, browser: Browser, session: Session) -> None:
         """Give the session another value, as the roles of the person have changed."""
-        started = await self._logins.renew(session, browser.principal.roles)
+        started = await self._logins.renew(session)
         if started is not None and browser.identity is not None:
             browser.identity = replace(browser.identity, session=started.session)
             browser.keep(started, self._sessions.limits)

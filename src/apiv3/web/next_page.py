@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote
 
+from apiv3.web.headers import NO_STORE
 from apiv3.web.responses import Answer
 
 LOGIN = "/login"
+INVITATION = "/invitation/"
+"""Where invitations are used; the code follows."""
 LONGEST = 2000
 """Most characters of a path to go to."""
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
@@ -29,4 +32,4 @@ def way_in(page: str, *, lost: bool) -> Answer:
 
 def see_other(path: str) -> Answer:
     """Send a browser to another page of this server (RFC 9110, section 15.4.4)."""
-    return Answer(303, headers=((b"location", path.encode()),))
+    return Answer(303, headers=((b"location", path.encode()), NO_STORE))

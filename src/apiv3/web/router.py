@@ -47,7 +47,8 @@ class Route:
         """The permission that the route demands, as a text for people."""
         if self.access.public:
             return "none"
-        return " or ".join(demand.name for demand in self.access.demands) or "any subject"
+        anybody = "any person" if self.access.page else "any subject"
+        return " or ".join(demand.name for demand in self.access.demands) or anybody
 
 
 Found = tuple[Mapping[str, Route], tuple[bytes, ...]]

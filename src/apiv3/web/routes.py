@@ -17,13 +17,17 @@ from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.negotiation import Format
+from apiv3.web.next_page import INVITATION, LOGIN
 from apiv3.web.openapi import operations
-from apiv3.web.people import INVITATION, People
+from apiv3.web.people import People
 from apiv3.web.router import Route
 from apiv3.web.service import Service
+from apiv3.web.site.account import ACCOUNT, AccountPage
 from apiv3.web.site.explorer import PATH as EXPLORER
 from apiv3.web.site.explorer import Explorer
 from apiv3.web.site.front import Front
+from apiv3.web.site.invitation import Invitation
+from apiv3.web.site.login import Login
 from apiv3.web.site.static import PREFIX as STATIC
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import PATH, SocketIo
@@ -33,6 +37,9 @@ PUBLIC = Access(public=True)
 KNOWN = Access()
 STREAM = Access(timestamp=False)
 PAGE = Access(public=True, page=True)
+"""Pages for everybody, which may differ for those who are signed in. Their endpoints check the nonces of forms."""
+PERSONAL = Access(page=True)
+"""Pages and forms of whoever is signed in."""
 V2 = "/api/v2/authorization"
 V3 = "/api/v3"
 
@@ -49,6 +56,9 @@ def routes(
     live: SocketIo,
     explorer: Explorer,
     front: Front,
+    login: Login,
+    invitation: Invitation,
+    account: AccountPage,
     static: StaticFiles,
 ) -> Iterator[Route]:
     """Yield all routes of the server."""
@@ -82,8 +92,15 @@ def routes(
     yield Route("POST", f"{V2}/users/{{_id}}/invitation", users.invite, _admin("users", "update"), operations.INVITE)
 
     yield Route("POST", "/api/requestAuthToken", people.request_token, PUBLIC, operations.REQUEST_TOKEN)
-    yield Route("GET", f"{INVITATION}{{code}}", people.invitation, PUBLIC)
-    yield Route("POST", f"{INVITATION}{{code}}", people.accept, PUBLIC)
+    yield Route("GET", f"{INVITATION}{{code}}", invitation.form, PAGE)
+    yield Route("POST", f"{INVITATION}{{code}}", invitation.accept, PAGE)
+    yield Route("GET", LOGIN, login.form, PAGE)
+    yield Route("POST", LOGIN, login.sign_in, PAGE)
+    yield Route("POST", "/logout", login.sign_out, PAGE)
+    yield Route("GET", ACCOUNT, account.show, PERSONAL)
+    yield Route("POST", f"{ACCOUNT}/password", account.change_password, PERSONAL)
+    yield Route("POST", f"{ACCOUNT}/sessions/end", account.end_session, PERSONAL)
+    yield Route("POST", f"{ACCOUNT}/sessions/end-others", account.sign_out_elsewhere, PERSONAL)
 
     yield Route("GET", PATH, live.poll, PUBLIC, waits=True, talk=live.talk)
     yield Route("POST", PATH, live.post, PUBLIC)

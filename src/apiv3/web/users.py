@@ -13,7 +13,7 @@ from apiv3.web import requests
 from apiv3.web.administration import author, text, texts, words
 from apiv3.web.bodies import Limits, read_object
 from apiv3.web.calls import Call
-from apiv3.web.people import INVITATION
+from apiv3.web.next_page import INVITATION
 from apiv3.web.responses import Answer, json_answer
 
 

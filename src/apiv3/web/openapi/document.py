@@ -21,7 +21,11 @@ _ABOUT = """A data API for people who live with diabetes, over the protocol of N
 `Authorization: Bearer ...`, which does not end up in server logs and browser histories. Exchange an access token for a JWT
 at `/api/v2/authorization/request/{accessToken}`. A call with more than one credential is answered with 400.
 
-**Timestamp.** Calls to `/api/v3` also carry the client's time, in the header `Date` or the parameter `now`.
+Pages send the cookie of a person's session instead. Calls with a session that may change something need a nonce in the
+header `X-Nonce`, or are answered with 403.
+
+**Timestamp.** Calls to `/api/v3` also carry the client's time, in the header `Date` or the parameter `now`. Those with a
+session need none.
 
 **Permissions.** Each operation names the permission that it demands. The subject needs a role that grants it, or a wildcard
 that includes it.

@@ -21,6 +21,7 @@ from apiv3.model.errors import (
     NotSecure,
     RequestTimeout,
     ServerBusy,
+    SignInNeeded,
     StorageUnavailable,
     TooLarge,
     TooManyRequests,
@@ -63,6 +64,7 @@ def _of_access(access: Access, permission: str) -> Iterator[ApiError]:
     yield from map(Unauthorized, (messages.BAD_DATE, messages.DATE_OUT_OF_TOLERANCE))
     yield MissingToken()
     yield BadToken()
+    yield SignInNeeded()
     if access.demands:
         yield MissingPermission(permission)
 

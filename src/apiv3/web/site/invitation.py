@@ -1,0 +1,72 @@
+"""Using an invitation: choosing a password, which signs the person in."""
+
+from __future__ import annotations
+
+from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from apiv3.model.errors import BadNonce, BadRequest, Forbidden
+from apiv3.model.sessions import Limits
+from apiv3.security.accounts.accounts import Accounts
+from apiv3.web import requests
+from apiv3.web.calls import Call
+from apiv3.web.responses import Answer
+from apiv3.web.site.forms import Forms
+from apiv3.web.site.pages import page
+
+_STALE = "This form was sent already, or it is older than an hour; please choose the password again."
+
+
+class Invitation:
+    """The endpoints of invitations."""
+
+    def __init__(self, accounts: Accounts, limits: Limits, forms: Forms) -> None:
+        self._accounts, self._limits, self._forms = accounts, limits, forms
+
+    async def form(self, call: Call) -> Answer:
+        """The form in which an invited person chooses a password. It may be opened any number of times."""
+        try:
+            invited = await self._accounts.check_invitation(requests.identifier(call.params[-1]))
+        except Forbidden as error:
+            return _spent(call, error)
+        return self._form(call, invited.account.email.address)
+
+    async def accept(self, call: Call) -> Answer:
+        """Set the password that was chosen, which uses the invitation up, and sign the person in."""
+        code = requests.identifier(call.params[-1])
+        try:
+            invited = await self._accounts.check_invitation(code)
+        except Forbidden as error:
+            return _spent(call, error)
+        email = invited.account.email.address
+        try:
+            await self._forms.check(call)
+            password = (await call.form()).one("password") or ""
+            call.keep(await self._accounts.accept(code, password, call.visitor), self._limits)
+        except BadNonce:
+            return self._form(call, email, _STALE, 403)
+        except Forbidden as error:
+            return _spent(call, error)
+        except BadRequest as error:
+            return self._form(call, email, f"{error.message}.", 422)
+        sentences = [
+            f"The password of {email} is set, and you are signed in on this browser.",
+            "Everything else that was open to this account has ended: other browsers and apps have to sign in again.",
+        ]
+        links = [("/", "To the front page"), ("/account", "To your account")]
+        return page(call, "message.html", title="Your password is set", sentences=sentences, links=links)
+
+    def _form(self, call: Call, email: str, error: str = "", status: int = 200) -> Answer:
+        """The form, once more with what is wrong about what was sent."""
+        return page(
+            call,
+            "invitation.html",
+            status,
+            email=email,
+            error=error,
+            nonce_value=self._forms.nonce(call),
+            shortest=SHORTEST_PASSWORD,
+            longest=LONGEST_PASSWORD,
+        )
+
+
+def _spent(call: Call, error: Forbidden) -> Answer:
+    return page(call, "message.html", 404, title="Nothing here", sentences=[f"{error.message}."], links=[])

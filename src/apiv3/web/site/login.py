@@ -1,0 +1,69 @@
+"""Signing in and signing out."""
+
+from __future__ import annotations
+
+from apiv3.model.errors import BadNonce, TooManyRequests, Unauthorized
+from apiv3.model.sessions import Limits
+from apiv3.security.accounts.accounts import Accounts
+from apiv3.security.accounts.sign_in import SignIn
+from apiv3.security.logins import Logins
+from apiv3.security.principal import ANYBODY
+from apiv3.web.administration import author
+from apiv3.web.calls import Call
+from apiv3.web.next_page import LOGIN, checked_next, see_other
+from apiv3.web.responses import Answer
+from apiv3.web.site.forms import Forms
+from apiv3.web.site.pages import page
+
+_STALE = "This form was sent already, or it is older than an hour; please send it again."
+_LOST = "Nobody was signed in any more, so what you sent was not used. Sign in, and enter it again."
+_OFF = "Security is switched off (API3_SECURITY_ENABLE), so everybody may do everything, and nobody signs in."
+
+
+class Login:
+    """The endpoints of `/login` and `/logout`."""
+
+    def __init__(self, accounts: Accounts, sign_in: SignIn, logins: Logins, limits: Limits, forms: Forms) -> None:
+        self._accounts, self._sign_in, self._logins, self._limits = accounts, sign_in, logins, limits
+        self._forms = forms
+
+    async def form(self, call: Call) -> Answer:
+        """The form for signing in; who is signed in already goes on to `next`."""
+        after = checked_next(call.query.one("next"))
+        if call.browser_session is not None:
+            return see_other(after)
+        return self._form(call, after, complaint=_LOST if call.query.all("lost") else "")
+
+    async def sign_in(self, call: Call) -> Answer:
+        """Sign in with e-mail address and password, and go on to `next`."""
+        form = await call.form()
+        after, email, password = checked_next(form.one("next")), form.one("email") or "", form.one("password") or ""
+        if call.browser_session is not None:  # the form was sent twice
+            return see_other(after)
+        try:
+            await self._forms.check(call)
+            person = await self._sign_in.by_password(email, password, call.address, "password")
+        except BadNonce:
+            return self._form(call, after, email, _STALE, 403)
+        except (Unauthorized, TooManyRequests) as error:
+            return self._form(call, after, email, f"{error.message}.", error.status)
+        call.keep(await self._logins.begin(person, "password", call.visitor), self._limits)
+        return see_other(after)
+
+    async def sign_out(self, call: Call) -> Answer:
+        """End the session."""
+        session = call.browser_session
+        if session is not None:
+            await self._forms.check(call)
+            person = await self._accounts.find(session.subject)
+            await self._logins.end([session.id], "sign-out", person, author(call))
+            call.drop()
+        return see_other(LOGIN)
+
+    def _form(self, call: Call, after: str, email: str = "", complaint: str = "", status: int = 200) -> Answer:
+        if call.principal is ANYBODY:
+            return page(
+                call, "message.html", title="Nobody signs in here", sentences=[_OFF], links=[("/", "To the front page")]
+            )
+        nonce = self._forms.nonce(call)
+        return page(call, "login.html", status, next=after, email=email, nonce_value=nonce, complaint=complaint)
