@@ -31,7 +31,10 @@ from apiv3.operations.bulk import Bulk
 from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
 from apiv3.provisioning import provision, revealed
+from apiv3.security.accounts.challenges import Challenges
 from apiv3.security.accounts.nonces import Nonces
+from apiv3.security.accounts.passkeys import Passkeys
+from apiv3.security.accounts.relying_party import RelyingParty
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authenticator import Authenticator
@@ -47,9 +50,10 @@ from apiv3.security.verifiers.api_secret import ApiSecretVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
 from apiv3.security.verifiers.session import SessionVerifier
 from apiv3.security.verifiers.user_token import UserTokenVerifier
-from apiv3.settings import Settings, is_local, load
+from apiv3.settings import Settings, is_local, load, public_url
 from apiv3.storage.alarms import AlarmTable
 from apiv3.storage.failures import FailureTable
+from apiv3.storage.passkeys import PasskeyTable
 from apiv3.web.access_log import AccessLog
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
@@ -109,6 +113,8 @@ class Server:
         installation.sessions.on_end.append(self.authenticator.forget)
         self.rights = LastingRights(policies, installation.sessions)
         self.nonces = Nonces(revealed(settings.jwt_key), installation.session_table)
+        party, challenges = RelyingParty(public_url(settings)), Challenges(revealed(settings.jwt_key))
+        self.passkeys = Passkeys(PasskeyTable(installation.database), party, challenges)
         bells = Bells(installation.database.watch)
         documents.on_write.append(bells.ring)
         self.feed = Feed(documents, bells, installation.collections)
@@ -195,7 +201,8 @@ class Server:
     def _sign_in(self) -> SignIn:
         installation = self.installation
         failures = FailureTable(installation.database)
-        return SignIn(installation.account_table, failures, installation.passwords, self.settings.auth_fail_delay)
+        delay = self.settings.auth_fail_delay
+        return SignIn(installation.account_table, failures, installation.passwords, self.passkeys, delay)
 
     def _live(self) -> SocketIo:
         settings = self.settings

@@ -34,6 +34,8 @@ from apiv3.storage import urls
 ENV_FILE = ".env"
 _AUTOPRUNE = "API3_AUTOPRUNE"
 _PRUNE = f"{_AUTOPRUNE}_"
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not listened on)
+"""A HOST that means every address of the machine -> an address at which this machine can reach it."""
 _ASCENDING = (
     ("BG_LOW", "BG_TARGET_BOTTOM", "BG_TARGET_TOP", "BG_HIGH"),
     ("ALARM_TIMEAGO_WARN_MINS", "ALARM_TIMEAGO_URGENT_MINS"),
@@ -267,6 +269,18 @@ def _sentence(error: ValidationError) -> str:
 def is_local(settings: Settings) -> bool:
     """Whether the server listens on a loopback address only."""
     return settings.host == "localhost" or is_loopback(settings.host)
+
+
+def local_url(settings: Settings, port: int) -> str:
+    """Return the URL at which this machine can reach the server of these settings."""
+    host = EVERYWHERE.get(settings.host, settings.host)
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
+
+
+def public_url(settings: Settings) -> str:
+    """Return the URL under which people reach the server: PUBLIC_URL, by default the address to listen on."""
+    return settings.public_url or local_url(settings, settings.port)
 
 
 def without_password(url: str) -> str:

@@ -17,8 +17,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from apiv3.cli.place import local_url
-from apiv3.settings import load
+from apiv3.settings import load, local_url
 from tests.support.documents import Corner, api_of
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation

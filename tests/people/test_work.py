@@ -13,14 +13,23 @@ from apiv3.installation import Installation
 from apiv3.model.errors import ServerBusy, Unauthorized
 from apiv3.model.identity import Subject
 from apiv3.security.accounts import passwords
+from apiv3.security.accounts.challenges import Challenges
+from apiv3.security.accounts.passkeys import Passkeys
 from apiv3.security.accounts.passwords import Passwords
+from apiv3.security.accounts.relying_party import RelyingParty
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.accounts.user_tokens import UserTokens, is_user_token
 from apiv3.security.authors import OPERATOR
 from apiv3.settings import load
 from apiv3.storage import schema
 from apiv3.storage.failures import FailureTable
+from apiv3.storage.passkeys import PasskeyTable
 from tests.support.people import PASSWORD
+
+
+def signing(made: Installation, hashing: Passwords, delay: int) -> SignIn:
+    passkeys = Passkeys(PasskeyTable(made.database), RelyingParty("https://x.example"), Challenges("k" * 32))
+    return SignIn(made.account_table, FailureTable(made.database), hashing, passkeys, delay)
 
 
 @asynccontextmanager
@@ -28,11 +37,11 @@ async def opened(url: str, delay: int = 0) -> AsyncIterator[tuple[Installation, 
     await asyncio.to_thread(schema.upgrade, url)
     made = Installation(load(database_url=url, api_secret=SecretStr("x" * 12), password_rounds=4))
     async with made.opened():
-        yield made, SignIn(made.account_table, FailureTable(made.database), made.passwords, delay)
+        yield made, signing(made, made.passwords, delay)
 
 
 async def test_whatever_is_wrong_costs_one_hash(database_url: str) -> None:
-    async with opened(database_url, delay=1) as (made, signing):
+    async with opened(database_url, delay=1) as (made, sign_in):
         await made.accounts.add("anna@x.example", "anna", ["readable"], PASSWORD, OPERATOR)
         await made.accounts.add("invited@x.example", "invited", ["readable"], None, OPERATOR)
         disabled, _ = await made.accounts.add("disabled@x.example", "disabled", ["readable"], PASSWORD, OPERATOR)
@@ -42,10 +51,10 @@ async def test_whatever_is_wrong_costs_one_hash(database_url: str) -> None:
         for name, password in [*tries, ("not even ", "x")]:
             before = made.passwords.computed
             with pytest.raises(Unauthorized, match="Wrong e-mail address or password"):
-                await signing.by_password(f"{name}@x.example", password, "192.0.2.1", "token")
+                await sign_in.by_password(f"{name}@x.example", password, "192.0.2.1", "token")
             assert made.passwords.computed == before + 1, name
         before = made.passwords.computed
-        person = await signing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token")
+        person = await sign_in.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token")
         assert (person.subject.name, made.passwords.computed) == ("anna", before + 1)
 
 
@@ -53,18 +62,18 @@ async def test_a_cheap_hash_is_renewed_once(database_url: str) -> None:
     async with opened(database_url) as (made, _):
         await made.accounts.add("anna@x.example", "anna", ["readable"], PASSWORD, OPERATOR)
         dearer = Passwords(5)
-        signing = SignIn(made.account_table, FailureTable(made.database), dearer, 0)
+        renewing = signing(made, dearer, 0)
 
         async def stored() -> str:
             return str((await made.accounts.find("anna@x.example")).account.password)
 
         before = await stored()
-        await asyncio.gather(*(signing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token") for _ in range(2)))
+        await asyncio.gather(*(renewing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token") for _ in range(2)))
         renewed = await stored()
         assert renewed != before
         assert not dearer.is_outdated(renewed)
         computed = dearer.computed
-        await signing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token")
+        await renewing.by_password("anna@x.example", PASSWORD, "192.0.2.1", "token")
         assert (await stored(), dearer.computed) == (renewed, computed + 1)
 
 

@@ -10,9 +10,6 @@ import click
 
 from apiv3.settings import Settings, SettingsError, load, without_password
 
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not listened on)
-"""A HOST that means every address of the machine -> an address at which this machine can reach it."""
-
 
 def here(*, makes: bool) -> Settings:
     """Return the settings of the installation here. If there is none, `makes` allows to create one, and a line says so.
@@ -67,13 +64,6 @@ def _name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"user {uid}"
-
-
-def local_url(settings: Settings, port: int) -> str:
-    """Return the URL at which this machine can reach the server of these settings."""
-    host = EVERYWHERE.get(settings.host, settings.host)
-    host = f"[{host}]" if ":" in host else host
-    return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
 
 
 def _file(settings: Settings) -> Path | None:

@@ -28,7 +28,7 @@ from apiv3.cli.checks import (
 from apiv3.cli.db import migrate
 from apiv3.cli.installation import run_on, with_secret
 from apiv3.cli.meeting_place import meeting_place
-from apiv3.cli.place import EVERYWHERE, local_url, location
+from apiv3.cli.place import location
 from apiv3.cli.supervisor import Supervisor
 from apiv3.installation import Installation
 from apiv3.live.workers import FOLDER
@@ -39,7 +39,7 @@ from apiv3.security.authors import OPERATOR
 from apiv3.security.ledger import Budget
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Snapshot
-from apiv3.settings import Settings, SettingsError, load
+from apiv3.settings import EVERYWHERE, Settings, SettingsError, load, local_url
 from apiv3.web.redirect import Redirect
 from apiv3.web.server.connections import Connections
 from apiv3.web.server.run import Config, Server, alone

@@ -13,11 +13,10 @@ from apiv3.cli.completion import role_names, user_emails
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
 from apiv3.cli.options import as_json, show
-from apiv3.cli.place import local_url
 from apiv3.installation import Installation
 from apiv3.model.identity import Subject
 from apiv3.security.authors import OPERATOR
-from apiv3.settings import Settings
+from apiv3.settings import Settings, public_url
 from apiv3.web.users import shown
 
 _LONGEST = 65_536
@@ -41,7 +40,7 @@ def _show(record: Record, settings: Settings, as_json: bool) -> None:
         show(record, as_json)
         return
     show({name: value for name, value in record.items() if name != "invitation"}, as_json=False)
-    click.echo(f"{_HINT}\n\n    {settings.public_url or local_url(settings, settings.port)}{path}")
+    click.echo(f"{_HINT}\n\n    {public_url(settings)}{path}")
 
 
 def _from_stdin() -> str:

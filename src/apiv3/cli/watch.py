@@ -11,10 +11,9 @@ import click
 
 from apiv3.cli.completion import collection_names
 from apiv3.cli.options import moment
-from apiv3.cli.place import local_url
 from apiv3.client.events import Event, Follower
 from apiv3.model import timestamps
-from apiv3.settings import Settings, load
+from apiv3.settings import Settings, load, local_url
 
 
 @click.command()

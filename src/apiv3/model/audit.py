@@ -14,6 +14,8 @@ Action = Literal[
     "account-removed",
     "invitation-made",
     "invitation-used",
+    "passkey-added",
+    "passkey-removed",
     "password-changed",
     "role-changed",
     "role-made",

@@ -9,7 +9,7 @@ from typing import Any
 from apiv3.model.accounts import Account, Email, Invitation, Person
 from apiv3.retrying import retried
 from apiv3.storage.database import Connection, Database
-from apiv3.storage.dialects import Row
+from apiv3.storage.dialects import Dialect, Row
 from apiv3.storage.policy import SUBJECT, PolicyTable, PolicyTableWriter, subject
 from apiv3.storage.sessions import SessionTableWriter
 
@@ -22,6 +22,7 @@ _BY_INVITATION = f"{_FIND} WHERE accounts.invitation = ?"
 _PUT = """INSERT INTO accounts (id, email, email_key, password, invitation, invitation_expires) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET email = excluded.email, email_key = excluded.email_key, password = excluded.password,
     invitation = excluded.invitation, invitation_expires = excluded.invitation_expires"""
+_LOCK = "UPDATE accounts SET id = id WHERE id = ?"
 _RENEW = "UPDATE accounts SET password = ? WHERE id = ? AND password = ?"
 _COLUMNS = 5
 """Of an account, after those of its subject."""
@@ -88,6 +89,12 @@ class AccountTableWriter:
 
     async def remove(self, id: str) -> None:
         await self.policy.remove_subject(id)
+
+
+async def locked(connection: Connection, dialect: Dialect, id: str) -> Person | None:
+    """Return a person; nobody else changes the account until the end of this writing transaction."""
+    await connection.execute(dialect.sql(_LOCK), id)
+    return _first(await connection.fetch(dialect.sql(_BY_ID), id))
 
 
 def _first(rows: Sequence[Row]) -> Person | None:

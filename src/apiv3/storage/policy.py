@@ -99,6 +99,7 @@ class PolicyTableWriter:
     async def remove_subject(self, id: str) -> None:
         await self._execute("DELETE FROM sessions WHERE subject = ?", id)
         await self._execute("DELETE FROM accounts WHERE id = ?", id)
+        await self._execute("DELETE FROM passkeys WHERE person = ?", id)
         await self._execute("DELETE FROM subjects WHERE id = ?", id)
 
     async def remove_role(self, id: str) -> None:

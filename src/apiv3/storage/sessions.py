@@ -67,7 +67,7 @@ class SessionTable:
     @retried
     async def use(self, nonce: str, expires: int) -> bool:
         async with self._database.transaction(_LANE) as connection:
-            return bool(await connection.fetch(self._sql(_USE), nonce, expires))
+            return await use_nonce(connection, self._database.dialect, nonce, expires)
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[SessionTableWriter]:
@@ -95,6 +95,11 @@ class SessionTableWriter:
 
     async def note(self, entry: Entry) -> None:
         await audit.add(self._connection, self._dialect, entry)
+
+
+async def use_nonce(connection: Connection, dialect: Dialect, nonce: str, expires: int) -> bool:
+    """Return whether the nonce with this digest is used for the first time, inside a writing transaction of any lane."""
+    return bool(await connection.fetch(dialect.sql(_USE), nonce, expires))
 
 
 def _session(row: Row) -> Session:

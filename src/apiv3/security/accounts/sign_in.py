@@ -1,4 +1,5 @@
-"""Sign in with a password. Every failure has the same answer and takes the same work, whatever its cause.
+"""Sign in with a password or a passkey. Every failure has the same answer, whatever its cause; with a password, it also takes
+the same work.
 
 Failures are counted for the account and for the address, over all processes, and delay further attempts. Nobody is locked
 out: the right password is still accepted, only later.
@@ -7,15 +8,17 @@ out: the right password is still accepted, only later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from apiv3.model.accounts import Person
 from apiv3.model.audit import Actor
 from apiv3.model.errors import Unauthorized
+from apiv3.model.passkeys import Purpose
 from apiv3.model.timestamps import now
 from apiv3.security import secrets
 from apiv3.security.accounts import emails
+from apiv3.security.accounts.passkeys import PasskeyRefused, Passkeys
 from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.addresses import network
 from apiv3.security.authors import Author, person_target
@@ -35,10 +38,12 @@ WRONG = "Wrong e-mail address or password"
 
 
 class SignIn:
-    """Verifies e-mail addresses and passwords. `delay`: ms that each failure adds to the next attempts; 0: no delay."""
+    """Verifies who signs in. `delay`: ms that each failure adds to the next attempts; 0: no delay."""
 
-    def __init__(self, store: AccountStore, failures: FailureStore, passwords: Passwords, delay: int) -> None:
-        self._store, self._failures, self._passwords = store, failures, passwords
+    def __init__(
+        self, store: AccountStore, failures: FailureStore, passwords: Passwords, passkeys: Passkeys, delay: int
+    ) -> None:
+        self._store, self._failures, self._passwords, self._passkeys = store, failures, passwords, passkeys
         self._delay = delay / 1000
         self._slow = Budget(1, waiting=MOST_WAITING, patience=MOST_WAITING * LONGEST_DELAY)
 
@@ -54,18 +59,32 @@ class SignIn:
             hashed = None if found is None else found.account.password
             right = await self._passwords.verify(password, hashed)
             if found is None or not right or found.subject.disabled:
-                await self._fail(account, place, found, address, way)
+                await self._fail((account, place), found, address, way)
                 raise Unauthorized(WRONG)
             if failures:
                 await self._failures.forget(account)
         await self._renew(found, password)
         return found
 
-    async def _fail(self, account: str, place: str, found: Person | None, address: str, way: str) -> None:
+    async def by_passkey(self, answer: object, purpose: Purpose, owner: str, address: str) -> Person:
+        """Return the person whose passkey has answered a challenge for this purpose and owner.
+
+        Raises PasskeyRefused, TooManyRequests.
+        """
+        place = _name("address", network(address))
+        async with self._turn(place):
+            try:
+                return await self._passkeys.verify(answer, purpose, owner)
+            except PasskeyRefused as error:
+                found = None if error.person is None else await self._store.find(error.person)
+                await self._fail((place,), found, address, "passkey", reason=error.reason)
+                raise
+
+    async def _fail(self, names: Sequence[str], found: Person | None, address: str, way: str, **details: str) -> None:
         """Record a failure without the text that was typed as the address, since it may have been the password."""
         who = Author(Actor(None, "somebody", way, address), STRANGER)
-        entry = who.entry("sign-in", None if found is None else person_target(found), "failure")
-        await self._failures.failed((account, place), entry.time - MEMORY, entry)
+        entry = who.entry("sign-in", None if found is None else person_target(found), "failure", **details)
+        await self._failures.failed(names, entry.time - MEMORY, entry)
 
     async def _renew(self, person: Person, password: str) -> None:
         """Replace the hash if it has a lower cost than new ones."""
@@ -74,21 +93,20 @@ class SignIn:
             await self._store.renew(person.account, await self._passwords.hash(password))
 
     @asynccontextmanager
-    async def _turn(self, account: str, place: str) -> AsyncIterator[int]:
+    async def _turn(self, *names: str) -> AsyncIterator[int]:
         """Wait for the delay that earlier failures demand, then run attempts one after the other. Yields their number."""
-        failures = await self._failures.count((account, place), now() - MEMORY)
+        failures = await self._failures.count(names, now() - MEMORY)
         delay = min(max(0, failures - FREE) * self._delay, LONGEST_DELAY)
         if not delay:
             yield failures
             return
-        owner = (account, place)
-        if not self._slow.take(owner):
-            await self._slow.wait(owner)
+        if not self._slow.take(names):
+            await self._slow.wait(names)
         try:
             await asyncio.sleep(delay)
             yield failures
         finally:
-            self._slow.give(owner)
+            self._slow.give(names)
 
 
 def _name(kind: str, text: str) -> str:
