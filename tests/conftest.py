@@ -6,12 +6,16 @@ from contextlib import ExitStack
 from functools import cache, partial
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
 # How fast a machine is, or whether hypothesis has to build its tables of characters first, is nothing to fail for.
 settings.register_profile("everywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("everywhere")
+
+# Each client of httpx would load the certificates of all authorities, which takes 30 ms, also to speak plain HTTP.
+httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)
 
 # A run in the background of a shell ignores Ctrl-C, and so would every command that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -78,7 +78,7 @@ def writes(client: httpx.Client, identifier: str) -> list[httpx.Response]:
 def administrate(server: LiveServer, method: str, path: str, json: Any = None) -> httpx.Response:
     headers = {"api-secret": hashlib.sha1(server.secret.encode()).hexdigest()}
     url = f"{server.url}/api/v2/authorization{path}"
-    return httpx.request(method, url, json=json, headers=headers, trust_env=False, timeout=30)
+    return httpx.request(method, url, json=json, headers=headers, trust_env=False, verify=False, timeout=30)
 
 
 def administration(server: LiveServer) -> list[httpx.Response]:

@@ -35,7 +35,7 @@ async def _guess(server: LiveServer, path: str, header: str, form: str) -> Count
     enough = asyncio.Event()
 
     async def guess() -> None:
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=None) as client:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=None) as client:
             while not enough.is_set():
                 headers = {header: form.format(unique("guess")), "X-Forwarded-For": ATTACKER, "Date": str(now_ms())}
                 answers[(await client.get(path, headers=headers)).status_code] += 1

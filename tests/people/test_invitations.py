@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from tests.support.browsers import choose_password, forms
-from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person, done, sign_in, token, trail, user
 from tests.support.server import LiveServer
 
@@ -18,11 +17,11 @@ def invited(server: LiveServer, email: str = "anna@x.example") -> str:
 
 
 def ask(method: str, link: str, **options: object) -> httpx.Response:
-    return httpx.request(method, link, trust_env=False, timeout=60, **options)  # type: ignore[arg-type]
+    return httpx.request(method, link, trust_env=False, verify=False, timeout=60, **options)  # type: ignore[arg-type]
 
 
 def test_it_is_good_once_however_often_it_was_looked_at(pair: LiveServer) -> None:
-    link = invited(pair)
+    link = invited(pair, "anna@x.example")
     for method in ("HEAD", "GET", "GET", "OPTIONS"):
         assert ask(method, link).status_code in (200, 204)
     form = ask("GET", link)
@@ -108,8 +107,7 @@ def test_it_ends_what_was_open_before(server: LiveServer) -> None:
     assert (used["actor"]["name"], used["actor"]["way"], used["address"]) == (email, "invitation", "127.0.0.1")
 
 
-def test_no_header_gets_into_a_link(fresh_server: FreshServer) -> None:
-    server = fresh_server()
-    link = invited(server)
+def test_no_header_gets_into_a_link(server: LiveServer) -> None:
+    link = invited(server, f"header.{server.port}@x.example")
     for name in ("Host", "X-Forwarded-Host"):
         assert "evil" not in ask("GET", link, headers={name: "evil.example"}).text

@@ -302,7 +302,7 @@ def test_a_trusted_proxy_is_believed(strict: LiveServer, proxy: str, headers: di
 
 def _from(server: LiveServer, address: str) -> httpx.Client:
     """A client at another address of this machine."""
-    transport = httpx.HTTPTransport(local_address=address)
+    transport = httpx.HTTPTransport(verify=False, local_address=address)
     return httpx.Client(base_url=server.url, transport=transport, trust_env=False)
 
 

@@ -1,4 +1,7 @@
-"""The command `apiv3`: in a process of its own, or inside this one, which saves it the start."""
+"""The command `apiv3`: in a process of its own, or inside this one, which saves it the start.
+
+A command migrates the tables in a fork. What that imports is imported here, once, instead of by each fork.
+"""
 
 import os
 from contextlib import chdir
@@ -7,6 +10,7 @@ from typing import NamedTuple
 import click
 from click.testing import CliRunner
 
+import apiv3.storage.schema  # noqa: F401
 from apiv3.cli.commands import main
 from tests.support.installation import Installation
 

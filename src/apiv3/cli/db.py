@@ -16,6 +16,7 @@ from apiv3.cli.supervisor import end_with_parent
 from apiv3.logs import configure_logging
 from apiv3.provisioning import make_folder
 from apiv3.settings import Settings, SettingsError
+from apiv3.storage import revision
 
 
 @click.group(cls=Group)
@@ -46,10 +47,12 @@ def upgrade(as_json: bool) -> None:
 def migrate(settings: Settings, *, makes: bool = True) -> tuple[str | None, str]:
     """Migrate the tables, and return the revisions before (None: no tables) and after.
 
-    Raises SettingsError when the database cannot be used, and when it has no tables unless `makes`. This runs in a separate
-    process, because the modules that Alembic imports would stay in the server's memory. Ctrl-C waits for its end.
+    Raises SettingsError when the database cannot be used, and when it has no tables unless `makes`. A migration runs in a
+    separate process, because the modules that Alembic imports would stay in the server's memory. Ctrl-C waits for its end.
     """
     check_file(settings)
+    if revision.is_newest(settings.database):
+        return revision.newest(), revision.newest()
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(1, context, _begin) as process:
         return process.submit(_migrate, settings, makes).result()

@@ -16,10 +16,8 @@ import orjson
 from sqlalchemy import Connection, text
 
 from apiv3.model.documents import whole
+from apiv3.storage.revision import REWRITING
 
-PROGRESS = "/numbers"
-"""The row of `clocks` with the greatest `id` that has been rewritten. It is deleted when all are done. No collection can have
-this name."""
 ROWS, CHARACTERS = 1000, 8_000_000
 """Most documents in a batch, and the characters of their bodies after which a batch ends."""
 
@@ -40,16 +38,16 @@ _WHOLE_FLOAT = re.compile(r"\d\.0[,}\]]")
 
 def make_numbers_whole(connection: Connection) -> bool:
     """Rewrite one batch, and return whether there may be more to do. Call this with `storage.schema.locked`."""
-    last = connection.execute(_DONE_UP_TO, {"name": PROGRESS}).scalar()
+    last = connection.execute(_DONE_UP_TO, {"name": REWRITING}).scalar()
     if last is None:
         return False
     rows = connection.execute(_BATCH, {"last": last, "rows": ROWS, "characters": CHARACTERS}).fetchall()
     if not rows:
-        connection.execute(_END, {"name": PROGRESS})
+        connection.execute(_END, {"name": REWRITING})
         return False
     if changes := list(_changes(rows)):
         connection.execute(_REWRITE, changes)
-    connection.execute(_GO_ON, {"name": PROGRESS, "last": rows[-1].id})
+    connection.execute(_GO_ON, {"name": REWRITING, "last": rows[-1].id})
     return True
 
 

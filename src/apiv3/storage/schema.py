@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from apiv3.storage import urls
+from apiv3.storage.revision import SCRIPTS
 from apiv3.storage.rewriting import make_numbers_whole
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-_INSTALLED, _CLONED = Path(__file__).with_name("alembic"), Path(__file__).parents[3] / "alembic"
-"""The folder of the migrations: beside this file in an installed copy, at the top of a clone."""
 _UNNAMED = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
 """Options for statements without names, which leave nothing behind on a connection that a pooler shares."""
 _LOCK = 0x61706976  # "apiv": any number that no other program locks in this database
@@ -138,6 +136,5 @@ def _migrate(connection: Connection, makes: bool) -> tuple[str | None, str]:
 
 def _config() -> Config:
     config = Config()
-    scripts = _INSTALLED if _INSTALLED.is_dir() else _CLONED
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     return config
