@@ -206,7 +206,7 @@ def test_whole_numbers_become_integers(database_url: str, monkeypatch: pytest.Mo
     assert schema.upgrade(database_url) == ("0004", schema.head())
     assert _documents(database_url) == _rewritten(100)
     left = on(database_url, lambda connection: connection.execute(text("SELECT name FROM clocks")).fetchall())
-    assert rewriting.REWRITING not in [name for (name,) in left]
+    assert revision.REWRITING not in [name for (name,) in left]
 
 
 def test_the_start_says_when_rewriting_begins_and_ends(tmp_path: Path, database_url: str) -> None:
