@@ -58,7 +58,11 @@ def test_a_zone_by_its_name(name: str, zone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Mars/Base", "CET-1CEST", "../../etc", "Europe", "Europe/Berlin\0", "CET-1CEST,M3.5.0", "5", "\u0660"]
+    "name",
+    [
+        *("Mars/Base", "CET-1CEST", "../../etc", "Europe", "Europe/Berlin\0", "CET-1CEST,M3.5.0", "5", "\u0660", "+02:00"),
+        *("UTC+2", "utc-5", "GMT+1", "UTC+02:00", "UTC-1CEST,M3.5.0,M10.5.0/3"),  # POSIX counts the other way round
+    ],
 )
 def test_what_is_no_zone(installation: Installation, name: str) -> None:
     done = here(installation, "import", str(SAMPLE), "--timezone", name, "--dry-run")
@@ -97,7 +101,7 @@ def test_summer_time_by_the_rules_of_tz(installation: Installation, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "text", ["UTC", "UTC0", "", "Etc/UTC", "GMT", "Zulu", "CET-1CEST", "Mars/Base", ":/no/such/file", "/etc/passwd"]
+    "text", ["UTC", "UTC0", "", "Etc/UTC", "GMT", "Zulu", "CET-1CEST", "UTC+2", "Mars/Base", ":/no/such/file", "/etc/passwd"]
 )
 def test_where_the_zone_is_utc_or_unknown_it_has_to_be_said(installation: Installation, text: str) -> None:
     installation.settings = {"TZ": text}

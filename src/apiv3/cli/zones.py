@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -14,6 +15,8 @@ import click
 
 _HERE = "/etc/localtime"
 _FOLDER = "/zoneinfo/"
+_EITHER_SIDE = re.compile(r"(UTC?|GMT)[+-]\d.*", re.ASCII | re.IGNORECASE)
+"""UTC+2: two hours ahead of UTC for people, two hours behind it in POSIX."""
 _NEEDED = "The times of a Clarity export do not say their time zone, and {}."
 
 
@@ -68,6 +71,8 @@ def _by_name(name: str) -> Zone:
     try:
         if name.lower() in known:
             return Zone(known[name.lower()], ZoneInfo(known[name.lower()]))
+        if _EITHER_SIDE.fullmatch(name):
+            raise _Unknown("people and POSIX read its sign in opposite ways")
         return Zone(name, _posix(name))
     except (ZoneInfoNotFoundError, OSError, ValueError) as error:
         raise _Unknown(_why(name)) from error
