@@ -68,9 +68,16 @@ def parse(value: object) -> Moment:
 
 def iso(ms: int) -> str:
     """Return ISO 8601 in UTC with milliseconds: `2020-09-14T12:56:40.000Z`; after 9999 `+010000-01-01T00:00:00.000Z`."""
-    day, ms = divmod(ms, 86_400_000)
-    minutes, ms = divmod(ms, 60_000)
-    return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}Z"
+    seconds, ms = divmod(ms, 1000)
+    return f"{_second(seconds)}.{ms:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(number: int) -> str:
+    """Return date and time of a second, counted from 1970. It is cached, since requests of a second share it in the log."""
+    day, seconds = divmod(number, 86_400)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
 
 @lru_cache(maxsize=1024)

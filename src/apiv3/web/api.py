@@ -195,13 +195,14 @@ class Api:
 
         Raises TooManyRequests when the subject has too many requests under way.
         """
+        run = self._page if route.pages else self._run
         if call.principal.name is None:
-            return await self._page(call, route, send)
+            return await run(call, route, send)
         subject, requests = ("subject", call.principal.name), self._ledger.requests
         if not requests.take(subject):
             await requests.wait(subject)
         try:
-            return await self._page(call, route, send)
+            return await run(call, route, send)
         finally:
             requests.give(subject)
 
@@ -210,8 +211,6 @@ class Api:
 
         Raises TooManyRequests when too many wait for memory already, or when it does not become free in time.
         """
-        if not route.pages:
-            return await self._run(call, route, send)
         owner, answers, kept = call.principal.name or call.origin.place, self._ledger.answers, 0
         if not answers.take(owner, SMALL):
             await answers.wait(owner, SMALL)

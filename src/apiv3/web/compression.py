@@ -110,19 +110,21 @@ class Compression:
         Unchanged are answers outside /api/v3, streams, and answers that set `Vary` themselves because they are compressed
         already.
         """
-        if not call.path.startswith(b"/api/v3/") or answer.stream is not None:
+        status, body, media_type, headers, stream, pieces = answer
+        if stream is not None or not call.path.startswith(b"/api/v3/"):
             return answer
-        status, body, media_type, headers, _, pieces = answer
-        for name, _value in headers:
+        for name, _ in headers:
             if name == b"vary":
                 return answer
-        answer = Answer(status, body, media_type, (*headers, _VARY), pieces=pieces)
+        answer = Answer(status, body, media_type, (*headers, _VARY), None, pieces)
         size, accept = pieces.left if pieces else len(body), call.headers.get(b"accept-encoding")
-        choice = choose(accept) if size and accept else Choice(None)
-        if choice.coding is None or (size < SMALLEST and not choice.refuses_plain):
+        if not size or not accept:
             return answer
-        compressor = CODINGS[choice.coding](_QUICK[choice.coding])
-        answer = answer._replace(headers=(*answer.headers, (b"content-encoding", choice.coding)))
+        coding, refuses_plain = choose(accept)
+        if coding is None or (size < SMALLEST and not refuses_plain):
+            return answer
+        compressor = CODINGS[coding](_QUICK[coding])
+        answer = answer._replace(headers=(*answer.headers, (b"content-encoding", coding)))
         if answer.pieces is not None:
             return answer._replace(pieces=await self._pieces(compressor, answer.pieces))
         return answer._replace(body=await self._body(compressor, answer.body))

@@ -21,7 +21,7 @@ has read nearly all of it."""
 
 def _status_line(status: int) -> bytes:
     phrase = http.HTTPStatus(status).phrase if status in http.HTTPStatus._value2member_map_ else ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+    return f"HTTP/1.1 {status} {phrase}".encode()
 
 
 _STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
@@ -32,7 +32,7 @@ def head(status: int, headers: Headers) -> bytes:
 
     Raises RuntimeError for a header that contains a line break, which could forge a second answer.
     """
-    text = b"".join([_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers], b"\r\n"])
+    text = b"\r\n".join([_STATUS_LINES[status], *map(b": ".join, headers), b"\r\n"])
     if text.count(b"\n") != len(headers) + 2 or text.count(b"\r") != len(headers) + 2:
         raise RuntimeError("a header with a line break in it")
     return text
