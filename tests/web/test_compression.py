@@ -174,5 +174,5 @@ def test_public_files(server: LiveServer, path: str) -> None:
     for coding in ("gzip", "zstd"):
         with client.stream("GET", path, headers={"Accept-Encoding": coding}) as answer:
             assert answer.headers["content-encoding"] == coding
-            assert answer.headers["vary"] == "accept-encoding"
+            assert "accept-encoding" in answer.headers["vary"]
             assert UNPACKED[coding](b"".join(answer.iter_raw())) == plain.content

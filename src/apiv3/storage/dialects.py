@@ -80,9 +80,10 @@ class Dialect:
 
 class Sqlite(Dialect):
     def joined(self, select: str, *others: str) -> str:
-        # A row for each body would double the time. The LIMIT in the subquery makes SQLite keep the order.
+        # A row for each body would double the time. The LIMIT in the subquery makes SQLite keep the order. The keys are not
+        # needed, and to read them takes a tenth of the time.
         columns = ["CAST(group_concat(body) AS BLOB)", *(f"max({other})" for other in others)]
-        return f"SELECT {', '.join(columns)} FROM ({select}) AS page"
+        return f"SELECT {', '.join(columns)} FROM ({select.replace('SELECT body, id', 'SELECT body', 1)}) AS page"
 
     def streamed(self, select: str) -> str:
         return select.replace("SELECT body", f"SELECT {self.encoded}", 1)

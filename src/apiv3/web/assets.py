@@ -9,14 +9,15 @@ from typing import Self
 
 from apiv3.web.calls import Call
 from apiv3.web.compression import choose, compress_for_good
-from apiv3.web.responses import Answer, Headers
+from apiv3.web.responses import Answer
 
 _TYPES = {
     ".css": b"text/css; charset=utf-8",
     ".js": b"text/javascript; charset=utf-8",
     ".svg": b"image/svg+xml; charset=utf-8",
 }
-_VARY = (b"vary", b"accept-encoding")
+VARY = (b"vary", b"accept-encoding")
+"""For a file outside /api/v3, where every answer has a `Vary` of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,6 @@ class Asset:
     def answer(self, call: Call, *headers: tuple[bytes, bytes]) -> Answer:
         """Return the file in the content coding that the client prefers. `headers`: further headers of the answer."""
         coding = choose(call.headers.get(b"accept-encoding")).coding
-        plain: Headers = (_VARY, *headers)
         if coding is None:
-            return Answer(200, self.body, self.media_type, plain)
-        return Answer(200, self.compressed[coding], self.media_type, ((b"content-encoding", coding), *plain))
+            return Answer(200, self.body, self.media_type, headers)
+        return Answer(200, self.compressed[coding], self.media_type, ((b"content-encoding", coding), *headers))

@@ -287,7 +287,8 @@ class Call:
 
     @property
     def session(self) -> str | None:
-        return SESSION.read(self.headers.get(b"cookie"), encrypted=self.origin.encrypted)
+        cookie = self.headers.get(b"cookie")
+        return None if cookie is None else SESSION.read(cookie, encrypted=self.origin.encrypted)
 
     @property
     def is_safe(self) -> bool:

@@ -53,7 +53,6 @@ _QUICK: Final[Mapping[bytes, int]] = {b"zstd": 1, b"gzip": 6}
 _SMALL: Final[Mapping[bytes, int]] = {b"zstd": 9, b"gzip": 9}
 """Levels for files that are compressed once and sent often. zstd takes 68 MB for the largest one at level 15."""
 _WEIGHT = re.compile(rb"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
-_VARY = (b"vary", b"accept, accept-encoding")
 _LONGEST = 1000
 """Bytes of an Accept-Encoding header that are examined; the rest is ignored."""
 
@@ -107,26 +106,21 @@ class Compression:
     async def compress(self, call: Call, answer: Answer) -> Answer:
         """Return the answer in the coding that the client prefers.
 
-        Unchanged are answers outside /api/v3, streams, and answers that set `Vary` themselves because they are compressed
-        already.
+        Unchanged are answers outside /api/v3, streams, and public files, which are compressed already.
         """
-        status, body, media_type, headers, stream, pieces = answer
-        if stream is not None or not call.path.startswith(b"/api/v3/"):
-            return answer
-        for name, _ in headers:
-            if name == b"vary":
-                return answer
-        answer = Answer(status, body, media_type, (*headers, _VARY), None, pieces)
-        size, accept = pieces.left if pieces else len(body), call.headers.get(b"accept-encoding")
-        if not size or not accept:
+        accept, pieces = call.headers.get(b"accept-encoding"), answer.pieces
+        size = pieces.left if pieces else len(answer.body)
+        if not accept or not size or answer.stream is not None or not call.path.startswith(b"/api/v3/"):
             return answer
         coding, refuses_plain = choose(accept)
         if coding is None or (size < SMALLEST and not refuses_plain):
             return answer
+        if any(name == b"content-encoding" for name, _ in answer.headers):
+            return answer
         compressor = CODINGS[coding](_QUICK[coding])
         answer = answer._replace(headers=(*answer.headers, (b"content-encoding", coding)))
-        if answer.pieces is not None:
-            return answer._replace(pieces=await self._pieces(compressor, answer.pieces))
+        if pieces is not None:
+            return answer._replace(pieces=await self._pieces(compressor, pieces))
         return answer._replace(body=await self._body(compressor, answer.body))
 
     async def _body(self, compressor: Compressor, body: bytes) -> bytes:

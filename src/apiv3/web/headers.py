@@ -12,6 +12,8 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 """Against content sniffing: browsers use the media type of the Content-Type header."""
 NO_STORE = (b"cache-control", b"no-store")
 """Against cache poisoning, and tokens or health data in caches: nothing under /api is cached (RFC 9111, section 5.2.2.5)."""
+VARY = (b"vary", b"accept, accept-encoding")
+"""Against a cache that gives one client the format or the coding of another (RFC 9110, section 12.5.5)."""
 NO_REFERRER = (b"referrer-policy", b"no-referrer")
 """Against leaks by the Referer header: browsers do not send our URLs, which may contain a token, to other sites."""
 POLICY = (
@@ -26,8 +28,9 @@ ISOLATED = (b"cross-origin-opener-policy", b"same-origin")
 """Against pages of other sites that open ours, or are opened by ours: neither gets hold of the other's window."""
 
 _API: Headers = (NO_STORE, NOSNIFF)
+_DOCUMENTS: Headers = (*_API, VARY)
 _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY, ISOLATED)
-_ENCRYPTED_API, _ENCRYPTED_PAGE = (*_API, HSTS), (*_PAGE, HSTS)
+_ENCRYPTED_API, _ENCRYPTED_DOCUMENTS, _ENCRYPTED_PAGE = (*_API, HSTS), (*_DOCUMENTS, HSTS), (*_PAGE, HSTS)
 
 
 def is_page(path: bytes) -> bool:
@@ -37,7 +40,9 @@ def is_page(path: bytes) -> bool:
 
 def common_headers(call: Call) -> Headers:
     """Return the headers that every answer to this call carries."""
-    if is_page(call.path):
+    if call.path.startswith(b"/api/v3/"):
+        headers = _ENCRYPTED_DOCUMENTS if call.origin.encrypted else _DOCUMENTS
+    elif is_page(call.path):
         headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
     else:
         headers = _ENCRYPTED_API if call.origin.encrypted else _API

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 _ESSENCES: Final = {"json": "application/json", "csv": "text/csv", "xml": "application/xml"}
 
 
-class Format(Enum):
+class Format(StrEnum):
     """An output format, in order of preference; `Format("csv")` finds one by its extension, else raises ValueError."""
 
     JSON = "json"

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from apiv3.model.errors import BadOperation
-from apiv3.web.assets import Asset
+from apiv3.web.assets import VARY, Asset
 from apiv3.web.calls import Call
 from apiv3.web.responses import Answer
 
@@ -40,7 +40,7 @@ class StaticFiles:
             async with self._making:
                 if name not in self._made:
                     self._made[name] = await asyncio.to_thread(Asset.read, _files()[name])
-        return self._made[name].answer(call, _FOR_GOOD)
+        return self._made[name].answer(call, VARY, _FOR_GOOD)
 
 
 @cache
