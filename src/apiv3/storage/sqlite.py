@@ -35,7 +35,7 @@ BUDGET = 30_000
 MOST_SECONDS = 0.02
 """Seconds after which such a query ends although it has taken fewer steps, because it reads much in each of them."""
 CACHE = 8_192
-"""Most KiB of the file that a connection keeps in memory: its default of 2,000 holds the index entries of a few weeks only."""
+"""Most KiB of the file that the connection of short queries keeps in memory, four times the default."""
 STEP = 2_000
 """Virtual machine steps after which both bounds are checked."""
 CHUNK = 500
@@ -62,7 +62,7 @@ T = TypeVar("T")
 class SqliteConnection:
     """One connection, with those methods of asyncpg's connections that storage uses.
 
-    `largest`: the most bytes of one value; larger ones raise sqlite3.DataError. None: SQLite's limit.
+    `largest`: for the connection of short queries, the most bytes of one value; larger ones raise sqlite3.DataError.
     """
 
     def __init__(self, path: str, threads: ThreadPoolExecutor, largest: int | None = None) -> None:
@@ -72,12 +72,12 @@ class SqliteConnection:
         _use_wal(self._connection)
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA busy_timeout=0")
-        self._connection.execute(f"PRAGMA cache_size=-{CACHE}")
         self._connection.set_progress_handler(self._is_over, STEP)
         self._cursor = self._connection.cursor()
-        """For statements whose rows are fetched at once. To make a cursor for each takes as long as a tenth of a READ."""
+        """Runs all statements whose rows are fetched at once, since to make a cursor for each takes time."""
         if largest is not None:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, largest)
+            self._connection.execute(f"PRAGMA cache_size=-{CACHE}")
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """Return all rows of a query. Inside a transaction there is no budget: queries there are small, and must not be
