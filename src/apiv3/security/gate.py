@@ -169,7 +169,7 @@ class Gate:
             caller.identity = await self._identify(caller, dated)
             caller.principal = caller.identity.principal
             access.check(caller)
-        if caller.identity is not None and caller.identity.session is not None:
+        if (access.page or not caller.is_safe) and caller.identity is not None and caller.identity.session is not None:
             await self._safeguard.check(caller, caller.identity.session, access)
 
     async def _admit_person(self, caller: Caller, access: Access) -> None:

@@ -7,10 +7,13 @@ domain and nobody in the network can plant one. On plain HTTP, which is for this
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from apiv3.model import messages
 from apiv3.model.errors import BadRequest
 
+LONGEST_REMEMBERED = 512
+"""Most bytes of a header Cookie whose values are cached."""
 _PREFIX = "__Host-"
 _VALUE = "[A-Za-z0-9_-]{43}"
 """256 random bits in URL-safe Base64. A cookie of another form is not ours: on a loopback address, all ports share cookies."""
@@ -21,7 +24,7 @@ class Cookie:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._plain, self._encrypted = _pattern(name), _pattern(_PREFIX + name)
+        self._plain, self._encrypted = _Finder(name), _Finder(_PREFIX + name)
 
     def read(self, header: bytes | None, *, encrypted: bool) -> str | None:
         """Return the value in the header Cookie, None when there is none. Raises BadRequest when there are several.
@@ -30,10 +33,10 @@ class Cookie:
         """
         if header is None:
             return None
-        found = (self._encrypted if encrypted else self._plain).findall(header)
+        found = (self._encrypted if encrypted else self._plain)(header)
         if len(found) > 1:
             raise BadRequest(messages.TWO_CREDENTIALS)
-        return found[0].decode() if found else None
+        return found[0] if found else None
 
     def write(self, value: str, seconds: int, *, encrypted: bool) -> tuple[bytes, bytes]:
         """Return the header Set-Cookie for a value that lasts for some seconds; 0 removes the cookie."""
@@ -42,8 +45,18 @@ class Cookie:
         return b"set-cookie", text.encode()
 
 
-def _pattern(name: str) -> re.Pattern[bytes]:
-    return re.compile(rf"(?:^|[;,])[ \t]*{name}=({_VALUE})[ \t]*(?=[;,]|$)".encode())
+class _Finder:
+    """Finds the values of one cookie in a header. A browser sends the same header many times, so results are cached."""
+
+    def __init__(self, name: str) -> None:
+        self._pattern = re.compile(rf"(?:^|[;,])[ \t]*{name}=({_VALUE})[ \t]*(?=[;,]|$)".encode())
+        self._remembered = lru_cache(maxsize=1024)(self._find)
+
+    def __call__(self, header: bytes) -> list[str]:
+        return (self._remembered if len(header) <= LONGEST_REMEMBERED else self._find)(header)
+
+    def _find(self, header: bytes) -> list[str]:
+        return [value.decode() for value in self._pattern.findall(header)]
 
 
 SESSION = Cookie("session")
