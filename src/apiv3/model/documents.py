@@ -34,6 +34,8 @@ IMMUTABLE = (
 SERVER_OWNED = ("srvCreated", "srvModified", "subject", "modifiedBy")
 READ_ONLY_MARKS = ("isReadOnly", "readOnly", "readonly")
 MINUTE = 60_000
+_ENDS = frozenset({"endmills", "durationInMilliseconds", "duration"})
+"""Fields that say when something ends. A document without them has no duration."""
 LONGEST_IDENTIFIER = 1024
 """Most bytes of an identifier in UTF-8; it must fit into an index row of both databases."""
 _DAY = 1440
@@ -207,11 +209,14 @@ def resolve_duration(sent: Document, stored: Mapping[str, Any], *, patch: bool) 
 
     `sent` has the fields that it inherits. `patch`: what it does not say, the stored document says.
     """
-    base = _base(sent, stored if patch else {})
+    former = stored if patch else {}
+    if _ENDS.isdisjoint(sent) and _ENDS.isdisjoint(former):
+        return
+    base = _base(sent, former)
     if base is None:
         return
     if sent.get("endmills") is None:
-        end = _end(base, sent, stored if patch else {})
+        end = _end(base, sent, former)
         if end is not None:
             sent["endmills"] = whole(end)
     end = _number(sent.get("endmills"))

@@ -29,7 +29,7 @@ class Batch:
         self._new: list[Mapping[str, Any]] = []
         self._new_unidentified: list[Mapping[str, Any]] = []
         self._replaced: list[tuple[Stored, Mapping[str, Any]]] = []
-        self._touched = set[str]()
+        self._touched: set[str] = set()
         """The old and new identifiers of documents that wait to be written."""
         self._touched_unidentified = False
         """Whether any of them has no identifier of its own."""
@@ -37,11 +37,16 @@ class Batch:
         """Bytes of the stored documents whose new versions wait to be written."""
 
     async def prepare(self, collection: Collection, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Look up the possible duplicates of all these documents."""
+        """Look up the possible duplicates of all these documents, unless there is only one: `find` finds it as fast."""
         identifiers = {each["identifier"] for each in documents if isinstance(each["identifier"], str)}
         field, kind = next(iter(collection.fallback), "date"), collection.fallback_kind
         values = {each[field] for each in documents if collection.fallback and type(each.get(field)) is kind}
-        stored = await self._writer.look_up(tuple(identifiers), field, tuple(values)) if identifiers or values else ()
+        if len(identifiers) + len(values) < 2:
+            return
+        stored = await self._writer.look_up(tuple(identifiers), field, tuple(values))
+        if not stored:
+            self._found, self._unidentified = dict.fromkeys(identifiers), dict.fromkeys(values, ())
+            return
         self._found = dict.fromkeys(identifiers) | {each.identifier: each for each in stored if each.identifier in identifiers}
         for each in stored:  # large ones are looked up when it is their turn, so that few are in memory together
             if each.is_large:
@@ -102,9 +107,12 @@ class Batch:
 
     async def flush(self) -> None:
         """Write all waiting changes."""
-        await self._writer.insert(*self._new)
-        await self._writer.insert(*self._new_unidentified, identified=False)
-        await self._writer.replace_all(self._replaced)
+        if self._new:
+            await self._writer.insert(*self._new)
+        if self._new_unidentified:
+            await self._writer.insert(*self._new_unidentified, identified=False)
+        if self._replaced:
+            await self._writer.replace_all(self._replaced)
         for identifier in self._touched:
             self._found.pop(identifier, None)
         if self._touched_unidentified:

@@ -142,7 +142,7 @@ class _Queue:
 
     def _take(self) -> list[_Member[Any]]:
         """Return the next group, in the order of arrival, without members whose callers have been cancelled."""
-        members = list[_Member[Any]]()
+        members: list[_Member[Any]] = []
         documents = size = 0
         while self._waiting:
             member = self._waiting[0]

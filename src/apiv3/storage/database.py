@@ -159,12 +159,13 @@ class Database:
         Transactions with the same `lane` run one at a time, in their order. They would wait for each other in the database
         anyway; waiting here takes no connection away from readers.
         """
-        async with (
-            _turn(self._lanes[lane if not self.dialect.one_writer else ""]),
-            self.connection() as connection,
-            self._driver.transaction(connection),
-        ):
-            yield connection
+        place = self._lanes[lane if not self.dialect.one_writer else ""]
+        await _enter(place)
+        try:
+            async with self.connection() as connection, self._driver.transaction(connection):
+                yield connection
+        finally:
+            place.release()
 
     async def watch(self, ring: Ring) -> None:
         """Ring whenever another process may have written to the database; see `contracts.Watch`."""
@@ -187,21 +188,16 @@ class Database:
                 yield rows
 
 
-@asynccontextmanager
-async def _turn(place: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
-    """Hold a lock or semaphore for a block. Raises StorageUnavailable after waiting for TURN_TIMEOUT seconds."""
-    if place.locked():
-        try:
-            async with asyncio.timeout(TURN_TIMEOUT):
-                await place.acquire()
-        except TimeoutError as error:
-            raise StorageUnavailable from error
-    else:
-        await place.acquire()
+async def _enter(lane: asyncio.Lock) -> None:
+    """Acquire a lock. Raises StorageUnavailable after waiting for TURN_TIMEOUT seconds."""
+    if not lane.locked():
+        await lane.acquire()
+        return
     try:
-        yield
-    finally:
-        place.release()
+        async with asyncio.timeout(TURN_TIMEOUT):
+            await lane.acquire()
+    except TimeoutError as error:
+        raise StorageUnavailable from error
 
 
 class Borrowed:

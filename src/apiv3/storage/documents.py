@@ -167,8 +167,8 @@ class DocumentTableWriter:
 
     async def begin(self, at: int, ticks: int) -> None:
         """Lock the collection's clock and take `ticks` values of it in advance, none of them before `at` (ms)."""
-        sql = self._sql(_TICK.format(greatest=self._dialect.greatest, bell=self._dialect.bell))
-        ((self._last, *_),) = await self._connection.fetch(sql, max(at, _FIRST_TICK), ticks - 1, self._collection)
+        rows = await self._connection.fetch(_tick(self._dialect), max(at, _FIRST_TICK), ticks - 1, self._collection)
+        self._last = rows[0][0]
         self._next = self._last - ticks + 1
 
     async def end(self) -> None:
@@ -186,18 +186,14 @@ class DocumentTableWriter:
         return _stored(rows[0]) if rows else None
 
     async def look_up(self, identifiers: Sequence[str], field: str, values: Sequence[object]) -> Sequence[Stored]:
-        number, stored = _round_up(max(len(identifiers), len(values))), _without_large(self._dialect)
+        number = _round_up(max(len(identifiers), len(values)))
         if number > _FEW:
+            stored = _without_large(self._dialect)
             found = await self._find_among(_GET_ALL.replace("{stored}", stored), "identifier", identifiers)
             return [*found, *await self.find_unidentified(field, values)]
-        halves = [
-            (_GET_SOME.replace("{stored}", stored), identifiers),
-            (_GET_UNIDENTIFIED.replace("{column}", SORTABLE[field]), values),
-        ]
-        asked = [(sql.format(places=_places(number)), _padded(among, number)) for sql, among in halves if among]
-        sql = self._sql(" UNION ALL ".join(sql for sql, _ in asked))
-        rows = await self._connection.fetch(sql, *chain.from_iterable((self._collection, *among) for _, among in asked))
-        return [_stored(row) for row in rows]
+        sql = _look_up(self._dialect, number, SORTABLE[field] if values else None, by_identifier=bool(identifiers))
+        asked = [(self._collection, *_padded(among, number)) for among in (identifiers, values) if among]
+        return [_stored(row) for row in await self._connection.fetch(sql, *chain.from_iterable(asked))]
 
     async def find_unidentified(self, field: str, values: Collection[object]) -> Sequence[Stored]:
         return await self._find_among(_UNIDENTIFIED, SORTABLE[field], values)
@@ -279,6 +275,23 @@ def _without_large(dialect: Dialect) -> str:
 def _is_identified(stored: Stored, document: Mapping[str, Any]) -> bool:
     """Whether a document that replaces a stored one has an identifier of its own."""
     return stored.identified or document["identifier"] != stored.identifier
+
+
+@cache
+def _look_up(dialect: Dialect, number: int, column: str | None, *, by_identifier: bool) -> str:
+    """Return the query for so many identifiers, and for documents without one by as many values of a column."""
+    halves = []
+    if by_identifier:
+        halves.append(_GET_SOME.format(stored=_without_large(dialect), places=_places(number)))
+    if column is not None:
+        halves.append(_GET_UNIDENTIFIED.format(column=column, places=_places(number)))
+    return dialect.sql(" UNION ALL ".join(halves))
+
+
+@cache
+def _tick(dialect: Dialect) -> str:
+    """Return the statement that takes numbers from a clock."""
+    return dialect.sql(_TICK.format(greatest=dialect.greatest, bell=dialect.bell))
 
 
 @cache

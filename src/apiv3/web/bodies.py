@@ -15,6 +15,7 @@ from apiv3.model.errors import ApiError, BadRequest, RequestTimeout, ServerBusy,
 from apiv3.security.ledger import Budget
 from apiv3.turns import BODIES, Hold, apart
 from apiv3.web.calls import Call
+from apiv3.web.server.exchange import WHOLE
 
 T = TypeVar("T")
 
@@ -60,11 +61,14 @@ async def read_body(call: Call, size: int, patience: float, memory: Budget) -> b
     except TooManyRequests as error:
         raise _closing(ServerBusy()) from error
     call.on_end = partial(memory.give, place, expected)
-    try:
-        async with asyncio.timeout(patience):
-            body = await _collect(call, size)
-    except TimeoutError as error:
-        raise _closing(RequestTimeout()) from error
+    if WHOLE in call.scope:
+        body = await _collect(call, size)
+    else:
+        try:
+            async with asyncio.timeout(patience):
+                body = await _collect(call, size)
+        except TimeoutError as error:
+            raise _closing(RequestTimeout()) from error
     memory.give(place, expected - len(body))
     call.on_end = partial(memory.give, place, len(body))
     return body

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+WHOLE = "apiv3.whole"
+"""Key in the ASGI scope of a request whose body has arrived as a whole, so that the application need not wait for it."""
 _log = logging.getLogger(__name__)
 _CLOSE = (b"connection", b"close")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -147,7 +149,8 @@ class Exchange:
         """Take a piece of the body. `whole`: whether it is the last one."""
         if piece and not self.complete:
             self._body.append(piece)
-        self.whole = whole
+        if whole:
+            self.whole = self.scope[WHOLE] = True
         self._notify()
 
     @property
