@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from apiv3.model.errors import StorageUnavailable
-from apiv3.storage import schema
+from apiv3.storage import liveness, schema
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from tests.support.blackhole import Blackhole, blackhole
@@ -68,6 +68,17 @@ def test_a_server_outlives_its_connections(url: str, way: Blackhole, tmp_path: P
         server.stop()
 
 
+def test_a_server_ends_although_its_connections_are_dead(url: str, way: Blackhole, tmp_path: Path) -> None:
+    """And nobody has noticed yet."""
+    server = LiveServer(Installation(tmp_path, url))
+    server.start()
+    client = server.client(server.subject("phone", "api:*:*"))
+    assert client.post(ENTRIES, json=entry("before")).status_code == 201
+    way.forget()
+    server.stop()
+    assert "Traceback" not in server.output
+
+
 def until_good(ask: Callable[[], httpx.Response]) -> float:
     """Asks until the answer is good, or for a minute; the seconds that took."""
     began = time.monotonic()
@@ -99,15 +110,17 @@ async def _write_over(store: DocumentTable, way: Blackhole) -> None:
         await writer.find("nobody")
 
 
-async def test_a_slow_query_is_left_alone(url: str) -> None:
+async def test_a_slow_query_is_left_alone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database says that it is at work."""
+    monkeypatch.setattr(liveness, "SILENCE", 1.2)
+    monkeypatch.setattr(liveness, "INTERVAL", 0.2)
     database = Database(url)
     await database.connect()
     try:
-        assert [tuple(row) for row in await database.fetch("SELECT 1 FROM pg_sleep(6)")] == [(1,)]
+        assert [tuple(row) for row in await database.fetch("SELECT 1 FROM pg_sleep(3)")] == [(1,)]
         async with database.connection() as connection:  # one that is lent, and asks nothing
             await connection.fetch("SELECT 1")
-            await asyncio.sleep(4)
+            await asyncio.sleep(2)
             assert [tuple(row) for row in await connection.fetch("SELECT 2")] == [(2,)]
     finally:
         await database.disconnect()

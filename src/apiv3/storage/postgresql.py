@@ -24,6 +24,9 @@ from apiv3.storage.liveness import LOST, Connection
 DIALECT = POSTGRESQL
 POOL_TIMEOUT = 10.0
 """Seconds that a request waits for a connection until StorageUnavailable is raised."""
+LAST_PATIENCE = 3.0
+"""Seconds that the database gets to end a cancelled statement or to close connections. After that they are dropped, because
+nobody may be at their other end."""
 POOL_SIZE, READERS = 6, 10
 """Most connections in the pool, and most connections that are kept for single queries."""
 CHUNK = 250
@@ -65,6 +68,18 @@ class PatientConnection(PostgresConnection):
         async with asyncio.timeout(POOL_TIMEOUT):
             await super().acquire()
 
+    async def release(self) -> None:
+        pool: asyncpg.Pool | None = self._database._pool
+        connection, self._connection = self._connection, None
+        if pool is not None:
+            await _release(pool, connection)
+
+
+async def _release(pool: asyncpg.Pool, connection: Any) -> None:
+    """Return a connection to its pool, which replaces one whose cancelled statement does not end."""
+    with suppress(TimeoutError):
+        await pool.release(connection, timeout=LAST_PATIENCE)
+
 
 class Pool(PostgresBackend):
     """The backend of `databases` with our options, and with connections made by a Connector."""
@@ -78,6 +93,12 @@ class Pool(PostgresBackend):
     async def connect(self) -> None:
         connect: Any = self._connector.connect
         self._pool = await asyncpg.create_pool(connect=connect, max_size=self._size, **_OPTIONS)
+
+    async def disconnect(self) -> None:
+        pool, self._pool = self._pool, None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_PATIENCE):
+                await pool.close()
 
     def connection(self) -> PatientConnection:
         return PatientConnection(self, self._dialect)
@@ -103,8 +124,7 @@ class PostgresqlBackend(Pool):
 
     async def disconnect(self) -> None:
         await self.connector.stop()
-        await self._readers.disconnect()
-        await super().disconnect()
+        await asyncio.gather(self._readers.disconnect(), super().disconnect())
 
 
 class Readers(Pool):
@@ -159,14 +179,15 @@ class Readers(Pool):
     async def _give_back(self, connection: Any) -> None:
         pool: asyncpg.Pool | None = self._pool
         if pool is not None:
-            await pool.release(connection)
+            await _release(pool, connection)
 
     async def disconnect(self) -> None:
         with suppress(TimeoutError):
-            for _ in range(self._size):
-                place = await self._wait()
-                if place is not None:
-                    await self._give_back(place)
+            async with asyncio.timeout(LAST_PATIENCE):
+                for _ in range(self._size):
+                    place = await self._idle.get()
+                    if place is not None:
+                        await self._give_back(place)
         await super().disconnect()
 
 
