@@ -30,6 +30,7 @@ sys.exit(main())
 """The bench, which believes that one more change was stored than the server tells of."""
 
 
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_every_subscriber_is_told_of_every_change(database: str, tmp_path: Path) -> None:
     done = _bench("-m", "bench", *FEW, "--database", database, "--write", str(tmp_path))
     assert done.returncode == 0, done.stderr

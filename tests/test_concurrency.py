@@ -33,7 +33,7 @@ from tests.support.server import LiveServer
 BEGINNING = 946_684_800_000
 DATE = 1_700_000_000_000
 WRITERS = 8
-WRITES = 50
+WRITES = 25
 """Of each writer."""
 LIMITS = (1, 3, 500)
 
@@ -263,7 +263,7 @@ async def test_a_crowd_of_readers_each_get_their_own(servers: Servers) -> None:
 
     async def read(client: httpx.AsyncClient, reader: int) -> None:
         choice = random.Random(reader)
-        for number in range(40):
+        for number in range(20):
             name = choice.choice(names)
             answer = await client.get(f"/food/{name}")
             assert answer.status_code == (200 if name in there else 410 if name in gone else 404)

@@ -142,7 +142,7 @@ async def test_a_group_that_kill_9_meets_is_stored_as_a_whole_or_not_at_all(fres
     """Of each of its members: what was answered is there, and of what was not answered no half is."""
     server = await asyncio.to_thread(fresh_server, database)
     token = await asyncio.to_thread(server.subject, "keeper", "api:treatments:*")
-    for _ in range(3):
+    for _ in range(2):
         clients = await asyncio.to_thread(Groups, server, token)
         running = asyncio.create_task(clients.run())
         async with asyncio.timeout(60):

@@ -461,9 +461,9 @@ def test_only_the_server_mints(tmp_path: Path) -> None:
     assert list(installation.data.iterdir()) == []
 
 
-def test_a_lost_secret_is_not_replaced(fresh_server: FreshServer, database: str) -> None:
+def test_a_lost_secret_is_not_replaced(fresh_server: FreshServer) -> None:
     """All access tokens would be others, and nobody would know why."""
-    server = fresh_server(database, env={"API_SECRET": None})
+    server = fresh_server(env={"API_SECRET": None})
     installation = server.installation
     secret = installation.data / "api_secret"
     kept = secret.read_text()

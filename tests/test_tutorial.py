@@ -158,14 +158,6 @@ def walk_the_tutorial(newcomer: Newcomer, two: Terminal, three: Terminal) -> Non
     assert two.output.endswith(f"{promised}\n")
 
 
-def test_the_first_minute(newcomer: Newcomer) -> None:
-    with newcomer.terminal("first") as one, newcomer.terminal("second") as two:
-        walk_the_first_minute(newcomer, one, two)
-    assert len(newcomer.entries()) == 25
-    assert '"sgv":120' in two.output
-    assert "entries: 24 new, 0 there already, 0 refused" in two.output
-
-
 def test_the_tutorial(newcomer: Newcomer) -> None:
     serve, *_ = blocks(TUTORIAL)
     with newcomer.terminal("first") as one, newcomer.terminal("second") as two, newcomer.terminal("third") as three:
@@ -179,6 +171,9 @@ def test_the_first_minute_and_then_where_it_leads(newcomer: Newcomer) -> None:
     assert first == "docs/tutorials/first-app.md"
     with newcomer.terminal("first") as one, newcomer.terminal("second") as two, newcomer.terminal("third") as three:
         walk_the_first_minute(newcomer, one, two)
+        assert len(newcomer.entries()) == 25
+        assert '"sgv":120' in two.output
+        assert "entries: 24 new, 0 there already, 0 refused" in two.output
         walk_the_tutorial(newcomer, two, three)
         two.run(".venv/bin/apiv3 export entries --output entries.ndjson")
     assert Counter(each["device"] for each in newcomer.entries()) == {"terminal": 1, "made-up": 24 + 24, "finger": 3}

@@ -271,9 +271,8 @@ def test_announcements(house: House) -> None:
         everybody.expect("announcement", message="dessert")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_silence(fresh_server: FreshServer, kind: str) -> None:
-    server = fresh_server(kind, workers=2)
+def test_silence(fresh_server: FreshServer) -> None:
+    server = fresh_server("postgres", workers=2)
     house = House(server)
     house.reading(200, 9)
     with family(house) as everybody:

@@ -241,7 +241,7 @@ def test_headers_behind_a_request_that_takes_its_time_are_bounded(small: LiveSer
     guess = (("Date", str(now_ms())), ("Authorization", f"Bearer {unique('guess')}"), ("X-Forwarded-For", "203.0.113.50"))
     assert ask(small, "GET", ENTRIES, *guess).status == 401
     piece = b"X-Large: " + b"x" * 60_000 + b"\r\n"
-    with Line(small) as line:
+    with Line(small, patience=2) as line:
         line.send(request("GET", ENTRIES, *guess) + b"GET / HTTP/1.1\r\n")  # waits for 3 s
         for _ in range(1000):  # far more than what systems hold between two processes
             try:

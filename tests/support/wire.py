@@ -40,9 +40,17 @@ class Reply:
 class Line:
     """One connection to a server: bytes go out as they are given, responses come back one by one."""
 
-    def __init__(self, server: LiveServer, *, to: str = LOCAL, port: int | None = None, source: str = LOCAL) -> None:
+    def __init__(
+        self,
+        server: LiveServer,
+        *,
+        to: str = LOCAL,
+        port: int | None = None,
+        source: str = LOCAL,
+        patience: float = PATIENCE,
+    ) -> None:
         address = (to, port or server.port)
-        self._socket = socket.create_connection(address, PATIENCE, source_address=(source, 0) if source != LOCAL else None)
+        self._socket = socket.create_connection(address, patience, source_address=(source, 0) if source != LOCAL else None)
         self._file = self._socket.makefile("rb")
 
     def __enter__(self) -> "Line":
