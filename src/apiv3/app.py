@@ -69,6 +69,7 @@ from apiv3.web.routes import routes
 from apiv3.web.server.connections import CONNECTIONS, Connections
 from apiv3.web.service import Service
 from apiv3.web.site.account import AccountPage
+from apiv3.web.site.checklist import Checklist
 from apiv3.web.site.explorer import Explorer
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.front import Front
@@ -179,13 +180,18 @@ class Server:
             People(sign_in, logins, self.user_tokens, limits),
             self._live(),
             Explorer(lambda: describe(_described(table), kinds, self._bounds()), lambda: table),
-            Front(),
+            Front(reading, kinds, self._thresholds(), self._checklist()),
             Login(accounts, sign_in, logins, lasting, forms),
             Invitation(accounts, lasting, forms),
             AccountPage(accounts, sign_in, logins, lasting, forms),
             StaticFiles(),
         )
         return table
+
+    def _checklist(self) -> Checklist:
+        settings = self.settings
+        reachable = settings.tls_cert is not None or settings.public_url.startswith("https://")
+        return Checklist(lambda: self.installation.policies.current, is_reachable=reachable)
 
     def _bounds(self) -> Bounds:
         settings = self.settings

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 from tests.support.needs import browser as installed_browser
 
@@ -35,6 +35,10 @@ class Visit:
     def hear(self, said: ConsoleMessage) -> None:
         if said.type in ("error", "warning"):
             self.complaints.append(said.text)
+
+    def miss(self, request: Request) -> None:
+        if request.resource_type != "eventsource":  # a stream has no other end
+            self.complaints.append(f"{request.url}: {request.failure}")
 
     async def assert_sound(self) -> None:
         """The page fits its window, nobody has complained, and axe-core finds nothing serious in light or dark."""
@@ -69,7 +73,7 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
     page = await context.new_page()
     seen = Visit(page)
     page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("requestfailed", lambda request: seen.complaints.append(f"{request.url}: {request.failure}"))
+    page.on("requestfailed", seen.miss)
     page.on("console", seen.hear)
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     await page.add_init_script(

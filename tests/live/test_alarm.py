@@ -194,7 +194,7 @@ def test_the_course_of_glucose(house: House) -> None:
         shown = {"title": "High glucose", "message": "200 mg/dL (11.1 mmol/L)"}
         everybody.expect("alarm", level=1, group="default", key="high", eventName="high", **shown, **about)
         house.reading(14, 7, units="mmol/l")
-        everybody.expect("alarm", level=1, key="high", sgv=252.3)  # again, with the new value
+        everybody.expect("alarm", level=1, key="high", sgv=252)  # again, with the new value
         house.reading(5, 6.5)  # the code of an error
         house.reading(270, 6)
         everybody.expect("urgent_alarm", level=2, key="high", sgv=270)

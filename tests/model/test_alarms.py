@@ -47,9 +47,9 @@ def on(*entries: Document, thresholds: Thresholds = USUAL, now: int = NOW) -> li
     [
         ({"sgv": 120}, 120),
         ({"sgv": 120.5, "units": "mg/dl"}, 120.5),
-        ({"sgv": 10, "units": "mmol"}, 180.182),
-        ({"sgv": 10, "units": "mmol/L"}, 180.182),
-        ({"sgv": 10, "units": "MMOL"}, 180.182),
+        ({"sgv": 10, "units": "mmol"}, 180),
+        ({"sgv": 10, "units": "mmol/L"}, 180),
+        ({"sgv": 10, "units": "MMOL"}, 180),
         ({"sgv": 10, "units": 5}, None),
         ({"sgv": 39}, 39),
         ({"sgv": 401}, 401),

@@ -265,10 +265,13 @@ def test_a_loopback_peer_may_speak_plain_http(strict: LiveServer) -> None:
 
 @pytest.mark.parametrize(("name", "value"), FORWARDED)
 def test_a_loopback_peer_that_speaks_for_somebody_else_may_not(strict: LiveServer, name: str, value: str) -> None:
-    for path in (VERSION, "/api/v3/entries", "/", "/api/v2/authorization/subjects", "/api/v2/authorization/request/x"):
+    for path in (VERSION, "/api/v3/entries", "/api/v2/authorization/subjects", "/api/v2/authorization/request/x"):
         answer = undated(strict).get(path, headers={name: value})
         assert (answer.status_code, answer.json()) == (403, NOT_SECURE)
         assert HSTS not in answer.headers
+    page = undated(strict).get("/", headers={name: value})
+    assert (page.status_code, page.headers["location"]) == (308, "https://127.0.0.1/")
+    assert HSTS not in page.headers
 
 
 @pytest.mark.parametrize(

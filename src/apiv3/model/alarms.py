@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from apiv3.model.documents import MINUTE, Document, whole
-from apiv3.model.glucose import MG_PER_MMOL, in_mgdl
+from apiv3.model.glucose import Unit, in_mgdl
 
 INFO, WARNING, URGENT = 0, 1, 2
 GLUCOSE, STALE, ANNOUNCEMENT = "default", "Time Ago", "Announcement"
@@ -146,7 +146,7 @@ def _glucose(thresholds: Thresholds, reading: Reading) -> list[Alarm]:
     key = "low" if mgdl < thresholds.target_bottom else "high"
     level = URGENT if mgdl < thresholds.low or mgdl > thresholds.high else WARNING
     title = f"Urgent: {key} glucose" if level == URGENT else f"{key.capitalize()} glucose"
-    message = f"{mgdl:.0f} mg/dL ({mgdl / MG_PER_MMOL:.1f} mmol/L)"
+    message = f"{Unit.MGDL.text(mgdl)} mg/dL ({Unit.MMOL.text(mgdl)} mmol/L)"
     about = {"identifier": reading.identifier, "date": reading.date, "sgv": whole(round(mgdl, 1)), "units": "mg/dl"}
     alarm = _alarm(GLUCOSE, key, level, title, message, eventName=key, **about)
     return [replace(alarm, reading=reading.date)]

@@ -144,11 +144,12 @@ function start() {
   const ui = SwaggerUIBundle({
     url: "/api/v3/openapi.json",
     dom_id: "#explorer",
-    deepLinking: true,
+    deepLinking: false, // its links would stand inside of buttons, and take the place of ours to #routes
     defaultModelsExpandDepth: 0,
     displayRequestDuration: true,
     docExpansion: "list",
     filter: false,
+    onComplete: () => document.getElementById("operations")?.setAttribute("role", "group"), // it is a second <main>
     persistAuthorization: false,
     plugins: [Commands],
     queryConfigEnabled: false,
