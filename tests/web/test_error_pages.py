@@ -5,7 +5,9 @@ import re
 import httpx
 import pytest
 
+from tests.support.browsers import signed_in
 from tests.support.factories import FreshServer
+from tests.support.people import add_person
 from tests.support.server import LiveServer
 from tests.support.wire import ask, undated
 
@@ -66,10 +68,10 @@ def proxied(lasting_server: FreshServer) -> LiveServer:
     return lasting_server(env={"TRUSTED_PROXIES": "127.0.0.1", "API3_REQUIRE_HTTPS": "true"})
 
 
-@pytest.mark.parametrize("path", ["/", "/api3-docs?x=%2F", "/invitation/a%2Fb", "/?next=//evil.example"])
+@pytest.mark.parametrize("path", ["/", "/api3-docs?x=%2F", "/invitation/a%2Fb", "/?next=//evil.example", "/nothing", "//evil"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_page_over_plain_http_leads_to_https(proxied: LiveServer, method: str, path: str) -> None:
-    reply = ask(proxied, method, path, *FORWARDED.items())
+    reply = ask(proxied, method, path, *FORWARDED.items(), ("Accept", CHROMIUM))
     assert (reply.status, reply.headers["location"]) == (308, f"https://127.0.0.1{path}")
     assert reply.headers["cache-control"] == "no-store"
 
@@ -92,3 +94,11 @@ def test_it_leads_to_the_public_url(fresh_server: FreshServer) -> None:
     assert (answer.status_code, answer.headers["location"]) == (308, "https://data.example:8443/?y=z")
     secure = undated(server).get("/", headers={"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"})
     assert (secure.status_code, secure.headers["strict-transport-security"]) == (200, "max-age=31536000")
+
+
+def test_who_is_signed_in_stays_so(fresh_server: FreshServer) -> None:
+    server = fresh_server()
+    add_person(server.installation, "anna@x.example", name="Anna")
+    browser = signed_in(server, "anna@x.example")
+    lost = browser.get("/nothing", headers={"Accept": CHROMIUM})
+    assert (lost.status_code, '<a href="/account">Anna</a>' in lost.text) == (404, True)

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
 from apiv3.model.errors import ApiError, BadOperation, NotSecure, OlderProtocol, ShuttingDown, SignInNeeded, TooManyRequests
-from apiv3.security.gate import Gate
+from apiv3.security.gate import Access, Gate
 from apiv3.security.ledger import Ledger
 from apiv3.storage.contracts import SMALL
 from apiv3.web.access_log import AccessLog
@@ -51,6 +51,8 @@ _APIV1 = re.compile(rb"/+api/+v1(/|\.json|$)", re.IGNORECASE)
 """Paths of the older protocol. Some have a second slash: apps send it when their server address ends with one."""
 _COUNTED = 16_384
 """Bytes above which an answer counts until its client has received it; the system buffers about as many."""
+_ANY_PAGE = Access(page=True, public=True)
+"""What is asked of a page that there is not."""
 LARGEST_FORM = 65_536
 """Most bytes of a form."""
 _NOBODY_THERE = Answer(499)
@@ -166,6 +168,8 @@ class Api:
         methods, call.params = self._routes.find(call.path)
         route = methods.get(call.method)
         if route is None:
+            if wants_page(call):  # the page that says so is in the frame of whoever is signed in
+                await self._gate.admit(call, _ANY_PAGE)
             return _options(methods, call)
         if route.access.page:
             call.read_form = partial(read_body, call, LARGEST_FORM, self._limits.patience, self._limits.memory)
