@@ -23,6 +23,14 @@ def show(value: Any, as_json: bool) -> None:
         click.echo()
 
 
+def show_removed(record: dict[str, Any], name: str, as_json: bool) -> None:
+    """Say that a record was removed; as JSON, print the record."""
+    if as_json:
+        show(record, as_json=True)
+    else:
+        click.echo(f"Removed {name}.")
+
+
 def warn(sentences: Iterable[str]) -> None:
     """Print warnings on standard error. `sentences`: without a full stop."""
     for sentence in sentences:

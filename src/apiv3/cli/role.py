@@ -10,7 +10,7 @@ import click
 from apiv3.cli.completion import own_role_names, role_names
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show, warn
+from apiv3.cli.options import as_json, show, show_removed, warn
 from apiv3.installation import Installation
 from apiv3.model.identity import Role
 from apiv3.security import advice
@@ -136,8 +136,4 @@ def remove(name: str, as_json: bool) -> None:
         await installation.administration.remove_role(str(found.id), OPERATOR)
         return _record(found)
 
-    removed = run(work)
-    if as_json:
-        show(removed, as_json=True)
-    else:
-        click.echo(f"Removed {name}.")
+    show_removed(run(work), name, as_json)

@@ -11,7 +11,7 @@ import click
 from apiv3.cli.completion import role_names, subject_names
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show, warn
+from apiv3.cli.options import as_json, show, show_removed, warn
 from apiv3.installation import Installation
 from apiv3.model.errors import ApiError
 from apiv3.model.identity import Subject, Timestamp
@@ -206,11 +206,7 @@ def remove(name: str, as_json: bool) -> None:
         await installation.administration.remove_subject(found.id, OPERATOR)
         return _record(installation, found, token=False)
 
-    removed = run(work)
-    if as_json:
-        show(removed, as_json=True)
-    else:
-        click.echo(f"Removed {name}.")
+    show_removed(run(work), name, as_json)
 
 
 @click.command()

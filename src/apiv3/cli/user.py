@@ -12,16 +12,19 @@ import click
 from apiv3.cli.completion import role_names, user_emails
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show
+from apiv3.cli.options import as_json, show, show_removed
 from apiv3.installation import Installation
+from apiv3.model.accounts import Person
 from apiv3.model.identity import Subject
-from apiv3.security.authors import OPERATOR
+from apiv3.security.accounts.accounts import Accounts
+from apiv3.security.authors import OPERATOR, Author
 from apiv3.settings import Settings, public_url
 from apiv3.web.users import shown
 
 _LONGEST = 65_536
 """Most bytes that are read as a password from standard input. No valid password is that long."""
 Record = dict[str, Any]
+Work = Callable[[Installation], Awaitable[Record]]
 
 _email = click.argument("email", shell_complete=user_emails)
 _password = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -52,7 +55,18 @@ def _from_stdin() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _do(work: Callable[[Installation], Awaitable[Record]], as_json: bool, *, makes: bool = False) -> None:
+def _on(email: str, change: Callable[[Accounts, str, Author], Awaitable[Person | tuple[Person, str]]]) -> Work:
+    """Return work that makes a change to the person with this e-mail address or id, and returns the person."""
+
+    async def work(installation: Installation) -> Record:
+        found = await installation.accounts.find(email)
+        changed = await change(installation.accounts, found.subject.id, OPERATOR)
+        return shown(changed) if isinstance(changed, Person) else shown(*changed)
+
+    return work
+
+
+def _do(work: Work, as_json: bool, *, makes: bool = False) -> None:
     """Run a change, and show the person that it returns."""
 
     async def with_settings(installation: Installation) -> tuple[Record, Settings]:
@@ -160,12 +174,7 @@ def disable(email: str, as_json: bool) -> None:
     \b
     apiv3 user disable anna@x.example
     """
-
-    async def work(installation: Installation) -> Record:
-        found = await installation.accounts.find(email)
-        return shown(await installation.accounts.disable(found.subject.id, OPERATOR))
-
-    _do(work, as_json)
+    _do(_on(email, Accounts.disable), as_json)
 
 
 @user.command()
@@ -177,12 +186,7 @@ def enable(email: str, as_json: bool) -> None:
     \b
     apiv3 user enable anna@x.example
     """
-
-    async def work(installation: Installation) -> Record:
-        found = await installation.accounts.find(email)
-        return shown(await installation.accounts.enable(found.subject.id, OPERATOR))
-
-    _do(work, as_json)
+    _do(_on(email, Accounts.enable), as_json)
 
 
 @user.command()
@@ -194,12 +198,7 @@ def invite(email: str, as_json: bool) -> None:
     \b
     apiv3 user invite anna@x.example
     """
-
-    async def work(installation: Installation) -> Record:
-        found = await installation.accounts.find(email)
-        return shown(*await installation.accounts.invite(found.subject.id, OPERATOR))
-
-    _do(work, as_json)
+    _do(_on(email, Accounts.invite), as_json)
 
 
 @user.command()
@@ -232,13 +231,5 @@ def remove(email: str, as_json: bool) -> None:
     \b
     apiv3 user remove anna@x.example
     """
-
-    async def work(installation: Installation) -> Record:
-        found = await installation.accounts.find(email)
-        return shown(await installation.accounts.remove(found.subject.id, OPERATOR))
-
-    removed = run(work)
-    if as_json:
-        show(removed, as_json=True)
-    else:
-        click.echo(f"Removed {removed['email']}.")
+    record = run(_on(email, Accounts.remove))
+    show_removed(record, record["email"], as_json)

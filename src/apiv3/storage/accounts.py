@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,14 +29,8 @@ _COLUMNS = 5
 """Of an account, after those of its subject."""
 
 
-class AccountTable:
-    """The AccountStore of both databases."""
-
-    def __init__(self, database: Database) -> None:
-        self._database, self._policy = database, PolicyTable(database)
-
-    async def all(self) -> Sequence[Person]:
-        return [_person(row) for row in await self._database.fetch(_ALL)]
+class _People(ABC):
+    """The look-ups of people, the same inside and outside a transaction."""
 
     async def find(self, id: str) -> Person | None:
         return await self._one(_BY_ID, id)
@@ -45,6 +40,20 @@ class AccountTable:
 
     async def find_invitation(self, digest: str) -> Person | None:
         return await self._one(_BY_INVITATION, digest)
+
+    @abstractmethod
+    async def _one(self, sql: str, value: str) -> Person | None:
+        """Return the person that a query with one value finds."""
+
+
+class AccountTable(_People):
+    """The AccountStore of both databases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._policy = database, PolicyTable(database)
+
+    async def all(self) -> Sequence[Person]:
+        return [_person(row) for row in await self._database.fetch(_ALL)]
 
     async def _one(self, sql: str, value: str) -> Person | None:
         return _first(await self._database.fetch(self._database.dialect.sql(sql), value))
@@ -60,22 +69,13 @@ class AccountTable:
             yield AccountTableWriter(policy)
 
 
-class AccountTableWriter:
+class AccountTableWriter(_People):
     """The AccountWriter, inside the transaction that holds the row of the revision."""
 
     def __init__(self, policy: PolicyTableWriter) -> None:
         self.policy, self.sessions = policy, SessionTableWriter(policy.connection, policy.dialect)
         self._connection: Connection = policy.connection
         self._sql = policy.dialect.sql
-
-    async def find(self, id: str) -> Person | None:
-        return await self._one(_BY_ID, id)
-
-    async def find_email(self, key: str) -> Person | None:
-        return await self._one(_BY_EMAIL, key)
-
-    async def find_invitation(self, digest: str) -> Person | None:
-        return await self._one(_BY_INVITATION, digest)
 
     async def _one(self, sql: str, value: str) -> Person | None:
         return _first(await self._connection.fetch(self._sql(sql), value))

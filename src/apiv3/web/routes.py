@@ -19,8 +19,9 @@ from apiv3.web.events import Events
 from apiv3.web.negotiation import Format
 from apiv3.web.next_page import INVITATION, LOGIN
 from apiv3.web.openapi import operations
+from apiv3.web.operation import Operation
 from apiv3.web.people import People
-from apiv3.web.router import Route
+from apiv3.web.router import Handler, Route
 from apiv3.web.service import Service
 from apiv3.web.site.account import ACCOUNT, AccountPage
 from apiv3.web.site.explorer import PATH as EXPLORER
@@ -62,12 +63,9 @@ def routes(
     static: StaticFiles,
 ) -> Iterator[Route]:
     """Yield all routes of the server."""
-    yield Route("GET", f"{V3}/version", service.version, PUBLIC, operations.VERSION)
-    yield Route("GET", f"{V3}/version.json", service.version, PUBLIC, operations.VERSION_JSON)
-    yield Route("GET", f"{V3}/status", service.status, KNOWN, operations.STATUS)
-    yield Route("GET", f"{V3}/status.json", service.status, KNOWN, operations.STATUS_JSON)
-    yield Route("GET", f"{V3}/lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
-    yield Route("GET", f"{V3}/lastModified.json", service.last_modified, KNOWN, operations.LAST_MODIFIED_JSON)
+    yield from _also_as_json("version", service.version, PUBLIC, operations.VERSION)
+    yield from _also_as_json("status", service.status, KNOWN, operations.STATUS)
+    yield from _also_as_json("lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
     yield Route("GET", f"{V3}/events", events.stream, STREAM, operations.EVENTS, waits=True)
     for endpoints in documents.values():
         yield from _collection(endpoints)
@@ -109,6 +107,12 @@ def routes(
     yield Route("GET", EXPLORER, explorer.page, PAGE)
     yield Route("GET", "/", front.show, PAGE)
     yield Route("GET", f"{STATIC}{{file}}", static.file, PUBLIC)
+
+
+def _also_as_json(name: str, endpoint: Handler, access: Access, described: Operation) -> Iterator[Route]:
+    """Yield the route of an answer that is always JSON, also with the ending that says so."""
+    yield Route("GET", f"{V3}/{name}", endpoint, access, described)
+    yield Route("GET", f"{V3}/{name}.json", endpoint, access, replace(described, id=f"{described.id}Json"))
 
 
 def _collection(endpoints: Documents) -> Iterator[Route]:

@@ -41,11 +41,8 @@ TAGS = {
 
 DESCRIPTION = Operation("openapi", SERVER, {200: Reply("OpenAPI 3.1.", {JSON_TYPE: {"type": "object"}})}, stored=False)
 VERSION = Operation("version", SERVER, {200: Reply.of("The versions.", "Version")})
-VERSION_JSON = replace(VERSION, id="versionJson")
 STATUS = Operation("status", SERVER, {200: Reply.of("The versions and the rights.", "Status")})
-STATUS_JSON = replace(STATUS, id="statusJson")
 LAST_MODIFIED = Operation("lastModified", SERVER, {200: Reply.of("Collection -> ms since 1970.", "LastModified")})
-LAST_MODIFIED_JSON = replace(LAST_MODIFIED, id="lastModifiedJson")
 EVENTS = Operation(
     "events",
     SERVER,
