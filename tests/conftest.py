@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import httpx
@@ -26,6 +26,7 @@ from tests.support.factories import (  # noqa: E402  (after the registration)
     FreshServer,
     NewDatabase,
     database_maker,
+    lasting_servers,
     running_server,
 )
 from tests.support.needs import do_without  # noqa: E402
@@ -72,7 +73,7 @@ def database(request: pytest.FixtureRequest, start_postgres: Callable[[], Postgr
 
 @pytest.fixture(scope="session")
 def new_database(start_postgres: Callable[[], Postgres], tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
-    """Makes empty databases of either kind: `with new_database("postgres") as url`."""
+    """Makes databases of either kind: `with new_database("postgres") as url`."""
     return database_maker(tmp_path_factory.mktemp, start_postgres)
 
 
@@ -98,19 +99,14 @@ def fresh_server(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def lasting_server(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshServer]:
     """Starts servers that last as long as the tests do."""
-    start = partial(running_server, tmp_path_factory.mktemp, new_database)
-    with ExitStack() as running:
-        yield lambda *arguments, **options: running.enter_context(start(*arguments, **options))
+    with lasting_servers(tmp_path_factory.mktemp, new_database) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
-def shared_servers(
-    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], LiveServer]]:
+def shared_servers(lasting_server: FreshServer) -> Callable[[str], LiveServer]:
     """One server for each kind of database and worker, started when first asked for."""
-    start = partial(running_server, tmp_path_factory.mktemp, new_database)
-    with ExitStack() as running:
-        yield cache(lambda database: running.enter_context(start(database)))
+    return cache(lasting_server)
 
 
 @pytest.fixture(scope="session")

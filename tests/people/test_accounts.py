@@ -1,12 +1,13 @@
 """People get accounts by the command line; what is refused leaves nothing behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import here
+from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.people import PASSWORD, add_person, done, trail, user
 
@@ -14,9 +15,10 @@ FIELDS = ["_id", "name", "email", "roles", "disabled", "created_at"]
 
 
 @pytest.fixture
-def place(database_url: str, tmp_path: Path) -> Installation:
+def place(database: str, new_database: NewDatabase, tmp_path: Path) -> Iterator[Installation]:
     """An installation of its own on each kind of database."""
-    return Installation(tmp_path, database_url)
+    with new_database(database, migrated=True) as url:
+        yield Installation(tmp_path, url)
 
 
 def emails(place: Installation) -> list[str]:

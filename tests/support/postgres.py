@@ -15,7 +15,8 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from apiv3.storage import schema
 from tests.support.processes import Guardian, clean_environment, free_port
 
 Command = list[str | Path]
@@ -58,14 +60,36 @@ class Postgres:
             return thread.submit(asyncio.run, run()).result()
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new, empty database."""
-        name = f"apiv3_test_{secrets.token_hex(6)}"
-        self.execute(f"CREATE DATABASE {name}")
+    def database(self, *, migrated: bool = False) -> Iterator[str]:
+        """The URL of a new database, empty or with tables."""
+        name = self._create(self._migrated if migrated else None)
         try:
-            yield urlsplit(self.url)._replace(path=f"/{name}").geturl()
+            yield self._url(name)
         finally:
-            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self._drop(name)
+
+    def close(self) -> None:
+        if "_migrated" in vars(self):
+            self._drop(self._migrated)
+
+    @cached_property
+    def _migrated(self) -> str:
+        """The name of a database with tables, from which others are copied."""
+        name = self._create()
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(schema.upgrade, self._url(name)).result()
+        return name
+
+    def _create(self, template: str | None = None) -> str:
+        name = f"apiv3_test_{secrets.token_hex(6)}"
+        self.execute(f"CREATE DATABASE {name}{f' TEMPLATE {template}' if template else ''}")
+        return name
+
+    def _drop(self, name: str) -> None:
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _url(self, name: str) -> str:
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
 
 @contextmanager
@@ -73,7 +97,8 @@ def postgres_server() -> Iterator[Postgres]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         server = Postgres(url)
         server.execute("SELECT 1")
-        yield server
+        with closing(server):
+            yield server
         return
     with embedded_server() as server:
         yield server

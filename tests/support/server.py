@@ -36,6 +36,7 @@ class LiveServer:
         self._log = installation.folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._guardian: Guardian | None = None
+        self._ends = False
         self._clients = ExitStack()
 
     # --- the process
@@ -70,11 +71,17 @@ class LiveServer:
         self._guardian = Guardian(self._process.pid, self.installation.folder)
         self._wait_until_ready()
 
-    def stop(self) -> None:
-        """Asks the server to end (SIGTERM); one that does not is killed, and fails the test."""
+    def end(self) -> None:
+        """Asks the server to end (SIGTERM), once."""
         self._clients.close()
-        if self._process is not None:
+        if self._process is not None and not self._ends:
+            self._ends = True
             self._process.terminate()
+
+    def stop(self) -> None:
+        """Asks the server to end, and waits for it; one that does not is killed, and fails the test."""
+        self.end()
+        if self._process is not None:
             self._ended()
 
     def kill(self) -> None:
@@ -117,7 +124,7 @@ class LiveServer:
     def _forget(self) -> None:
         if self._process:
             self._process.wait()
-            self._process = None
+            self._process, self._ends = None, False
         if self._guardian:
             self._guardian.dismiss()
             self._guardian = None

@@ -1,14 +1,13 @@
 """Callers on the shared servers, and servers with settings that several files need."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 
 import httpx
 import pytest
 
 from tests.support.documents import Corner, NewApi, api_of
-from tests.support.factories import NewDatabase, running_server
+from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
 
 ROOMY = {"API3_EXTRA_COLLECTIONS": "notes, pump_log", "CORS_ORIGINS": "https://app.example, http://localhost:3000"}
@@ -40,13 +39,9 @@ def corner(api: httpx.Client) -> Corner:
 
 
 @pytest.fixture(scope="session")
-def servers_with(
-    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str, str], LiveServer]]:
-    start = partial(running_server, tmp_path_factory.mktemp, new_database)
-    with ExitStack() as running:
-        kinds = {"roomy": ROOMY, "sparse": SPARSE}
-        yield cache(lambda database, kind: running.enter_context(start(database, env=kinds[kind])))
+def servers_with(lasting_server: FreshServer) -> Callable[[str, str], LiveServer]:
+    kinds = {"roomy": ROOMY, "sparse": SPARSE}
+    return cache(lambda database, kind: lasting_server(database, env=kinds[kind]))
 
 
 @pytest.fixture
