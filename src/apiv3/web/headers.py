@@ -27,9 +27,14 @@ runs or styles it; requests and forms go to this server; no page can be put into
 ISOLATED = (b"cross-origin-opener-policy", b"same-origin")
 """Against pages of other sites that open ours, or are opened by ours: neither gets hold of the other's window."""
 
-_API: Headers = (NO_STORE, NOSNIFF)
+NOT_EMBEDDED = (b"cross-origin-resource-policy", b"same-origin")
+"""Against cross-site script inclusion: browsers do not load an answer as a script, style or image of another site's page. Pages
+in `CORS_ORIGINS` read answers by other requests, which this does not concern.
+"""
+
+_API: Headers = (NO_STORE, NOSNIFF, NOT_EMBEDDED)
 _DOCUMENTS: Headers = (*_API, VARY)
-_PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY, ISOLATED)
+_PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY, ISOLATED, NOT_EMBEDDED)
 _ENCRYPTED_API, _ENCRYPTED_DOCUMENTS, _ENCRYPTED_PAGE = (*_API, HSTS), (*_DOCUMENTS, HSTS), (*_PAGE, HSTS)
 
 
