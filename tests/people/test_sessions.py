@@ -23,7 +23,7 @@ from tests.support.engineio import socket
 from tests.support.factories import FreshServer
 from tests.support.live import Stream
 from tests.support.people import PASSWORD, add_person, done, token, trail, user
-from tests.support.server import POLICY_DELAY, LiveServer
+from tests.support.server import POLICY_TIMEOUT, LiveServer
 from tests.support.tls import self_signed
 
 ENTRIES = "/api/v3/entries"
@@ -50,8 +50,8 @@ def anna(pair: LiveServer) -> str:
 
 
 def everywhere(server: LiveServer, has_happened: Callable[[], bool]) -> None:
-    """Wait until it has happened in both processes, which must be within a second: any of ten connections would show it."""
-    deadline = time.monotonic() + 2 * POLICY_DELAY
+    """Wait until it has happened in both processes: any of ten connections would show that it has not."""
+    deadline = time.monotonic() + POLICY_TIMEOUT
     while not all(has_happened() for _ in range(10)):
         assert time.monotonic() < deadline, f"it never happens everywhere\n{server.output[-2000:]}"
 
@@ -148,7 +148,7 @@ def test_a_long_user_agent_is_shown_short_and_escaped(pair: LiveServer, anna: st
         ("curl/8.5.0", "curl"),
         ("\x1b[31m", "[31m"),
         ("", "unknown"),
-        ("y" * 5000, "y" * 60),
+        ("y" * 5000, "y" * 40),
     ],
 )
 def test_browsers_have_short_names(user_agent: str, name: str) -> None:
@@ -378,12 +378,10 @@ def _this(page: str) -> str:
 def test_open_streams_and_sockets_end_with_it(pair: LiveServer, anna: str, end: Callable[..., None]) -> None:
     browser, other = signed_in(pair, anna), signed_in(pair, anna)
     streams = [listening(pair, browser) for _ in range(6)]  # in both processes, most likely
-    started = time.monotonic()
     end(pair, anna, browser, other)
     for stream in streams:
         assert stream.ends()
         stream.close()
-    assert time.monotonic() - started < 15  # well before a heartbeat would have come twice
 
 
 @pytest.mark.parametrize("end", [sign_out, lose_a_role])
@@ -507,7 +505,7 @@ def test_another_role_makes_another_value(pair: LiveServer, anna: str) -> None:
     browser = signed_in(pair, anna)
     value = browser.session
     done(user(pair.installation, "change", anna, "--role", "readable", "--role", "careportal", "--json"))
-    deadline = time.monotonic() + 2 * POLICY_DELAY
+    deadline = time.monotonic() + POLICY_TIMEOUT
     while browser.session == value:
         assert browser.is_signed_in()
         assert time.monotonic() < deadline
@@ -542,24 +540,27 @@ def test_a_page_sends_strangers_to_the_form_and_back(pair: LiveServer) -> None:
     assert stranger.get(ENTRIES).status_code == 401
 
 
-def test_limits(fresh_server: FreshServer, database: str) -> None:
-    env = {"SESSION_IDLE_MINUTES": "0.03", "SESSION_MAX_DAYS": "0.00005"}
-    server = fresh_server(database, env=env)
+def test_limits(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"SESSION_IDLE_MINUTES": "0.04", "SESSION_MAX_DAYS": "0.00007"})
     email = person(server)
-    idle, used, polling = (signed_in(server, email) for _ in range(3))
-    started = time.monotonic()
-    while time.monotonic() - started < 2.2:
-        if time.monotonic() - started < 1.7:
-            assert polling.get(ENTRIES).status_code == 200
-            assert polling.get("/account", headers={"Sec-Fetch-Dest": "empty"}).status_code == 200
+    used, idle, polling = (signed_in(server, email) for _ in range(3))
+    stream = listening(server, idle)
+
+    def is_over(browser: Browser) -> bool:
+        """Whether the session has ended, by requests that are no use of it."""
+        page = browser.get("/account", headers={"Sec-Fetch-Dest": "empty"})
+        return (browser.get(ENTRIES).status_code, page.status_code) == (401, 303)
+
+    while not is_over(polling):
         assert used.is_signed_in()
-        time.sleep(0.1)
-    assert [each.get(ENTRIES).status_code for each in (idle, polling, used)] == [401, 401, 200]
-    assert "; Max-Age=5;" in Browser(server).sign_in(email).headers["set-cookie"]
-    while time.monotonic() - started < 4.4:
-        used.is_signed_in()
-        time.sleep(0.1)
-    assert not used.is_signed_in()
+    assert is_over(idle)
+    assert stream.ends()
+    stream.close()
+    assert used.is_signed_in()
+    deadline = time.monotonic() + 30
+    while used.is_signed_in():
+        assert time.monotonic() < deadline
+    assert "; Max-Age=7;" in Browser(server).sign_in(email).headers["set-cookie"]
 
 
 def test_only_signing_in_and_forms_make_rows(pair: LiveServer, anna: str) -> None:

@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-LONGEST_BROWSER = 60
+LONGEST_BROWSER = 40
 """Most characters that are kept of what a browser says about itself."""
 _BROWSERS = (
     ("Edge", r"\bEdg(?:e|A|iOS)?/"),
     ("Opera", r"\bOPR/"),
     ("Samsung Internet", r"\bSamsungBrowser/"),
     ("Firefox", r"\b(?:Firefox|FxiOS)/"),
-    ("Chrome", r"\b(?:Chrome|CriOS)/"),
+    ("Chrome", r"(?:Chrome|CriOS)/"),
     ("Safari", r"\bSafari/"),
 )
 _SYSTEMS = (
