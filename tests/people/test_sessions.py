@@ -592,8 +592,8 @@ def rows(server: LiveServer) -> tuple[int, ...]:
     return asyncio.run(count_them())
 
 
-def test_a_stranger_who_guesses_locks_nobody_out(fresh_server: FreshServer, database: str) -> None:
-    server = fresh_server(database, env={"AUTH_FAIL_DELAY": "1"})
+def test_a_stranger_who_guesses_locks_nobody_out(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"AUTH_FAIL_DELAY": "1"})
     email = person(server)
     browser, stranger = signed_in(server, email), Browser(server)
     for _ in range(100):
