@@ -12,8 +12,6 @@ from types import TracebackType
 from typing import Any, NoReturn, Protocol, cast
 from urllib.parse import urlsplit
 
-from databases.interfaces import ConnectionBackend
-
 from apiv3.model.errors import StorageUnavailable, TransactionConflict, ValueRefused
 from apiv3.storage.contracts import Ring
 from apiv3.storage.dialects import Dialect, Row
@@ -40,6 +38,20 @@ class Connection(Protocol):
         """Run a statement once for each row of parameters."""
 
 
+class Loan(Protocol):
+    """A connection that is borrowed from a pool between `acquire` and `release`."""
+
+    async def acquire(self) -> None:
+        """Borrow a connection. Raises the errors of the driver."""
+
+    async def release(self) -> None:
+        """Return it to the pool."""
+
+    @property
+    def raw_connection(self) -> Any:
+        """The connection."""
+
+
 class Backend(Protocol):
     """The connections to one database."""
 
@@ -49,7 +61,7 @@ class Backend(Protocol):
     async def disconnect(self) -> None:
         """Close all connections."""
 
-    def connection(self) -> ConnectionBackend:
+    def connection(self) -> Loan:
         """Return a loan from the pool, which is not acquired yet."""
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
@@ -68,7 +80,7 @@ class Absent:
     async def disconnect(self) -> None:
         """Do nothing: no connection is open."""
 
-    def connection(self) -> ConnectionBackend:
+    def connection(self) -> Loan:
         raise StorageUnavailable
 
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:  # noqa: ARG002
@@ -209,7 +221,7 @@ class Borrowed:
 
     __slots__ = ("_driver", "_loan")
 
-    def __init__(self, loan: ConnectionBackend, driver: Driver) -> None:
+    def __init__(self, loan: Loan, driver: Driver) -> None:
         self._loan, self._driver = loan, driver
 
     async def __aenter__(self) -> Any:

@@ -20,9 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, TypeVar
-
-from databases import DatabaseURL
-from databases.interfaces import ConnectionBackend, DatabaseBackend
+from urllib.parse import unquote, urlsplit
 
 from apiv3.storage.contracts import LARGE, SMALL, Ring
 from apiv3.storage.dialects import SQLITE, Row
@@ -245,11 +243,11 @@ def _worth_waiting(error: sqlite3.DatabaseError) -> bool:
     return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_BUSY)
 
 
-class SqliteBackend(DatabaseBackend):
+class SqliteBackend:
     """The Backend for SQLite: a pool of connections to one file, opened when they are needed."""
 
     def __init__(self, url: str) -> None:
-        self.path = DatabaseURL(url).database
+        self.path = unquote(urlsplit(url).path.removeprefix("/"))
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="sqlite")
         self._idle: asyncio.LifoQueue[SqliteConnection | None] = asyncio.LifoQueue()
         self._reader: SqliteConnection | None = None
@@ -317,7 +315,7 @@ async def watch(backend: SqliteBackend, ring: Ring) -> None:
             await asyncio.sleep(GLANCE)
 
 
-class SqliteLoan(ConnectionBackend):
+class SqliteLoan:
     """A connection borrowed from the pool."""
 
     def __init__(

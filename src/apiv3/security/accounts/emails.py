@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from email_validator import EmailNotValidError, validate_email
-
 from apiv3.model.accounts import Email
 from apiv3.model.errors import BadRequest
 
@@ -13,6 +11,8 @@ LONGEST = 320
 
 def email(text: str) -> Email:
     """Parse an address. Addresses that differ only in case have the same key. Raises BadRequest."""
+    from email_validator import EmailNotValidError, validate_email  # takes time to import, and few commands need it
+
     if len(text) > LONGEST:
         raise BadRequest("Bad email: it is too long")
     try:
