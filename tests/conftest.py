@@ -1,5 +1,7 @@
 """Fixtures for every test: both databases, and real servers on them."""
 
+import math
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -32,6 +34,20 @@ from tests.support.factories import (  # noqa: E402  (after the registration)
 from tests.support.needs import do_without  # noqa: E402
 from tests.support.postgres import Postgres, postgres_server  # noqa: E402
 from tests.support.server import LiveServer  # noqa: E402
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as there are cores, since tests spend a part of their time waiting."""
+    return math.ceil(1.5 * (os.cpu_count() or 1))
+
+
+LONGEST = ("tests/test_packaging.py", "tests/test_bench", "tests/test_tutorial.py", "tests/live/test_whole.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: one that begins last keeps all workers but its own idle."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.commands import here
 from tests.support.installation import Installation
 from tests.support.live import Stream
 from tests.support.pgbouncer import pgbouncer, through
@@ -54,12 +55,16 @@ def entry(identifier: str, **fields: Any) -> dict[str, Any]:
     return {"identifier": identifier, "date": DATE, "app": "test", **fields}
 
 
-@pytest.mark.parametrize("parameters", ["", "?statement_cache_size=0"])
+@pytest.mark.parametrize(
+    ("bouncer", "parameters"),
+    [("transaction", ""), ("transaction", "?statement_cache_size=0"), ("session", "")],
+    indirect=["bouncer"],
+)
 def test_a_server_works_behind_pgbouncer(start: Start, parameters: str) -> None:
     server = start(parameters, workers=2)
     token = server.subject("phone", "api:*:*")
     client = server.client(token, timeout=60)
-    names = [secrets.token_hex(6) for _ in range(60)]
+    names = [secrets.token_hex(6) for _ in range(24)]
     asked: list[Callable[[], httpx.Response]] = []
     for name in names:
         asked.append(partial(client.post, ENTRIES, json=entry(name, type="sgv", sgv=100)))
@@ -94,9 +99,9 @@ def test_the_commands_work_behind_pgbouncer(start: Start) -> None:
     server = start()
     server.subject("phone", "api:*:*")
     for command in ("db upgrade", "subject list", "role list", "export entries"):
-        done = server.installation.run(*command.split())
-        assert done.returncode == 0, done.stderr
-    assert "phone" in server.installation.run("subject", "list").stdout
+        done = here(server.installation, *command.split())
+        assert done.status == 0, done.errors
+    assert "phone" in here(server.installation, "subject", "list").output
 
 
 def test_a_pooler_that_knows_no_transactions_stops_the_start(postgres: Postgres, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The command `apiv3`: subjects, roles, questions about permissions, the tables; beside a server that runs.
 
-Each process takes most of a second to start, so most commands run inside this one; those beside a running server do not.
+Each process takes most of a second to start, so most commands run inside this one.
 """
 
 import json
@@ -507,15 +507,15 @@ def test_what_is_changed_here_bites_there(database: str, shared_servers: Callabl
     client = server.client(token)
     assert status() == 200
 
-    _said(installation, "role", "change", role, "api:food:read", run=process)
+    _said(installation, "role", "change", role, "api:food:read")
     _wait_for(lambda: (status(), status("/api/v3/food")) == (403, 200))
 
-    fresh = _json(installation, "subject", "rotate", name, run=process)["accessToken"]
+    fresh = _json(installation, "subject", "rotate", name)["accessToken"]
     _wait_for(lambda: status("/api/v3/food") == 401 and not exchanged(token))
     client = server.client(fresh)
     assert status("/api/v3/food") == 200
 
-    _said(installation, "subject", "remove", name, run=process)
+    _said(installation, "subject", "remove", name)
     _wait_for(lambda: status("/api/v3/food") == 401 and not exchanged(fresh))
     _said(installation, "role", "remove", role)
 

@@ -66,13 +66,8 @@ def test_every_operation_with_every_boundary(fresh_server: FreshServer, tmp_path
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_every_operation_with_made_up_data(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
-    check(run(fresh_server(database, env=SMALL), tmp_path, "fuzzing"), 100)
-
-
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_chains_of_requests(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
-    said = run(fresh_server(database, env=SMALL), tmp_path, "stateful")
-    check(said, 50)
+def test_every_operation_with_made_up_data_and_chains_of_them(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
+    said = run(fresh_server(database, env=SMALL), tmp_path, "fuzzing,stateful")
+    check(said, 150)
     [covered] = re.findall(r"(\d+) covered", said)
     assert int(covered) > 0
