@@ -100,6 +100,19 @@ def test_every_operation_says_what_it_needs(operation: Shown) -> None:
     assert ("401" in about["responses"]) == bool(about["security"] or operation.id in ("exchange", "requestAuthToken"))
 
 
+VERBS = frozenset(
+    "Accept Add Ask Change Check Confirm Create Delete Disable Enable End Exchange Export Find Get Give Grant Import Invite "
+    "List Make Mark Open Read Remove Rename Replace Revoke Search Send Set Show Sign Start Stop Stream Verify".split()
+)
+
+
+def test_every_summary_tells_what_to_do() -> None:
+    """As an imperative sentence: it begins with a verb, and ends with a full stop. The page `/api3-docs` shows them, too."""
+    summaries = [route.summary for route in Server(installation()).routes()]
+    assert summaries
+    assert [each for each in summaries if each.split()[0] not in VERBS or not each.endswith(".")] == []
+
+
 def test_operation_ids_are_unique() -> None:
     ids = [operation.id for operation in ALL]
     assert len(ids) == len(set(ids))

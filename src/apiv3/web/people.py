@@ -24,7 +24,7 @@ class People:
         self._sign_in, self._logins, self._tokens, self._limits = sign_in, logins, tokens, limits
 
     async def request_token(self, call: Call) -> Answer:
-        """A user token for the e-mail address and the password of a person."""
+        """Exchange the e-mail address and the password of a person for a user token."""
         email, password = _credentials(await self._body(call))
         person = await self._sign_in.by_password(email, password, call.address, "token")
         await self._logins.note_token(person, call.address)

@@ -22,7 +22,7 @@ class Invitation:
         self._accounts, self._limits, self._forms = accounts, limits, forms
 
     async def form(self, call: Call) -> Answer:
-        """The form in which an invited person chooses a password. It may be opened any number of times."""
+        """Show the form in which an invited person chooses a password. It may be opened any number of times."""
         try:
             invited = await self._accounts.check_invitation(requests.identifier(call.params[-1]))
         except Forbidden as error:

@@ -28,7 +28,7 @@ class Login:
         self._forms = forms
 
     async def form(self, call: Call) -> Answer:
-        """The form for signing in; who is signed in already goes on to `next`."""
+        """Show the form for signing in; who is signed in already goes on to `next`."""
         after = checked_next(call.query.one("next"))
         if call.browser_session is not None:
             return see_other(after)
