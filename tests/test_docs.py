@@ -126,7 +126,7 @@ def test_the_example_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_reference_has_every_setting_with_its_default() -> None:
     rows = {row[0]: row[1] for row in _cells(DOCS / "reference/settings.md") if row[0] != "setting"}
     assert rows.keys() == _settings()
-    words = {"none": "", "empty": "", "minted": ""}
+    words = {"none": "", "empty": "", "generated": ""}
     shown = {name: words.get(default, default) for name, default in rows.items() if not name.startswith(PRUNE)}
     assert shown == {name: default for name, default in _defaults().items() if not name.startswith(PRUNE)}
 

@@ -1,7 +1,7 @@
 """Store many documents in one transaction at a fraction of the cost of storing them one by one.
 
-A Batch is an Upserter, so the code for a single document also works for many, with the same rules. It looks up what all of them
-will need with few statements, and writes what has changed with few statements.
+A Batch is an Upserter, so the code for a single document also works for many, with the same rules. It looks up the possible
+duplicates of all documents with few statements, and writes all changes with few statements.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ MOST_WAITING = 1_048_576
 
 
 class Batch:
-    """An Upserter on top of the writer of a transaction. Call `flush` at the end. `changes`: the number of changes so far."""
+    """An Upserter that collects changes for the writer of a transaction; call `flush` at the end.
+
+    `changes`: the number of changes so far.
+    """
 
     def __init__(self, writer: DocumentWriter) -> None:
         self._writer = writer

@@ -52,7 +52,7 @@ _KEYED = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
 
 
 def stored_digest(secret: str) -> str:
-    """The digest under which a secret of 256 random bits is stored; one that people choose needs a slow hash instead."""
+    """Return the digest under which a secret of 256 random bits is stored. A secret that people choose needs a slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -99,5 +99,5 @@ def keep(path: Path) -> str:
 def _read(path: Path) -> str:
     text = path.read_text().strip()
     if not text:
-        raise ValueError(f"{path} is empty; restore it from a backup, or remove it to have a new secret minted")
+        raise ValueError(f"{path} is empty; restore it from a backup, or remove it so that a new secret is generated")
     return text

@@ -29,8 +29,8 @@ _COLUMNS = 5
 """Of an account, after those of its subject."""
 
 
-class _People(ABC):
-    """The look-ups of people, the same inside and outside a transaction."""
+class _Finder(ABC):
+    """Finds people, by the same queries inside and outside a transaction."""
 
     async def find(self, id: str) -> Person | None:
         return await self._one(_BY_ID, id)
@@ -46,7 +46,7 @@ class _People(ABC):
         """Return the person that a query with one value finds."""
 
 
-class AccountTable(_People):
+class AccountTable(_Finder):
     """The AccountStore of both databases."""
 
     def __init__(self, database: Database) -> None:
@@ -69,7 +69,7 @@ class AccountTable(_People):
             yield AccountTableWriter(policy)
 
 
-class AccountTableWriter(_People):
+class AccountTableWriter(_Finder):
     """The AccountWriter, inside the transaction that holds the row of the revision."""
 
     def __init__(self, policy: PolicyTableWriter) -> None:

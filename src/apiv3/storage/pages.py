@@ -19,7 +19,7 @@ from apiv3.storage.selects import LISTED, Select, select
 from apiv3.turns import ANSWERS, Effort, paced
 
 REMEMBERED, MOST_REMEMBERED = 5.0, 1000
-"""Seconds for which it is remembered that a caller looks for much in a collection, and how often."""
+"""Seconds for which the server remembers that a caller's last result in a collection was large, and the most it remembers."""
 _HISTORY = """SELECT body, id, srv_modified FROM documents WHERE collection = ? AND srv_modified > ?
     ORDER BY srv_modified LIMIT ?"""
 
@@ -32,14 +32,14 @@ class _Found(NamedTuple):
 
 
 class Pages:
-    """The part of a DocumentStore that finds documents."""
+    """Runs the searches of a DocumentStore: SEARCH and HISTORY."""
 
     def __init__(self, database: Database) -> None:
         self._database, self._dialect = database, database.dialect
         sql = self._dialect.sql
         self._listed = sql(LISTED)
         self._large: dict[tuple[str, str], float] = {}
-        """Until when (by the monotonic clock) what a caller looks for in a collection is read as a stream at once."""
+        """Collection and caller -> the time (monotonic clock) until which results are streamed without a quick attempt."""
         self._history, self._long_history = (
             sql(self._dialect.joined(_HISTORY, "srv_modified")),
             sql(self._dialect.streamed(_HISTORY)),
@@ -64,7 +64,7 @@ class Pages:
         return page
 
     def _is_known_as_large(self, collection: str, caller: str) -> bool:
-        """Whether it was tried in vain just now to find the documents quickly: to try costs the event loop some time."""
+        """Whether a quick attempt has failed a moment ago, so that another one would only block the event loop."""
         return bool(self._large) and self._large.get((collection, caller), 0.0) > time.monotonic()
 
     def _remember(self, collection: str, caller: str) -> None:
@@ -105,7 +105,7 @@ class Pages:
                     yield _Found(body, *others)
 
     async def _scan(self, select: Select, query: Query, caller: str) -> AsyncGenerator[_Found, None]:
-        """Search with filters that have no column: check chunks of rows until enough documents match."""
+        """Search with filters that SQL cannot evaluate: read rows in chunks, and check each until enough documents match."""
         effort, number = Effort(), 0
         async with aclosing(self._database.stream(select.sql, *select.args, caller=caller)) as chunks:
             async for rows in chunks:

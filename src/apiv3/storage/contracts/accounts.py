@@ -1,4 +1,4 @@
-"""What the rest of the server may ask of the storage of accounts and of the audit trail."""
+"""The interfaces of storage for accounts, failed sign-ins and the audit trail."""
 
 from __future__ import annotations
 
@@ -12,8 +12,21 @@ from apiv3.storage.contracts import PolicyWriter
 from apiv3.storage.contracts.sessions import SessionWriter
 
 
-class AccountWriter(Protocol):
-    """Accounts inside a writing transaction over subjects and roles, which `policy` writes."""
+class AccountFinder(Protocol):
+    """Finds people who have an account, inside a transaction or outside."""
+
+    async def find(self, id: str) -> Person | None:
+        """Return the person with this id."""
+
+    async def find_email(self, key: str) -> Person | None:
+        """Return the person whose e-mail address has this key."""
+
+    async def find_invitation(self, digest: str) -> Person | None:
+        """Return the person whose invitation has a code with this digest, whether the invitation is still valid or not."""
+
+
+class AccountWriter(AccountFinder, Protocol):
+    """Changes accounts inside a writing transaction. `policy` writes subjects and roles, `sessions` writes sessions."""
 
     @property
     def policy(self) -> PolicyWriter: ...
@@ -21,57 +34,47 @@ class AccountWriter(Protocol):
     @property
     def sessions(self) -> SessionWriter: ...
 
-    async def find(self, id: str) -> Person | None: ...
-
-    async def find_email(self, key: str) -> Person | None: ...
-
-    async def find_invitation(self, digest: str) -> Person | None: ...
-
     async def put(self, person: Person) -> None:
-        """Store both halves of a person: the subject and the account."""
+        """Store the subject and the account of a person."""
 
     async def remove(self, id: str) -> None:
-        """Remove both halves."""
+        """Remove the subject and the account of a person."""
 
 
-class AccountStore(Protocol):
+class AccountStore(AccountFinder, Protocol):
+    """The accounts of all people."""
+
     async def all(self) -> Sequence[Person]:
-        """Everybody who has an account, by address."""
-
-    async def find(self, id: str) -> Person | None: ...
-
-    async def find_email(self, key: str) -> Person | None:
-        """By the key of an e-mail address."""
-
-    async def find_invitation(self, digest: str) -> Person | None:
-        """By the digest of an invitation's code, good or not."""
+        """Return all people who have an account, in the order of their e-mail addresses."""
 
     async def renew(self, account: Account, password: str) -> None:
         """Replace the password's hash by another one of the same password, unless it has changed meanwhile."""
 
     def changing(self) -> AbstractAsyncContextManager[AccountWriter]:
-        """A transaction, one at a time over all processes; its end makes a new revision of subjects and roles."""
+        """Begin a transaction, one at a time among all processes; its commit makes a new revision of subjects and roles."""
 
 
 class FailureStore(Protocol):
-    """Failed sign-ins, counted over all processes by names that nobody can read back."""
+    """Counts failed sign-ins for all processes. The names are digests, which reveal nobody."""
 
     async def count(self, names: Sequence[str], since: int) -> int:
-        """The greatest of the names' numbers of failures; those whose last one was before `since` (ms) are forgotten."""
+        """Return the greatest count among the names. Counts whose last failure was before `since` (ms) are deleted."""
 
     async def forget(self, name: str) -> None:
-        """Forget the failures of a name."""
+        """Delete the count of a name."""
 
     async def failed(self, names: Sequence[str], since: int, entry: Entry) -> None:
         """Count one more failure of each name, and add an entry to the audit trail."""
 
 
 class AuditStore(Protocol):
+    """The audit trail."""
+
     async def find(self, search: Search) -> Sequence[Entry]:
-        """All entries that are wanted, oldest first."""
+        """Return all entries that match, oldest first."""
 
     async def page(self, search: Search, limit: int, before: int | None = None) -> Page:
-        """At most `limit` of the entries that are wanted, newest first. `before`: the `next` of the page before."""
+        """Return at most `limit` of the entries that match, newest first. `before`: the `next` of the previous page."""
 
     async def prune(self, before: int, limit: int) -> int:
         """Remove up to `limit` entries older than `before` (ms), and return how many. The database refuses younger ones."""
