@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import Visit
 from tests.support.factories import FreshServer
@@ -66,6 +66,22 @@ async def test_it_follows_what_is_written(visit: Visit, server: LiveServer) -> N
     for width in (360, 1280):
         await page.set_viewport_size({"width": width, "height": 740})
         await visit.assert_sound()
+
+
+async def test_it_works_without_javascript(browser: Browser, server: LiveServer) -> None:
+    await write(server, 100, 109)
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await signed_in(page, server)
+    newest = page.get_by_role("region", name="Newest reading")
+    await expect(newest).to_contain_text("109 mg/dL → steady")
+    await page.get_by_role("link", name="mmol/L").click()
+    await expect(newest).to_contain_text("6.1 mmol/L")
+    await page.get_by_text("All values as a table").click()
+    await expect(page.get_by_role("cell", name="5.6", exact=True)).to_be_visible()
+    await page.get_by_role("link", name="API", exact=True).click()
+    await expect(page.get_by_role("cell", name="/api/v3/lastModified .json", exact=True)).to_be_visible()
+    await context.close()
 
 
 async def test_nothing_stays_when_the_session_ends(visit: Visit, server: LiveServer) -> None:

@@ -212,7 +212,7 @@ def test_the_unit_is_that_of_any_column() -> None:
     ]
     assert not isinstance(reading, ApiError)
     assert not isinstance(alert, ApiError)
-    assert reading["sgv"] == 105
+    assert reading["sgv"] == 104
     assert alert["alerts"] == [{"name": "Rise", "rate": 1.8}]
     assert clarity.unit(header) == "mmol/L"
 

@@ -1,10 +1,23 @@
 """Who navigates with a browser gets a page in place of JSON, with the same status and a way on."""
 
 import re
+from typing import Any
 
 import httpx
 import pytest
 
+from apiv3.model.errors import (
+    ApiError,
+    BadRequest,
+    MissingPermission,
+    MissingToken,
+    RequestTimeout,
+    StorageUnavailable,
+    TooLarge,
+    TooManyRequests,
+)
+from apiv3.web.calls import Call
+from apiv3.web.site.errors import error_page
 from tests.support.browsers import signed_in
 from tests.support.factories import FreshServer
 from tests.support.people import add_person
@@ -102,3 +115,31 @@ def test_who_is_signed_in_stays_so(fresh_server: FreshServer) -> None:
     browser = signed_in(server, "anna@x.example")
     lost = browser.get("/nothing", headers={"Accept": CHROMIUM})
     assert (lost.status_code, '<a href="/account">Anna</a>' in lost.text) == (404, True)
+
+
+async def _nothing() -> Any:
+    raise AssertionError
+
+
+WAYS = {
+    BadRequest("Bad query parameters"): ["/"],
+    MissingToken(): ["/login?next=/account%3Fx%3D%252F", "/"],
+    MissingPermission("api:entries:read"): ["/"],
+    RequestTimeout(): ["", "/"],
+    TooLarge(): ["/"],
+    TooManyRequests(retry_after=7): ["", "/"],
+    ApiError("Internal error, request 1-a"): ["", "/"],
+    StorageUnavailable(): ["", "/"],
+}
+
+
+@pytest.mark.parametrize("error", WAYS, ids=lambda error: str(error.status))
+def test_each_error_has_words_of_its_own_and_a_way_on(error: ApiError) -> None:
+    scope = {"method": "GET", "raw_path": b"/account", "query_string": b"x=%2F", "headers": []}
+    answer = error_page(Call(scope, _nothing, "1-a"), error)
+    text = answer.body.decode()
+    assert answer.status == error.status
+    assert "This does not work" not in text
+    assert str(error.message) in text
+    assert re.findall(r'<a class="button[^"]*" href="([^"]*)"', text) == WAYS[error]
+    assert dict(answer.headers).get(b"retry-after") == {429: b"7", 503: b"5"}.get(error.status)

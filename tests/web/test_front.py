@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.browsers import signed_in
 from tests.support.factories import FreshServer
+from tests.support.people import PASSWORD, add_person
 from tests.support.server import LiveServer
 from tests.support.wire import undated
 
@@ -149,6 +151,19 @@ def test_the_day_is_told_in_shares(house: httpx.Client) -> None:
     put(house, "entries", *(sgv(0, value, date=now() - n * 1000) for n, value in enumerate((70, 100, 120, 200))))
     said = text(house.get("/", headers={"Cookie": f"zone={zone}"}))
     assert "50 % in range Below 80 mg/dL 25 % 80 to 180 mg/dL 50 % Above 180 mg/dL 25 % Of 4 readings since midnight." in said
+
+
+def test_a_fast_clock_hides_nothing(house: httpx.Client) -> None:
+    put(house, "entries", sgv(5, 100), sgv(-60, 109))
+    assert "109 mg/dL just now" in text(house.get("/"))
+
+
+def test_who_may_not_read_is_told_so(server: LiveServer) -> None:
+    email = f"silent.{server.port}@x.example"
+    add_person(server.installation, email, PASSWORD, "status-only", name=email)
+    said = text(signed_in(server, email).get("/"))
+    assert "your roles do not let you see glucose readings" in said
+    assert "Sign in" not in said
 
 
 def test_error_codes_are_no_readings_and_low_is_a_word(house: httpx.Client) -> None:

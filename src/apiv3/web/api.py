@@ -33,7 +33,7 @@ from apiv3.web.bodies import Disconnected, Limits, read_body
 from apiv3.web.calls import Call, Receive, Scope, Send
 from apiv3.web.complaints import Complaints
 from apiv3.web.compression import Compression
-from apiv3.web.headers import common_headers, is_page
+from apiv3.web.headers import NO_STORE, common_headers, is_page
 from apiv3.web.next_page import way_in
 from apiv3.web.proxies import Proxies
 from apiv3.web.redirect import https_address, to_https
@@ -160,7 +160,10 @@ class Api:
             base = https_address(self._public_url, call.headers.get(b"host"))
             if base is not None:
                 return to_https(call.scope, base)
-        return error_page(call, error) if wants_page(call) else failure(error)
+        if wants_page(call):
+            return error_page(call, error)
+        answer = failure(error)
+        return answer._replace(headers=(*answer.headers, NO_STORE)) if is_page(call.path) else answer
 
     async def _answer(self, call: Call, send: Send) -> Answer:
         call.locate(self._proxies)

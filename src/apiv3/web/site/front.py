@@ -26,7 +26,7 @@ from apiv3.web.site.pages import page
 MOST_READINGS, MOST_TREATMENTS = 2000, 8
 """Most entries of 24 hours: one a minute, and some more. Treatments that are shown."""
 _AHEAD = 5 * MINUTE
-"""Milliseconds by which an entry may be dated in the future, for clocks differ."""
+"""Milliseconds by which a treatment may be dated in the future, for clocks differ."""
 _READ, _TREATMENTS = Demand.of("api", "entries", "read"), Demand.of("api", "treatments", "read")
 _SGV, _LATEST = Filter(("type",), "eq", "sgv"), Sort(("date",), descending=True)
 _PREFERENCE = re.compile(rb"(?:^|;) *(units|zone)=(mmol|mgdl|-?\d{1,4}) *(?=;|$)")
@@ -114,9 +114,9 @@ class Front:
         )
 
     async def _readings(self, who: Principal, now: int) -> list[Reading]:
-        when = Filter(("date",), "gte", now - DAY), Filter(("date",), "lte", now + _AHEAD)
-        entries = await self._search(who, "entries", Query((_SGV, *when), _LATEST, MOST_READINGS))
-        return overview.readings(entries)
+        """Return the readings of the last 24 hours. Those with a date in the future count from when they arrived."""
+        entries = await self._search(who, "entries", Query((_SGV, Filter(("date",), "gte", now - DAY)), _LATEST, MOST_READINGS))
+        return [reading for reading in overview.readings(entries) if reading.date >= now - DAY]
 
     async def _last(self, who: Principal, now: int) -> Reading | None:
         """Return the newest reading, which is older than a day."""

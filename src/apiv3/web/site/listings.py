@@ -15,7 +15,7 @@ ROWS = 50
 """Most rows of a page."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column(Generic[T]):
     """A column. `name`: in the address. `key`: the value that rows are sorted and searched by; None: neither."""
 
@@ -24,7 +24,7 @@ class Column(Generic[T]):
     key: Callable[[T], Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Listing(Generic[T]):
     """What a table shows. `order`: the name of a column, after `-` for descending; `usual`: the order without a parameter.
     `others`: further parameters, such as filters, which links keep. `rows`: of this page; `total`: how many all pages have.

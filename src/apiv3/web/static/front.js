@@ -44,7 +44,8 @@ function tellZone() {
 }
 
 function follow() {
-  const changes = new EventSource("/api/v3/events");
+  const { follow: collections } = document.getElementById("glance").dataset;
+  const changes = new EventSource(`/api/v3/events?collections=${collections}`);
   for (const kind of ["create", "update", "delete", "reset"]) {
     changes.addEventListener(kind, soon);
   }
