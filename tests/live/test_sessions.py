@@ -8,8 +8,8 @@ import pytest
 from apiv3.live.packets import ProtocolError, split
 from apiv3.live.sessions import Rules, Session
 
-BRIEF = Rules(interval=0.02, patience=0.02, timeout=0.02, buffer=100)
-LASTING = Rules(patience=60, buffer=100)
+BRIEF = Rules(interval=0.02, patience=0.02, timeout=0.02, buffer=100, room=50)
+LASTING = Rules(patience=60, buffer=100, room=50)
 
 
 def _session(version: int, rules: Rules) -> Session:
@@ -80,20 +80,25 @@ async def test_the_end_of_a_session_ends_a_websocket_that_is_stuck(close: Callab
 
 
 async def test_who_leaves_no_room_in_time_is_dropped() -> None:
-    session = _session(4, Rules(patience=0.02, buffer=100))
+    session = _session(4, Rules(patience=0.02, buffer=100, room=50))
     async with asyncio.timeout(20):
         await session.room()  # the greeting alone leaves none
     assert session.closed
 
 
-async def test_room_is_made_by_taking() -> None:
+async def test_room_is_made_by_receiving() -> None:
+    """Whoever polls has received what the last poll took once it polls again."""
     session = _session(4, LASTING)
     waiting = asyncio.create_task(session.room())
     await asyncio.sleep(0)
-    assert not waiting.done()
     await session.poll()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    polling = asyncio.create_task(session.poll())
     async with asyncio.timeout(20):
         await waiting
+    session.send("4")
+    assert await polling == "4"
     session.close()
 
 

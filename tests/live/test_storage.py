@@ -12,6 +12,7 @@ from apiv3.live.storage_namespace import LARGEST_KEPT, Encoder
 from apiv3.model.changes import Change
 from tests.support.engineio import socket, subscriber
 from tests.support.factories import FreshServer
+from tests.support.live import Stream
 from tests.support.server import LiveServer
 from tests.support.wire import now_ms, unique
 
@@ -255,3 +256,28 @@ def test_failed_authentications_are_slowed_down(fresh_server: FreshServer) -> No
             client.send('42/storage,["subscribe",{"accessToken":"nobody-0123456789abcdef"}]')
         client.send('42/storage,["subscribe",{"accessToken":"nobody-0123456789abcdef"}]')  # five are at work: one too many
         assert client.ends()
+
+
+def test_large_documents_come_whole(server: LiveServer, writer: httpx.Client, reader: str) -> None:
+    """Those that were there and those that come, in their order among small ones, by both live channels."""
+    notes = {"a": "é" * 500_000, "b": "small", "c": "x" * 7_000_000, "d": "🍎" * 40_000}
+    documents = [_note(identifier=unique(name), notes=text) for name, text in notes.items()]
+    since = int(_document(writer, _post(writer))["srvModified"])
+
+    def write(*some: dict[str, Any]) -> None:
+        assert writer.post("/api/v3/treatments/bulk", json=some).status_code == 200
+
+    write(*documents[:2])
+    wishes: dict[str, Any] = {"collections": ["treatments"], "from": {"treatments": since}}
+    with (
+        Stream(server, server.jwt(reader), f"collections=treatments&since={since + 1}") as stream,
+        socket(server, max_size=None) as client,
+    ):
+        assert client.subscribe(reader, **wishes)["success"]
+        for some in (documents[:2], documents[2:]):
+            if some[0] is not documents[0]:
+                write(*some)
+            for each in some:
+                told, (kind, heard) = stream.next(), client.change()
+                assert (told.kind, told.data) == (kind, heard)
+                assert {name: heard["doc"][name] for name in each} == each

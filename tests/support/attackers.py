@@ -25,6 +25,14 @@ PING, FRAGMENT = b"\x89\x80\0\0\0\0", b"\x00\x80\0\0\0\0"
 FIRST_FRAGMENT = b"\x01\x80\0\0\0\0"
 PONG_ME = b"\x89\xfd\0\0\0\0" + b"x" * 125
 
+
+def text_frame(text: str) -> bytes:
+    """A websocket message of a client, of less than 64 kB; masked with zeros, which change nothing."""
+    data = text.encode()
+    head = bytes([0x81, 0x80 | len(data)]) if len(data) < 126 else b"\x81\xfe" + len(data).to_bytes(2)
+    return head + b"\0\0\0\0" + data
+
+
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

@@ -1,13 +1,15 @@
 """What an attack does to a server and to a bystander: memory, waits, and what is left when the attacker has gone."""
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -151,10 +153,37 @@ def attack(server: LiveServer, name: str, *, connections: int = 20, seconds: flo
     return witness.damage()
 
 
+@contextmanager
+def unread(server: LiveServer, ask: bytes, number: int, *more: bytes) -> Iterator[None]:
+    """So many connections that send a request, and `more` once the server has said something, and read nothing else."""
+    with ExitStack() as lines:
+        for _ in range(number):
+            line = lines.enter_context(socket.create_connection(("127.0.0.1", server.port), 30))
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.sendall(ask)
+            for each in more:
+                line.recv(1024)
+                line.sendall(each)
+        yield
+
+
 def many(work: Callable[[], T], times: int, at_once: int) -> list[T]:
     """What comes of some work, done so many times by so many attackers at once."""
     with ThreadPoolExecutor(at_once) as threads:
         return [task.result() for task in [threads.submit(work) for _ in range(times)]]
+
+
+def while_it_lasts(work: Callable[[], object], at_once: int) -> int:
+    """Do some work over and over by so many attackers at once, for the length of an attack; how often."""
+    end, done = time.monotonic() + SECONDS, itertools.count()
+
+    def go_on() -> None:
+        while time.monotonic() < end:
+            work()
+            next(done)
+
+    many(go_on, at_once, at_once)
+    return next(done)
 
 
 def assert_harmless(damage: Damage, most_memory: float, most_wait: float) -> None:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from apiv3.live.bells import Bells
 from apiv3.live.readers import Reader
 from apiv3.live.subscriptions import Overrun, Subscription
-from apiv3.model.changes import Cursor
+from apiv3.model.changes import Change, Cursor
 from apiv3.model.timestamps import EPOCH_2000
-from apiv3.storage.contracts import DocumentStore
+from apiv3.storage.contracts import DocumentStore, LargeDocument
 
 __all__ = ["Feed", "Overrun", "Subscription"]
 
@@ -59,6 +59,18 @@ class Feed:
         if cursor.position > EPOCH_2000 or cursor.removals:
             return cursor
         return Cursor(0, (await self._store.clock(collection)).last)  # it has no documents, so it needs no removals
+
+    async def large(self, change: Change, caller: str) -> LargeDocument | None:
+        """Return the large document of a change; None when it has changed again, which a later change tells.
+
+        `caller`: the follower's name. Its memory is reserved, until the caller releases it; so a follower that does not read
+        delays others of the same name only. Raises ServerBusy, StorageUnavailable.
+        """
+        found = await self._store.get_large(change.collection, change.identifier, caller)
+        if found is not None and found.srv_modified != change.srv_modified:
+            found.hold.release()
+            return None
+        return found
 
     def close(self) -> None:
         """End all subscriptions, and refuse new ones."""

@@ -18,9 +18,9 @@ from apiv3.storage.contracts import DocumentStore
 PAGE = 200
 """Most changes that are read at a time."""
 FIRST, MOST = 8, 32
-"""Changes that the first query reads, and the most that a query reads. The first ones are few, so that 200 documents of a
-megabyte are not in memory before their size is known."""
-LARGEST_PAGE = 8_000_000
+"""Changes that the first query reads, and the most that a query reads. The first ones are few, so that not too many documents
+are in memory before their size is known."""
+LARGEST_PAGE = 131_072
 """Characters of documents after which a page for a follower that catches up ends; the last document may exceed it."""
 GATHER = 0.01
 """Seconds that the reader waits after it has delivered changes, so that a burst is read in few batches."""
@@ -73,6 +73,7 @@ class Reader:
     async def catch_up(self, follower: Recipient) -> None:
         """Give a follower the next page; after the last page it goes live. Raises StorageUnavailable."""
         async with self._turns:
+            await asyncio.sleep(0)  # SQLite may answer without a pause: other tasks have their turn between two pages
             if await self._give_page(follower):
                 return
             async with self._standstill:

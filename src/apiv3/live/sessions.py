@@ -27,13 +27,15 @@ class Rules:
     """The limits of all sessions.
 
     `interval`: seconds between heartbeats. `patience`: seconds in which a client must read what is queued, or subscribe.
-    `timeout`: seconds in which it must answer a heartbeat. `buffer`: most characters that are queued for a client.
+    `timeout`: seconds in which it must answer a heartbeat. `buffer`: most characters that are queued for a client. `room`: the
+    number of them above which `Session.room` waits.
     """
 
     interval: float = 25
     patience: float = 30
     timeout: float = 20
     buffer: int = 4_194_304
+    room: int = 131_072
 
 
 class Session:
@@ -52,7 +54,8 @@ class Session:
         self.on_close: list[Callable[[], None]] = []
         self._rules = rules
         self._waiting: deque[str] = deque()
-        self._size = 0
+        self._size = self._taken = 0
+        """Characters that wait, and those that are being sent: to a polling client until it polls again."""
         self._wake, self._emptied = asyncio.Event(), asyncio.Event()
         self._polling = self._probing = self._carried = False
         self._allowance, self._counted = float(_BURST), time.monotonic()
@@ -72,7 +75,7 @@ class Session:
         """Queue a packet for the client. Closes the session when too much is queued."""
         if self.closed:
             return
-        if self._waiting and self._size + len(packet) > self._rules.buffer:
+        if self._size > self._rules.buffer:
             self.close()
             return
         self._waiting.append(packet)
@@ -80,33 +83,32 @@ class Session:
         self._wake.set()
 
     async def room(self) -> None:
-        """Wait until the queue is less than half full. Closes the session of a client that takes too long."""
-        if not self._is_half_full():  # the usual case, without the cost of a timeout
+        """Wait until the client has received nearly everything. Closes the session of a client that takes too long."""
+        if not self._is_full():  # the usual case, without the cost of a timeout
             return
         try:
             async with asyncio.timeout(self._rules.patience):
-                while self._is_half_full():
+                while self._is_full():
                     self._emptied.clear()
                     await self._emptied.wait()
         except TimeoutError:
             self.close()
 
-    def _is_half_full(self) -> bool:
-        return self._size > self._rules.buffer // 2 and not self.closed
+    def _is_full(self) -> bool:
+        return self._size + self._taken > self._rules.room and not self.closed
 
-    def _next(self) -> str:
-        packet = self._waiting.popleft()
-        self._size -= len(packet)
-        self._emptied.set()
-        return packet
-
-    def _take(self) -> list[str]:
-        taken = list(self._waiting)
-        self._waiting.clear()
-        self._size = 0
-        self._wake.clear()
-        self._emptied.set()
+    def _take(self, number: int | None = None) -> list[str]:
+        """Remove and return so many packets, by default all; they count until `_received`."""
+        taken = [self._waiting.popleft() for _ in range(len(self._waiting) if number is None else number)]
+        size = sum(map(len, taken))
+        self._size -= size
+        self._taken += size
         return taken
+
+    def _received(self) -> None:
+        """The client has received what was taken."""
+        self._taken = 0
+        self._emptied.set()
 
     # --- receiving
 
@@ -161,6 +163,7 @@ class Session:
         if self._polling or self._carried:
             raise ProtocolError("not the one transport")
         self._polling = True
+        self._received()
         try:
             await self._something()
         except asyncio.CancelledError:  # the client disconnected, and may have lost packets
@@ -168,6 +171,7 @@ class Session:
             raise
         finally:
             self._polling = False
+        self._wake.clear()
         return packets.join(self.version, self._take() or [CLOSE if self.closed else NOOP])
 
     async def _something(self) -> None:
@@ -213,6 +217,7 @@ class Session:
     async def carry(self, wire: Wire) -> None:
         """Send and receive packets over a websocket until it or the session ends."""
         self._carried = True
+        self._received()
         self._wake.set()
         try:
             await until_one_ends(self._read(wire), self._write(wire))
@@ -228,7 +233,9 @@ class Session:
         while not self.closed:
             await self._wake.wait()
             while self._waiting:
-                await wire.send(self._next())
+                [packet] = self._take(1)
+                await wire.send(packet)
+                self._received()
             self._wake.clear()
 
     # --- end
@@ -241,6 +248,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._take()
+        self._received()
         self._wake.set()
         if self._writer is not None:  # it may wait for a client that does not read
             self._writer.cancel()

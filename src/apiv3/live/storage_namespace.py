@@ -15,7 +15,7 @@ from apiv3.live.connections import Member, unknown_event
 from apiv3.live.feed import Feed, Overrun
 from apiv3.model.changes import Change, Cursor
 from apiv3.model.collections import Collection
-from apiv3.model.errors import BadRequest, Forbidden
+from apiv3.model.errors import BadRequest, Forbidden, ServerBusy, StorageUnavailable
 from apiv3.security.permissions import Demand
 
 NAME = "/storage"
@@ -56,25 +56,36 @@ class StorageNamespace:
             raise Forbidden("Unauthorized to receive any collection")
         begin = await self._feed.cursors({name: wish.since.get(name) for name in granted})
         admission = self._audience.admit(member, identity, [self._demands[name] for name in granted])
-        admission.task = asyncio.create_task(self._follow(member, begin))
+        admission.task = asyncio.create_task(self._follow(member, begin, identity.principal.name or ""))
         return {"success": True, "collections": granted}
 
     def leave(self, member: Member) -> None:
         self._audience.end(member)
 
-    async def _follow(self, member: Member, begin: Mapping[str, Cursor]) -> None:
-        """Send a member the changes after its cursors, as fast as it reads them."""
+    async def _follow(self, member: Member, begin: Mapping[str, Cursor], caller: str) -> None:
+        """Send a member the changes after its cursors, as fast as it reads them. `caller`: its subject."""
         session = member.connection.session
         try:
             async with self._feed.subscribe(begin) as changes:
                 async for change in changes:
-                    member.send(self._encoded(change))
-                    await session.room()
-        except Overrun:
+                    if change.is_large:
+                        await self._send_large(member, change, caller)
+                    else:
+                        member.send(self._encoded(change))
+                        await session.room()
+        except (Overrun, ServerBusy, StorageUnavailable):  # the client comes again, from where it is
             session.close()
         except Exception:
             _log.exception("a subscription to %s failed", NAME)
             member.expel()
+
+    async def _send_large(self, member: Member, change: Change, caller: str) -> None:
+        found = await self._feed.large(change, caller)
+        if found is not None:
+            async with found.hold:
+                member.send(packets.event(NAME, change.kind, change_json(change._replace(body=found.body.decode()))))
+                del found
+                await member.connection.session.room()
 
 
 class Encoder:

@@ -20,7 +20,7 @@ from apiv3.model.errors import StorageUnavailable
 
 MOST_WAITING = 1000
 """Changes queued for a follower above which no more are queued; a page or a batch may exceed it."""
-LARGEST_WAITING = 8_000_000
+LARGEST_WAITING = 2_000_000
 """Characters of queued documents above which no more are queued. Followers share the documents in memory."""
 RETRY = 1.0
 """Seconds until the next attempt to read while the database is unavailable."""

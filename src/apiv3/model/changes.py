@@ -12,7 +12,8 @@ Kind = Literal["create", "update", "delete", "reset"]
 
 
 class Change(NamedTuple):
-    """A change. `body`: the document as JSON text; None for one that was removed for good.
+    """A change. `body`: the document as JSON text; None for one that was removed for good, and for a large one, which is read
+    when it is sent (`Feed.large`).
 
     Kinds: `create`: the document was created after the follower's position. `delete`: it was marked as deleted, or removed.
     `reset`: the follower must discard its documents of the collection, and all existing ones follow; it names no document.
@@ -23,6 +24,11 @@ class Change(NamedTuple):
     identifier: str
     body: str | None
     srv_modified: int
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the document was left out, since it is large."""
+        return self.body is None and self.kind in ("create", "update")
 
     @property
     def size(self) -> int:

@@ -18,7 +18,8 @@ from apiv3.model.errors import Gone, NotFound, PreconditionFailed, ReadOnly
 from apiv3.operations.groups import GroupCommit
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import Principal
-from apiv3.storage.contracts import DocumentStore, Stored, Upserter
+from apiv3.storage.contracts import LARGE, DocumentStore, Stored, Upserter
+from apiv3.turns import apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Writing:
             patch, stored = dict(normal), await _find(writer, identifier)
             who.demand(_demand(collection, "update").on(identifier))
             _check_state(stored, unmodified_since)
-            old = stored.document
+            old = await _parsed(stored, who)
             documents.check_change(patch, old, free=_never_there(stored, old, patch))
             documents.validate(patch, partial=True)
             documents.resolve_duration(patch, old, patch=True)
@@ -148,7 +149,7 @@ class Writing:
         async def delete(writer: Upserter) -> None:
             stored = await _find(writer, identifier)
             who.demand(_demand(collection, "delete").on(identifier))
-            old = stored.document
+            old = await _parsed(stored, who)
             if documents.is_read_only(old):
                 raise ReadOnly
             if permanent:
@@ -198,6 +199,13 @@ async def _find(writer: Upserter, identifier: str) -> Stored:
     return stored
 
 
+async def _parsed(stored: Stored, who: Principal) -> Document:
+    """Return the stored document, parsed anew; a large one is parsed beside the event loop. Raises ServerBusy."""
+    if len(stored.body) <= LARGE:
+        return stored.document
+    return await apart(who.name or "", lambda: stored.document)
+
+
 def _check_state(stored: Stored, unmodified_since: int | None) -> None:
     """Raises Gone for a deleted document, PreconditionFailed for one that changed after `unmodified_since` (seconds)."""
     if not stored.valid:
@@ -231,7 +239,7 @@ async def _replace(
     free: frozenset[str] | set[str] = frozenset(),
 ) -> None:
     """Replace a stored document by `new`, and set the fields in `new` that the server owns."""
-    old = stored.document
+    old = await _parsed(stored, who)
     documents.inherit(new, old, sent)
     documents.check_change(new, old, free=free | _never_there(stored, old, new))
     documents.validate(new)

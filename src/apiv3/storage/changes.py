@@ -11,7 +11,7 @@ from apiv3.storage.database import Database
 BURY = "INSERT INTO tombstones (collection, srv_modified, identifier) VALUES (?, ?, ?)"
 
 _SINCE = "collection = ? AND srv_modified > ? ORDER BY srv_modified LIMIT ?"
-_DOCUMENTS = f"SELECT srv_modified, identifier, body, valid, srv_created FROM documents WHERE {_SINCE}"
+_DOCUMENTS = f"SELECT srv_modified, identifier, {{body}}, valid, srv_created FROM documents WHERE {_SINCE}"
 _TOMBSTONES = f"""SELECT srv_modified, identifier, CAST(NULL AS TEXT), FALSE, CAST(0 AS BIGINT) FROM tombstones
     WHERE {_SINCE}"""
 _CHANGES = f"SELECT * FROM ({_DOCUMENTS}) AS d UNION ALL SELECT * FROM ({_TOMBSTONES}) AS t ORDER BY srv_modified LIMIT ?"
@@ -29,7 +29,8 @@ class ChangeLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         sql = database.dialect.sql
-        self._changes, self._clock, self._old, self._forget = map(sql, (_CHANGES, _CLOCK, _OLD, _FORGET))
+        changes = _CHANGES.format(body=database.dialect.small_body)
+        self._changes, self._clock, self._old, self._forget = map(sql, (changes, _CLOCK, _OLD, _FORGET))
         self._mark = sql(_MARK.format(greatest=database.dialect.greatest))
 
     async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:

@@ -34,8 +34,8 @@ MOST_SECONDS = 0.02
 """Seconds after which such a query ends although it has taken fewer steps, because it reads much in each of them."""
 CACHE = 8_192
 """Most KiB of the file that the connection of short queries keeps in memory, four times the default."""
-STEP = 2_000
-"""Virtual machine steps after which both bounds are checked."""
+STEP = 200
+"""Virtual machine steps after which both bounds are checked: about 20 documents, which may have a megabyte each."""
 CHUNK = 500
 """Most rows in a chunk of a stream."""
 CHUNK_SIZE = 1_000_000
@@ -47,6 +47,9 @@ POOL_TIMEOUT = 10.0
 GLANCE = 0.25
 """Seconds between two checks whether another connection has written to the file."""
 
+MOST_KEPT = 262_144
+"""Characters of parameters that a connection may keep. SQLite has its own copies of a statement's parameters, and the module
+sqlite3 cannot clear them; so a connection with more is closed, which frees them."""
 MANY_PARAMETERS = 50
 """Parameters above which a statement runs in a thread: it inserts many rows, which would block the event loop."""
 MANY_ROWS = 32
@@ -61,10 +64,12 @@ class SqliteConnection:
     """One connection, with those methods of asyncpg's connections that storage uses.
 
     `largest`: for the connection of short queries, the most bytes of one value; larger ones raise sqlite3.DataError.
+    `is_laden`: whether a statement may keep copies of large parameters.
     """
 
     def __init__(self, path: str, threads: ThreadPoolExecutor, largest: int | None = None) -> None:
         self._threads = threads
+        self.is_laden = False
         self._on_loop, self._steps, self._until = False, 0, 0.0
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
         _use_wal(self._connection)
@@ -78,10 +83,14 @@ class SqliteConnection:
             self._connection.execute(f"PRAGMA cache_size=-{CACHE}")
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        """Return all rows of a query. Inside a transaction there is no budget: queries there are small, and must not be
-        interrupted.
+        """Return all rows of a query. Inside a transaction there is no budget, since queries there must not be interrupted; but
+        documents of more than SMALL bytes are read in a thread.
         """
-        rows = self.fetch_now(sql, args)
+        most = self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, SMALL)
+        try:
+            rows = self.fetch_now(sql, args)
+        finally:
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
         if rows is not None:
             return rows
         return await self.fetch_in_thread(sql, args)
@@ -113,17 +122,25 @@ class SqliteConnection:
 
         There is no budget, since SQLite rolls the whole transaction back when it interrupts a statement that writes.
         """
-        if len(args) > MANY_PARAMETERS or any(isinstance(each, str) and len(each) > LARGE for each in args):
+        size = self._bind(args)
+        if len(args) > MANY_PARAMETERS or size > LARGE:
             await self.in_thread(lambda: self._connection.execute(sql, args))
         else:
             self._cursor.execute(sql, args)
 
     async def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement inside a transaction for each row of parameters; in a thread if there are many rows."""
+        self._bind(rows[-1])
         if len(rows) > MANY_ROWS:
             await self.in_thread(lambda: self._connection.executemany(sql, rows))
         else:
             self._connection.executemany(sql, rows)
+
+    def _bind(self, args: Sequence[Any]) -> int:
+        """Return the characters of parameters that a statement keeps copies of until it is run again."""
+        size = sum(len(each) for each in args if isinstance(each, str))
+        self.is_laden = self.is_laden or size > MOST_KEPT
+        return size
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -337,8 +354,11 @@ class SqliteLoan:
             raise
 
     async def release(self) -> None:
-        self._idle.put_nowait(self._connection)
-        self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.is_laden:
+            connection.close()
+            connection = None
+        self._idle.put_nowait(connection)
 
     @property
     def raw_connection(self) -> SqliteConnection:

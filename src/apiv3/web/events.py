@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 from apiv3.formats.changes import change_json
 from apiv3.live.feed import Feed, Overrun, Subscription
 from apiv3.model import messages, timestamps
 from apiv3.model.changes import Change, Cursor
 from apiv3.model.collections import Collection
-from apiv3.model.errors import BadRequest, MissingPermission
+from apiv3.model.errors import BadRequest, MissingPermission, ServerBusy, StorageUnavailable
 from apiv3.security.lasting import LastingRights
 from apiv3.security.permissions import Demand
 from apiv3.web.calls import Call
@@ -75,25 +75,47 @@ class Events:
         async with self._feed.subscribe(begin) as subscription:
             with self._rights.hold(call.identity, demands, subscription.close):
                 yield _HELLO.format(format_id(begin)).encode()
-                while not subscription.closed:
-                    yield await _next(subscription)
+                try:
+                    while not subscription.closed:
+                        chunk, large = await _next(subscription)
+                        yield chunk
+                        if large is not None:
+                            async for piece in self._large(large, subscription.cursors, call.principal.name or ""):
+                                yield piece
+                except (Overrun, ServerBusy, StorageUnavailable):
+                    yield _TOO_SLOW
+
+    async def _large(self, change: Change, cursors: Mapping[str, Cursor], caller: str) -> AsyncIterator[bytes]:
+        """Yield the event of a large document in pieces, each of which is sent before the next one is made."""
+        found = await self._feed.large(change, caller)
+        if found is None:
+            return
+        async with found.hold:
+            start, _, end = event(change._replace(body="\0"), cursors).partition(b"\0")  # which JSON does not contain
+            yield start
+            for at in range(0, len(found.body), CHUNK):
+                yield found.body[at : at + CHUNK]
+            yield end
 
 
-async def _next(subscription: Subscription) -> bytes:
-    """Wait for changes and return the next bytes to send; empty when the subscription has ended."""
+async def _next(subscription: Subscription) -> tuple[bytes, Change | None]:
+    """Wait for changes and return the next bytes to send, and the large change that follows them, if there is one.
+
+    Both are empty when the subscription has ended. Raises Overrun.
+    """
     try:
         async with asyncio.timeout(HEARTBEAT):
             await subscription.wait()
     except TimeoutError:
-        return _ALIVE
-    except Overrun:
-        return _TOO_SLOW
+        return _ALIVE, None
     chunk = bytearray()
     for change in subscription.take():
+        if change.is_large:
+            return bytes(chunk), change
         chunk += event(change, subscription.cursors)
         if len(chunk) > CHUNK:
             break
-    return bytes(chunk)
+    return bytes(chunk), None
 
 
 def _since(text: str | None) -> int | None:

@@ -211,7 +211,10 @@ class DocumentStore(Protocol):
         """
 
     async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:
-        """Return at most `limit` changes after `since` (ms, exclusive), removals included, in the order of their commits."""
+        """Return at most `limit` changes after `since` (ms, exclusive), removals included, in the order of their commits.
+
+        Large documents are left out of their changes.
+        """
 
     async def clock(self, collection: str) -> Clock:
         """Return the collection's clock. Read after `changes`, it tells whether tombstones before them had been deleted."""

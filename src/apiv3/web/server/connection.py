@@ -159,6 +159,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_open:
             if self._large:
                 self._large.append(memoryview(data))
+            elif len(data) > _PIECE:
+                self._large.append(memoryview(data))
+                self._push()
             else:
                 self.transport.write(data)
 

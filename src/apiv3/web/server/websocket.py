@@ -215,13 +215,13 @@ class WebSocketProtocol:
     # --- writing
 
     async def _send(self, message: Any) -> None:
-        """ASGI's `send`. Waits while the client is slow to read. Raises ConnectionResetError when the websocket is closed."""
-        await self._connection.caught_up()
+        """ASGI's `send`. Waits until the client has read nearly all. Raises ConnectionResetError when it is closed."""
         kind = message["type"].removeprefix("websocket.")
         if self._is_over and (self._is_accepted or self._response is None):
             raise ConnectionResetError("the websocket is over")
         if self._response is None:
             self._send_frame(kind, message)
+            await self._connection.caught_up()
         elif kind == "accept":
             self._accept(self._response, message)
         elif kind == "http.response.start":
