@@ -16,6 +16,7 @@ from apiv3.security.logins import Logins
 from apiv3.security.policy import Policies
 from apiv3.security.sessions import Sessions
 from apiv3.security.subjects import Administration
+from apiv3.security.trail import Trail
 from apiv3.settings import Settings
 from apiv3.storage.accounts import AccountTable
 from apiv3.storage.audit import AuditTable
@@ -41,6 +42,7 @@ class Installation:
         self.administration = Administration(policy_table, self.policies)
         self.account_table = AccountTable(self.database)
         self.audit = AuditTable(self.database)
+        self.trail = Trail(self.audit)
         self.passwords = Passwords(settings.password_rounds)
         self.session_table = SessionTable(self.database)
         self.sessions = Sessions(self.session_table, _limits(settings))

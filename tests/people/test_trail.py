@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from apiv3.model.audit import Actor, Entry, Search, Target
+from apiv3.model.audit import Actor, Entry, Order, Search, Target
 from apiv3.storage import audit, schema
 from apiv3.storage.audit import AuditTable
 from apiv3.storage.database import Database
@@ -86,6 +86,12 @@ async def test_it_is_searched_and_paged(database_url: str) -> None:
         Search(outcome="failure"): [3, 4],
         Search(actor="anna", action="sign-in", outcome="failure"): [4],
         Search(actor="nobody"): [],
+        Search(text="DORA"): [2, 3],
+        Search(text="192.0.2.2"): [1, 3],
+        Search(text="e-m"): [0, 2],
+        Search(text="%"): [],
+        Search(text="_"): [],
+        Search(text="!"): [],
     }
     async with opened(database_url) as database:
         table = AuditTable(database)
@@ -93,15 +99,16 @@ async def test_it_is_searched_and_paged(database_url: str) -> None:
         for search, numbers in searches.items():
             wanted = [entries[number] for number in numbers]
             assert list(await table.find(search)) == wanted, search
-            paged, before = list[Entry](), None
-            while True:
-                page = await table.page(search, 2, before)
-                paged += page.entries
-                before = page.next
-                if before is None:
-                    break
-                assert len(page.entries) == 2
+            pages = [await table.page(search, "time", skip, 2, descending=True) for skip in (0, 2, 4)]
+            assert {page.total for page in pages} == {len(wanted)}
+            paged = [entry for page in pages for entry in page.entries]
             assert paged == wanted[::-1], search
+        orders: dict[Order, list[int]] = {"actor": [0, 2, 4, 1, 3], "action": [2, 0, 1, 3, 4], "address": [0, 2, 4, 1, 3]}
+        for order, numbers in orders.items():
+            for descending in (False, True):
+                page = await table.page(Search(), order, 0, 9, descending=descending)
+                wanted = [entries[number] for number in numbers]
+                assert list(page.entries) == (wanted[::-1] if descending else wanted), order
 
 
 def test_the_server_removes_old_entries(fresh_server: FreshServer, database: str) -> None:

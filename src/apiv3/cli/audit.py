@@ -12,6 +12,7 @@ from apiv3.cli.options import as_json, moment, show
 from apiv3.installation import Installation
 from apiv3.model.audit import Action, Entry, Outcome, Search
 from apiv3.model.timestamps import iso
+from apiv3.security.authors import OPERATOR
 
 
 @click.command()
@@ -45,8 +46,8 @@ def audit(
 
     async def work(installation: Installation) -> Sequence[Entry]:
         if last is None:
-            return await installation.audit.find(search)
-        return (await installation.audit.page(search, last)).entries[::-1]
+            return await installation.trail.find(search, OPERATOR)
+        return (await installation.trail.page(search, OPERATOR, limit=last)).entries[::-1]
 
     entries = run(work)
     if as_json:

@@ -18,7 +18,6 @@ from apiv3.model.identity import Subject, Timestamp
 from apiv3.security import advice
 from apiv3.security.authors import OPERATOR
 from apiv3.security.permissions import Permission
-from apiv3.security.policy import compile_role
 from apiv3.settings import SettingsError
 
 
@@ -244,6 +243,4 @@ async def _granting(installation: Installation, subject: str, permission: str) -
         wanted = Permission.parse(permission)
     except ValueError as error:
         raise click.ClickException(f"{permission!r} is malformed: {error}.") from error
-    snapshot = installation.policies.current
-    roles = [snapshot.roles[name] for name in snapshot.principal(_find(installation, subject)).roles if name in snapshot.roles]
-    return [role.name for role in roles if any(own.implies(wanted) for own in compile_role(role))]
+    return installation.policies.current.granting(_find(installation, subject), wanted)

@@ -65,10 +65,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which entries are wanted. None and 0: any.
+    """Which entries are wanted. None, 0 and "": any.
 
     `since`, `until`: ms; the entries of `since` count, those of `until` do not. `actor`: the name or id of who did it.
-    `target`: the name, e-mail address or id of what it was done to.
+    `target`: the name, e-mail address or id of what it was done to. `text`: a part of a name, address or action, in any case.
     """
 
     since: int = 0
@@ -77,10 +77,15 @@ class Search:
     action: Action | None = None
     target: str | None = None
     outcome: Outcome | None = None
+    text: str = ""
+
+
+Order = Literal["time", "actor", "action", "target", "address"]
+"""What entries can be sorted by; those with the same value by their time."""
 
 
 class Page(NamedTuple):
-    """A part of the trail, newest entry first. `next`: where the next page begins, None after the last one."""
+    """A part of the trail. `total`: how many entries the search finds."""
 
     entries: Sequence[Entry]
-    next: int | None
+    total: int

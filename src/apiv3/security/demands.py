@@ -12,6 +12,17 @@ ACTIONS = ("create", "read", "update", "delete")
 ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
 """The permission to silence alarms."""
 
+_ADMINISTRATION = {
+    "subjects": ACTIONS,
+    "roles": ("create", "list", "update", "delete"),
+    "users": ACTIONS,
+    "sessions": ("read", "delete"),
+    "failures": ("read",),
+    "audit": ("read",),
+    "state": ("read",),
+    "permissions": ("read",),
+}
+
 
 def every(collections: Iterable[Collection]) -> tuple[Demand, ...]:
     """Return all demands of a server with these collections, sorted by name."""
@@ -25,10 +36,12 @@ def _on_documents(collections: Iterable[Collection]) -> Iterator[Demand]:
 
 
 def _on_administration() -> Iterator[Demand]:
-    for kind, actions in (
-        ("subjects", ACTIONS),
-        ("roles", ("create", "list", "update", "delete")),
-        ("users", ACTIONS),
-        ("permissions", ("read",)),
-    ):
-        yield from (Demand.of("admin", "api", kind, action) for action in actions)
+    for kind, actions in _ADMINISTRATION.items():
+        yield from (administration(kind, action) for action in actions)
+
+
+def administration(kind: str, action: str) -> Demand:
+    """Return the permission for an action of administration, such as `admin:api:users:create`. Raises KeyError for others."""
+    if action not in _ADMINISTRATION[kind]:
+        raise KeyError(action)
+    return Demand.of("admin", "api", kind, action)

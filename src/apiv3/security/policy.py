@@ -63,6 +63,11 @@ class Snapshot:
         """
         return self._by_token.get(secrets.digest(secrets.token_digits(token)))
 
+    def granting(self, subject: Subject, wanted: Permission) -> list[str]:
+        """Return the names of the subject's roles that grant all that a permission includes. Together, others may grant it."""
+        roles = self.principal(subject).roles
+        return [name for name in roles if any(own.implies(wanted) for own in self._compiled.get(name, ()))]
+
     def person(self, id: str) -> Subject | None:
         """The person with this id, unless the account is disabled."""
         return self._people.get(id)

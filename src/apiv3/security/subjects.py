@@ -13,6 +13,7 @@ from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is
 from apiv3.retrying import retried
 from apiv3.security import administrators, secrets
 from apiv3.security.authors import Author, role_target, subject_target
+from apiv3.security.demands import administration
 from apiv3.security.permissions import Permission, check_meant
 from apiv3.security.policy import Policies, compile_role
 from apiv3.storage.contracts import Policy, PolicyStore
@@ -26,7 +27,8 @@ LONGEST_NOTES = 10_000
 class Administration:
     """Adds, changes and removes subjects and roles. A change takes effect in this process before the method returns.
 
-    Every method raises StorageUnavailable when the database is unavailable.
+    Every method raises MissingPermission when the author may not do that, and StorageUnavailable when the database is
+    unavailable.
     """
 
     def __init__(self, store: PolicyStore, policies: Policies) -> None:
@@ -38,6 +40,7 @@ class Administration:
 
         Raises BadRequest for invalid values, Conflict when the id or the name is taken.
         """
+        by.principal.demand(administration("subjects", "create"))
         async with self._store.changing() as writer:
             if any(other.id == subject.id for other in writer.policy.subjects):
                 raise Conflict(f"There is a subject with the _id {subject.id} already")
@@ -55,6 +58,7 @@ class Administration:
 
         Raises BadRequest for invalid values, Conflict when the name is taken, NotFound.
         """
+        by.principal.demand(administration("subjects", "update"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
             changed = change(stored)
@@ -73,6 +77,7 @@ class Administration:
 
         Raises BadRequest for a malformed `id`, NotFound.
         """
+        by.principal.demand(administration("subjects", "update"))
         async with self._store.changing() as writer:
             rotated = replace(_find(writer.policy.subjects, id), nonce=secrets.mint())
             await writer.put_subject(rotated)
@@ -83,6 +88,7 @@ class Administration:
     @retried
     async def remove_subject(self, id: str, by: Author) -> None:
         """Remove a subject. Raises BadRequest for a malformed `id`, NotFound, Conflict for the last administrator."""
+        by.principal.demand(administration("subjects", "delete"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
             self._check_administrators(writer.policy, administrators.without_subject(writer.policy, id))
@@ -96,6 +102,7 @@ class Administration:
 
         Raises BadRequest for invalid values, Conflict when the id or the name is taken.
         """
+        by.principal.demand(administration("roles", "create"))
         async with self._store.changing() as writer:
             if role.id and any(other.id == role.id for other in writer.policy.roles):
                 raise Conflict(f"There is a role with the _id {role.id} already")
@@ -114,6 +121,7 @@ class Administration:
 
         Raises BadRequest for invalid values, NotFound, and Conflict when the name is taken or a role in use is renamed.
         """
+        by.principal.demand(administration("roles", "update"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.roles, id)
             changed = change(stored)
@@ -130,6 +138,7 @@ class Administration:
     @retried
     async def remove_role(self, id: str, by: Author) -> None:
         """Remove a role. Raises BadRequest for a malformed `id`, NotFound, Conflict while subjects have the role."""
+        by.principal.demand(administration("roles", "delete"))
         async with self._store.changing() as writer:
             role = _find(writer.policy.roles, id)
             _check_unused(role, writer.policy)

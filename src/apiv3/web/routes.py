@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from apiv3.model.collections import Collection
+from apiv3.security.demands import administration
 from apiv3.security.gate import Access
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
@@ -163,4 +164,4 @@ def _api(collection: Collection, *actions: str, instance: bool = False) -> Acces
 
 
 def _admin(kind: str, action: str) -> Access:
-    return Access((Demand.of("admin", "api", kind, action),), administration=True)
+    return Access((administration(kind, action),), administration=True)

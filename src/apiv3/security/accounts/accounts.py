@@ -22,6 +22,7 @@ from apiv3.security.accounts import passwords
 from apiv3.security.accounts.emails import email
 from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.authors import Author, person_target
+from apiv3.security.demands import administration
 from apiv3.security.logins import Logins
 from apiv3.security.policy import Policies
 from apiv3.security.principal import STRANGER
@@ -33,7 +34,9 @@ SPENT = "This invitation is not good, or not any more; ask for a new one"
 
 
 class Accounts:
-    """Creates, changes and removes accounts. A change is in effect in this process before the method returns."""
+    """Creates, changes and removes accounts. Administration raises MissingPermission for an author who may not do that.
+
+    A change is in effect in this process before the method returns."""
 
     def __init__(self, store: AccountStore, policies: Policies, hashing: Passwords, logins: Logins) -> None:
         self._store, self._policies, self._hashing, self._logins = store, policies, hashing, logins
@@ -54,6 +57,7 @@ class Accounts:
         self, address: str, name: str, roles: Sequence[str], password: str | None, by: Author
     ) -> tuple[Person, str | None]:
         """Create a person; without a password, also return an invitation code. Raises BadRequest, Conflict, Forbidden."""
+        by.principal.demand(administration("users", "create"))
         code = secrets.mint() if password is None else None
         person = await self._new(address, name, roles, password, code)
         async with self._changing() as writer:
@@ -82,6 +86,7 @@ class Accounts:
 
         A person who is disabled by that loses every credential. Raises BadRequest, Conflict, Forbidden, NotFound.
         """
+        by.principal.demand(administration("users", "update"))
         async with self._changing() as writer:
             stored = await _stored(writer, id)
             account = stored.account if address is None else replace(stored.account, email=email(address))
@@ -103,16 +108,19 @@ class Accounts:
 
     async def disable(self, id: str, by: Author) -> Person:
         """Refuse every credential of the person from now on, and cancel any invitation. Raises Conflict, NotFound."""
+        by.principal.demand(administration("users", "update"))
         return await self._replace(id, _disabled, by, "account-disabled")
 
     async def enable(self, id: str, by: Author) -> Person:
         """Let the person sign in again with the same password. Raises NotFound."""
+        by.principal.demand(administration("users", "update"))
         return await self._replace(
             id, lambda stored: stored._replace(subject=replace(stored.subject, disabled=False)), by, "account-enabled"
         )
 
     async def invite(self, id: str, by: Author) -> tuple[Person, str]:
         """Return the code of a new invitation, which replaces any older one. Raises Conflict, Forbidden, NotFound."""
+        by.principal.demand(administration("users", "update"))
         code = secrets.mint()
 
         def invited(stored: Person) -> Person:
@@ -147,6 +155,7 @@ class Accounts:
     @retried
     async def remove(self, id: str, by: Author) -> Person:
         """Remove the account and the subject of a person. Raises Conflict, NotFound."""
+        by.principal.demand(administration("users", "delete"))
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
             self._check_administrators(policy, administrators.without_subject(policy, id))

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from apiv3.model.accounts import Account, Person
-from apiv3.model.audit import Entry, Page, Search
+from apiv3.model.audit import Entry, Order, Page, Search
 from apiv3.storage.contracts import PolicyWriter
 from apiv3.storage.contracts.sessions import SessionWriter
 
@@ -73,8 +73,8 @@ class AuditStore(Protocol):
     async def find(self, search: Search) -> Sequence[Entry]:
         """Return all entries that match, oldest first."""
 
-    async def page(self, search: Search, limit: int, before: int | None = None) -> Page:
-        """Return at most `limit` of the entries that match, newest first. `before`: the `next` of the previous page."""
+    async def page(self, search: Search, order: Order, skip: int, limit: int, *, descending: bool) -> Page:
+        """Return at most `limit` of the entries that match, after the first `skip` of them."""
 
     async def prune(self, before: int, limit: int) -> int:
         """Remove up to `limit` entries older than `before` (ms), and return how many. The database refuses younger ones."""
