@@ -32,6 +32,7 @@ from apiv3.operations.pruning import Pruning
 from apiv3.operations.reading import Reading
 from apiv3.provisioning import provision, revealed
 from apiv3.security.accounts.challenges import Challenges
+from apiv3.security.accounts.first_invitation import FirstInvitation
 from apiv3.security.accounts.nonces import Nonces
 from apiv3.security.accounts.passkeys import Passkeys
 from apiv3.security.accounts.relying_party import RelyingParty
@@ -69,8 +70,17 @@ from apiv3.web.routes import routes
 from apiv3.web.server.connections import CONNECTIONS, Connections
 from apiv3.web.service import Service
 from apiv3.web.site.account import AccountPage
+from apiv3.web.site.admin.checks import CheckPage
+from apiv3.web.site.admin.pages import AdminPages
+from apiv3.web.site.admin.roles import RolePages
+from apiv3.web.site.admin.sessions import SessionPages
+from apiv3.web.site.admin.state import StatePage
+from apiv3.web.site.admin.subjects import SubjectPages
+from apiv3.web.site.admin.trail import TrailPages
+from apiv3.web.site.admin.users import UserPages
 from apiv3.web.site.checklist import Checklist
 from apiv3.web.site.explorer import Explorer
+from apiv3.web.site.first_invitation import FirstInvitationPage
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.front import Front
 from apiv3.web.site.invitation import Invitation
@@ -183,7 +193,9 @@ class Server:
             Front(reading, kinds, self._thresholds(), self._checklist()),
             Login(accounts, sign_in, logins, lasting, forms),
             Invitation(accounts, lasting, forms),
+            FirstInvitationPage(FirstInvitation(revealed(settings.jwt_key), accounts), lasting, forms),
             AccountPage(accounts, sign_in, logins, lasting, forms),
+            self._admin_pages(forms),
             StaticFiles(),
         )
         return table
@@ -192,6 +204,19 @@ class Server:
         settings = self.settings
         reachable = settings.tls_cert is not None or settings.public_url.startswith("https://")
         return Checklist(lambda: self.installation.policies.current, is_reachable=reachable)
+
+    def _admin_pages(self, forms: Forms) -> AdminPages:
+        installation = self.installation
+        administration, policies, accounts = installation.administration, installation.policies, installation.accounts
+        return AdminPages(
+            SubjectPages(administration, policies, forms, shows_tokens=self.settings.api3_security_enable),
+            RolePages(administration, policies, installation.demands, forms),
+            CheckPage(policies, installation.demands),
+            UserPages(accounts, policies, forms, public_url(self.settings)),
+            SessionPages(accounts, forms),
+            TrailPages(installation.trail),
+            StatePage(installation.inspection),
+        )
 
     def _bounds(self) -> Bounds:
         settings = self.settings

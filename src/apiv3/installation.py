@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from apiv3.model import collections
 from apiv3.model.sessions import Limits
+from apiv3.operations.inspection import Inspection
 from apiv3.operations.writing import Rules, Writing
 from apiv3.provisioning import revealed
 from apiv3.security import demands
@@ -22,6 +23,7 @@ from apiv3.storage.accounts import AccountTable
 from apiv3.storage.audit import AuditTable
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
+from apiv3.storage.inventory import InventoryTable
 from apiv3.storage.policy import PolicyTable
 from apiv3.storage.sessions import SessionTable
 
@@ -43,6 +45,8 @@ class Installation:
         self.account_table = AccountTable(self.database)
         self.audit = AuditTable(self.database)
         self.trail = Trail(self.audit)
+        inventory, backup = InventoryTable(self.database), settings.apiv3_data / "last_backup"
+        self.inspection = Inspection(inventory, self.documents, self.collections, settings.workers, backup)
         self.passwords = Passwords(settings.password_rounds)
         self.session_table = SessionTable(self.database)
         self.sessions = Sessions(self.session_table, _limits(settings))

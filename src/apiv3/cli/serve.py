@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -34,12 +35,14 @@ from apiv3.installation import Installation
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
-from apiv3.provisioning import is_lacking, make_folder, provision, secret_missing
+from apiv3.provisioning import is_lacking, make_folder, provision, revealed, secret_missing
+from apiv3.security.accounts.first_invitation import FirstInvitation
 from apiv3.security.authors import OPERATOR
 from apiv3.security.ledger import Budget
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Snapshot
 from apiv3.settings import EVERYWHERE, Settings, SettingsError, load, local_url
+from apiv3.web.next_page import FIRST_INVITATION
 from apiv3.web.redirect import Redirect
 from apiv3.web.server.connections import Connections
 from apiv3.web.server.run import Config, Server, alone
@@ -75,7 +78,7 @@ def serve(**options: str | int | None) -> None:
     migrate(settings)
     _check_secret(settings)
     settings = provision(settings)
-    last_tick, token, policy, demands = run_on(settings, _start)
+    last_tick, welcome, policy, demands = run_on(settings, _start)
     check_reach(settings)
     check_secrets(settings)
     check_default_roles(settings, policy)
@@ -83,7 +86,7 @@ def serve(**options: str | int | None) -> None:
     check_proxies(settings)
     check_clock(last_tick)
     port = listener.getsockname()[1]
-    _announce(settings, port, token)
+    _announce(settings, port, welcome)
     if plain is not None:
         _redirect(settings, plain, port)
     _serve(settings, listener)
@@ -114,16 +117,21 @@ async def _has_subjects(installation: Installation) -> bool:
     return bool(installation.policies.current.subjects)
 
 
-async def _start(installation: Installation) -> tuple[int, str | None, Snapshot, Sequence[Demand]]:
-    """Return the greatest `srvModified` in ms, the access token of `admin` if this created it (else None), the policy, and
-    all demands.
-    """
-    token = await _first_start(installation)
-    return await installation.documents.last_tick(), token, installation.policies.current, installation.demands
+class Welcome(NamedTuple):
+    """What the first start tells: the access token of `admin`, and the code of the first administrator's invitation."""
+
+    token: str
+    code: str
 
 
-async def _first_start(installation: Installation) -> str | None:
-    """Create the subject `admin` in an installation without subjects and return its access token; otherwise None."""
+async def _start(installation: Installation) -> tuple[int, Welcome | None, Snapshot, Sequence[Demand]]:
+    """Return the greatest `srvModified` in ms, the welcome if this is the first start, the policy, and all demands."""
+    welcome = await _first_start(installation)
+    return await installation.documents.last_tick(), welcome, installation.policies.current, installation.demands
+
+
+async def _first_start(installation: Installation) -> Welcome | None:
+    """Create the subject `admin` in an installation without subjects and return the welcome; otherwise None."""
     if installation.policies.current.subjects:
         return None
     try:
@@ -131,15 +139,23 @@ async def _first_start(installation: Installation) -> str | None:
         admin = await installation.administration.add_subject(subject, OPERATOR)
     except Conflict:  # another process was faster
         return None
-    return installation.policies.current.token(admin)
+    invitation = FirstInvitation(revealed(installation.settings.jwt_key), installation.accounts)
+    return Welcome(installation.policies.current.token(admin), invitation.code())
 
 
-def _announce(settings: Settings, port: int, token: str | None) -> None:
+def _announce(settings: Settings, port: int, welcome: Welcome | None) -> None:
     url = local_url(settings, port)
     others = " and every other address of this machine" if settings.host in EVERYWHERE else ""
     click.echo(f"apiv3 {__version__} listens on {url}{others}, with its data in {location(settings)}")
-    if token is not None:
-        words = {"command": _command(), "url": url, "token": token, "options": " -k" if settings.tls_cert else ""}
+    if welcome is not None:
+        link = f"{settings.public_url or url}{FIRST_INVITATION}{welcome.code}"
+        words = {
+            "command": _command(),
+            "url": url,
+            "token": welcome.token,
+            "link": link,
+            "options": " -k" if settings.tls_cert else "",
+        }
         click.echo(_WELCOME.format(**words, post=_POST.format(**words)))
 
 
@@ -156,6 +172,11 @@ This is the first start. The subject "admin" may do everything; its access token
 (later: {command} subject show admin):
 
     {token}
+
+Open this link to make an account for yourself, with which you sign in on a browser and may do everything. It is good once,
+for 72 hours, and as long as nobody has an account:
+
+    {link}
 
 Read the latest glucose entries:
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from apiv3.model.accounts import Person
 from apiv3.model.audit import Action, Actor, Entry
 from apiv3.model.errors import SignInNeeded
+from apiv3.model.identity import Subject
 from apiv3.model.sessions import Session, Started, Visitor
 from apiv3.model.timestamps import iso, now
 from apiv3.retrying import retried
@@ -30,6 +31,16 @@ class Logins:
         moment = now()
         sessions = [each for each in await self._store.of(person.subject.id) if each.nonce == person.subject.nonce]
         return [each for each in sessions if moment < self._sessions.limits.end(each)]
+
+    async def all(self) -> Sequence[tuple[Session, Subject]]:
+        """Return the sessions of all people, each with the person, in no order."""
+        moment, policy = now(), await self._policies.refresh()
+        people = [(each, policy.person(each.subject)) for each in await self._store.all()]
+        return [
+            (each, person)
+            for each, person in people
+            if person is not None and each.nonce == person.nonce and moment < self._sessions.limits.end(each)
+        ]
 
     @retried
     async def begin(self, person: Person, way: str, visitor: Visitor) -> Started:

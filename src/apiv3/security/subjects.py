@@ -108,7 +108,7 @@ class Administration:
                 raise Conflict(f"There is a role with the _id {role.id} already")
             added = replace(role, id=role.id or secrets.object_id(), created_at=role.created_at or _now())
             _check_role(added, writer.policy)
-            by.check_gift(_new_permissions(added, BUILT_IN.get(added.name, added)))
+            by.check_gift(_new_permissions(added, BUILT_IN.get(added.name, Role(added.name, ()))))
             self._check_administrators(writer.policy, administrators.with_role(writer.policy, added))
             await writer.put_role(added)
             await writer.note(by.entry("role-made", role_target(added), permissions=list(added.permissions)))
@@ -201,7 +201,7 @@ def _check_role(role: Role, policy: Policy) -> None:
 
 
 def _new_permissions(role: Role, before: Role) -> list[Permission]:
-    """What those who have the role get by it in addition; those who are given it later are checked then."""
+    """What those who have the role get by it in addition. Also a new role may have holders: by AUTH_DEFAULT_ROLES."""
     return list(compile_role(replace(role, permissions=tuple(set(role.permissions) - set(before.permissions)))))
 
 

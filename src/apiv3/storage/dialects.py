@@ -31,6 +31,7 @@ class Dialect:
 
     name: str
     version_query: str
+    size_query: str
     greatest: str
     """The name of the function that returns the greater of two numbers."""
     one_writer: bool
@@ -138,6 +139,7 @@ _NOTIFY = f", pg_notify('{CHANNEL}', name)::text"
 SQLITE = Sqlite(
     name="sqlite",
     version_query="SELECT sqlite_version()",
+    size_query="SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
     greatest="max",
     one_writer=True,
     remote=False,
@@ -147,6 +149,7 @@ SQLITE = Sqlite(
 POSTGRESQL = Postgresql(
     name="postgresql",
     version_query="SELECT current_setting('server_version')",
+    size_query="SELECT pg_database_size(current_database())",
     greatest="greatest",
     one_writer=False,
     remote=True,

@@ -25,6 +25,7 @@ _FIND = f"SELECT ({_REVISION}), {_COLUMNS} FROM sessions WHERE digest = ? AND en
 _ENDED = """SELECT clocks.last, sessions.id FROM clocks LEFT JOIN sessions ON sessions.ended > ?
     WHERE clocks.name = '/sessions'"""
 _OF = f"SELECT {_COLUMNS} FROM sessions WHERE subject = ? AND ended IS NULL ORDER BY seen DESC, id"
+_ALL = f"SELECT {_COLUMNS} FROM sessions WHERE ended IS NULL"
 _END = f"UPDATE sessions SET ended = ? WHERE subject = ? AND {{}} AND ended IS NULL RETURNING {_COLUMNS}"
 _SAW = "UPDATE sessions SET seen = ? WHERE id = ? AND seen < ?"
 _PRUNE = "DELETE FROM sessions WHERE seen < ? OR begun < ?"
@@ -50,6 +51,9 @@ class SessionTable:
 
     async def of(self, subject: str) -> Sequence[Session]:
         return [_session(row) for row in await self._database.fetch(self._sql(_OF), subject)]
+
+    async def all(self) -> Sequence[Session]:
+        return [_session(row) for row in await self._database.fetch(_ALL)]
 
     @retried
     async def saw(self, moments: Mapping[str, int]) -> None:

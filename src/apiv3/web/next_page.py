@@ -11,6 +11,8 @@ from apiv3.web.responses import Answer
 LOGIN = "/login"
 INVITATION = "/invitation/"
 """Where invitations are used; the code follows."""
+FIRST_INVITATION = f"{INVITATION}first/"
+"""Where the invitation of the first administrator is used; the code follows."""
 LONGEST = 2000
 """Most characters of a path to go to."""
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")

@@ -11,25 +11,29 @@ from dataclasses import replace
 from functools import partial
 
 from apiv3.model.collections import Collection
-from apiv3.security.demands import administration
+from apiv3.security.demands import ACTIONS, administration
 from apiv3.security.gate import Access
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.negotiation import Format
-from apiv3.web.next_page import INVITATION, LOGIN
+from apiv3.web.next_page import FIRST_INVITATION, INVITATION, LOGIN
 from apiv3.web.openapi import operations
 from apiv3.web.operation import Operation
 from apiv3.web.people import People
 from apiv3.web.router import Handler, Route
 from apiv3.web.service import Service
 from apiv3.web.site.account import ACCOUNT, AccountPage
+from apiv3.web.site.admin.frame import start
+from apiv3.web.site.admin.pages import AdminPages
 from apiv3.web.site.explorer import PATH as EXPLORER
 from apiv3.web.site.explorer import Explorer
+from apiv3.web.site.first_invitation import FirstInvitationPage
 from apiv3.web.site.front import Front
 from apiv3.web.site.invitation import Invitation
 from apiv3.web.site.login import Login
+from apiv3.web.site.sections import ADMIN, AUDIT, CHECK, FAILURES, ROLES, SESSIONS, STATE, SUBJECTS, USERS
 from apiv3.web.site.static import PREFIX as STATIC
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import PATH, SocketIo
@@ -60,7 +64,9 @@ def routes(
     front: Front,
     login: Login,
     invitation: Invitation,
+    first: FirstInvitationPage,
     account: AccountPage,
+    admin: AdminPages,
     static: StaticFiles,
 ) -> Iterator[Route]:
     """Yield all routes of the server."""
@@ -91,6 +97,8 @@ def routes(
     yield Route("POST", f"{V2}/users/{{_id}}/invitation", users.invite, _admin("users", "update"), operations.INVITE)
 
     yield Route("POST", "/api/requestAuthToken", people.request_token, PUBLIC, operations.REQUEST_TOKEN)
+    yield Route("GET", f"{FIRST_INVITATION}{{code}}", first.form, PAGE)
+    yield Route("POST", f"{FIRST_INVITATION}{{code}}", first.accept, PAGE)
     yield Route("GET", f"{INVITATION}{{code}}", invitation.form, PAGE)
     yield Route("POST", f"{INVITATION}{{code}}", invitation.accept, PAGE)
     yield Route("GET", LOGIN, login.form, PAGE)
@@ -108,6 +116,56 @@ def routes(
     yield Route("GET", EXPLORER, explorer.page, PAGE)
     yield Route("GET", "/", front.show, PAGE)
     yield Route("GET", f"{STATIC}{{file}}", static.file, PUBLIC)
+    yield Route("GET", ADMIN, start, PERSONAL)
+    yield from _admin_pages(admin)
+
+
+def _admin_pages(pages: AdminPages) -> Iterator[Route]:
+    """Yield the pages of administration. What is dangerous is asked for by GET and done by POST."""
+    subject, role, user = f"{SUBJECTS.path}/{{_id}}", f"{ROLES.path}/{{_id}}", f"{USERS.path}/{{_id}}"
+    creates, reads, updates, deletes = (_page("subjects", action) for action in ACTIONS)
+    subjects = pages.subjects
+    yield Route("GET", SUBJECTS.path, subjects.all, reads)
+    yield Route("GET", f"{SUBJECTS.path}/add", subjects.new, creates)
+    yield Route("POST", f"{SUBJECTS.path}/add", subjects.add, creates)
+    yield Route("GET", subject, subjects.show, reads)
+    yield Route("POST", f"{subject}/token", subjects.token, reads)
+    yield Route("POST", f"{subject}/change", subjects.change, updates)
+    yield Route("GET", f"{subject}/rotate", subjects.ask_rotation, updates)
+    yield Route("POST", f"{subject}/rotate", subjects.rotate, updates)
+    yield Route("GET", f"{subject}/remove", subjects.ask_removal, deletes)
+    yield Route("POST", f"{subject}/remove", subjects.remove, deletes)
+
+    roles, creates = pages.roles, _page("roles", "create")
+    yield Route("GET", ROLES.path, roles.all, _page("roles", "list"))
+    yield Route("GET", f"{ROLES.path}/add", roles.new, creates)
+    yield Route("POST", f"{ROLES.path}/add", roles.add, creates)
+    yield Route("GET", role, roles.show, _page("roles", "list"))
+    yield Route("POST", f"{role}/change", roles.change, _page("roles", "update"))
+    yield Route("GET", f"{role}/remove", roles.ask_removal, _page("roles", "delete"))
+    yield Route("POST", f"{role}/remove", roles.remove, _page("roles", "delete"))
+    yield Route("GET", CHECK.path, pages.check.show, _page("permissions", "read"))
+
+    users = pages.users
+    creates, reads, updates, deletes = (_page("users", action) for action in ACTIONS)
+    yield Route("GET", USERS.path, users.all, reads)
+    yield Route("GET", f"{USERS.path}/add", users.new, creates)
+    yield Route("POST", f"{USERS.path}/add", users.add, creates)
+    yield Route("GET", user, users.show, reads)
+    yield Route("POST", f"{user}/change", users.change, updates)
+    yield Route("POST", f"{user}/invite", users.invite, updates)
+    yield Route("GET", f"{user}/disable", users.ask_disabling, updates)
+    yield Route("POST", f"{user}/disable", users.disable, updates)
+    yield Route("POST", f"{user}/enable", users.enable, updates)
+    yield Route("GET", f"{user}/remove", users.ask_removal, deletes)
+    yield Route("POST", f"{user}/remove", users.remove, deletes)
+
+    yield Route("GET", SESSIONS.path, pages.sessions.all, _page("sessions", "read"))
+    yield Route("GET", f"{SESSIONS.path}/{{_id}}/end", pages.sessions.ask_end, _page("sessions", "delete"))
+    yield Route("POST", f"{SESSIONS.path}/{{_id}}/end", pages.sessions.end, _page("sessions", "delete"))
+    yield Route("GET", FAILURES.path, pages.trail.failures, _page("failures", "read"))
+    yield Route("GET", AUDIT.path, pages.trail.audit, _page("audit", "read"))
+    yield Route("GET", STATE.path, pages.state.show, _page("state", "read"))
 
 
 def _also_as_json(name: str, endpoint: Handler, access: Access, described: Operation) -> Iterator[Route]:
@@ -165,3 +223,7 @@ def _api(collection: Collection, *actions: str, instance: bool = False) -> Acces
 
 def _admin(kind: str, action: str) -> Access:
     return Access((administration(kind, action),), administration=True)
+
+
+def _page(kind: str, action: str) -> Access:
+    return Access((administration(kind, action),), page=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from apiv3.model.accounts import INVITATION_LIFETIME, Account, Email, Invitation, Person
 from apiv3.model.audit import Action, Actor
 from apiv3.model.errors import Conflict, Forbidden, NotFound, StorageUnavailable
-from apiv3.model.identity import Subject
+from apiv3.model.identity import Subject, is_object_id
 from apiv3.model.sessions import Session, Started, Visitor
 from apiv3.model.timestamps import iso, now
 from apiv3.retrying import retried
@@ -25,7 +25,7 @@ from apiv3.security.authors import Author, person_target
 from apiv3.security.demands import administration
 from apiv3.security.logins import Logins
 from apiv3.security.policy import Policies
-from apiv3.security.principal import STRANGER
+from apiv3.security.principal import ADMINISTRATOR, STRANGER
 from apiv3.security.subjects import check_subject, granted_by
 from apiv3.storage.contracts import Policy
 from apiv3.storage.contracts.accounts import AccountStore, AccountWriter
@@ -47,7 +47,7 @@ class Accounts:
 
     async def find(self, name: str) -> Person:
         """Find a person by e-mail address or id. Raises BadRequest if it is neither, NotFound."""
-        found = await self._store.find(name) or await self._store.find_email(email(name).key)
+        found = await (self._store.find(name) if is_object_id(name) else self._store.find_email(email(name).key))
         if found is None:
             raise _nobody(name)
         return found
@@ -71,14 +71,18 @@ class Accounts:
         return not await self._store.all()
 
     @retried
-    async def add_first(self, address: str, name: str, password: str, by: Author) -> Person:
-        """Create the first person, an administrator. Raises BadRequest, Conflict, and Forbidden if somebody has an account."""
+    async def add_first(self, address: str, name: str, password: str, visitor: Visitor) -> Started:
+        """Create the first person, an administrator, and sign the person in.
+
+        Raises BadRequest, Conflict, and Forbidden if somebody has an account.
+        """
         person = await self._new(address, name, ("admin",), password, None)
+        by = Author(Actor(person.subject.id, person.subject.name, "invitation", visitor.address), ADMINISTRATOR)
         async with self._changing() as writer:
             if any(subject.is_person for subject in writer.policy.policy.subjects):
                 raise Forbidden(SPENT)
             await _insert(person, writer, by)
-        return person
+            return await self._logins.begin_within(writer.sessions, person, "invitation", visitor)
 
     @retried
     async def change(self, id: str, change: Callable[[Subject], Subject], address: str | None, by: Author) -> Person:
@@ -163,6 +167,25 @@ class Accounts:
             await writer.policy.note(by.entry("account-removed", person_target(stored)))
         return stored
 
+    async def sessions(self, by: Author) -> Sequence[tuple[Session, Subject]]:
+        """Return the sessions of everybody, each with the person, in no order. Raises MissingPermission."""
+        by.principal.demand(administration("sessions", "read"))
+        return await self._logins.all()
+
+    async def session(self, id: str, by: Author) -> tuple[Session, Subject]:
+        """Return a session that the author may end, whosever it is, with the person. Raises NotFound, MissingPermission."""
+        by.principal.demand(administration("sessions", "delete"))
+        for session, person in await self._logins.all():
+            if session.id == id:
+                return session, person
+        raise _no_session()
+
+    async def end_session(self, id: str, by: Author) -> None:
+        """End a session, whosever it is. Raises NotFound, MissingPermission."""
+        _, person = await self.session(id, by)
+        if not await self._logins.end([id], "session-ended", await self.find(person.id), by):
+            raise _no_session()
+
     async def check_invitation(self, code: str) -> Person:
         """Return the person that an invitation is for, without using it up. Raises Forbidden if it is not valid."""
         found = await self._store.find_invitation(secrets.stored_digest(code))
@@ -238,6 +261,10 @@ async def _stored(writer: AccountWriter, id: str) -> Person:
 
 def _nobody(name: str) -> NotFound:
     return NotFound(f"There is no account {name!r}; list what there is to see them")
+
+
+def _no_session() -> NotFound:
+    return NotFound("There is no such session; it may have ended by itself")
 
 
 async def _check(person: Person, writer: AccountWriter) -> None:

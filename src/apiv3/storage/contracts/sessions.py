@@ -35,6 +35,9 @@ class SessionStore(Protocol):
     async def of(self, subject: str) -> Sequence[Session]:
         """Return the sessions of a subject that were not ended, the newest first."""
 
+    async def all(self) -> Sequence[Session]:
+        """Return the sessions of everybody that were not ended."""
+
     async def saw(self, moments: Mapping[str, int]) -> None:
         """Store when the people of some sessions last did something: id -> ms since 1970."""
 

@@ -12,7 +12,8 @@ from apiv3.web.responses import Answer
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
 
-_STALE = "This form was sent already, or it is older than an hour; please choose the password again."
+STALE = "This form was sent already, or it is older than an hour; please choose the password again."
+"""What a form says that is shown again because its nonce was not good."""
 
 
 class Invitation:
@@ -26,7 +27,7 @@ class Invitation:
         try:
             invited = await self._accounts.check_invitation(requests.identifier(call.params[-1]))
         except Forbidden as error:
-            return _spent(call, error)
+            return spent(call, error)
         return self._form(call, invited.account.email.address)
 
     async def accept(self, call: Call) -> Answer:
@@ -35,16 +36,16 @@ class Invitation:
         try:
             invited = await self._accounts.check_invitation(code)
         except Forbidden as error:
-            return _spent(call, error)
+            return spent(call, error)
         email = invited.account.email.address
         try:
             await self._forms.check(call)
             password = (await call.form()).one("password") or ""
             call.keep(await self._accounts.accept(code, password, call.visitor), self._limits)
         except BadNonce:
-            return self._form(call, email, _STALE, 403)
+            return self._form(call, email, STALE, 403)
         except Forbidden as error:
-            return _spent(call, error)
+            return spent(call, error)
         except BadRequest as error:
             return self._form(call, email, f"{error.message}.", 422)
         sentences = [
@@ -68,5 +69,6 @@ class Invitation:
         )
 
 
-def _spent(call: Call, error: Forbidden) -> Answer:
+def spent(call: Call, error: Forbidden) -> Answer:
+    """Return the page for an invitation that is not good."""
     return page(call, "message.html", 404, title="Nothing here", sentences=[f"{error.message}."], links=[])

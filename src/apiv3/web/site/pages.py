@@ -8,19 +8,20 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from apiv3 import __version__
-from apiv3.security.permissions import Demand
 from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE
 from apiv3.web.responses import Answer, Headers
+from apiv3.web.site.moments import time_element
+from apiv3.web.site.sections import SECTIONS
 from apiv3.web.site.static import static
 
 HTML = b"text/html; charset=utf-8"
-_ADMINISTRATION = [Demand.of("admin", "api", kind, action) for kind, action in (("subjects", "read"), ("roles", "list"))]
-"""Who may do one of these is shown the way to administration."""
 
 
 class Viewer(NamedTuple):
-    """Who looks at a page, for its navigation. `name`: None for a stranger. `admin`: whether there is a way to `/admin`."""
+    """Who looks at a page, for its navigation. `name`: None for a stranger. `admin`: whether any section of administration is
+    for the viewer.
+    """
 
     name: str | None
     admin: bool
@@ -28,7 +29,7 @@ class Viewer(NamedTuple):
     @classmethod
     def of(cls, call: Call) -> Viewer:
         """The caller, as far as the gate knows it."""
-        return cls(call.principal.name, any(map(call.principal.allows, _ADMINISTRATION)))
+        return cls(call.principal.name, any(call.principal.allows(section.demand) for section in SECTIONS))
 
 
 def page(call: Call, template: str, status: int = 200, *, headers: Headers = (NO_STORE,), **context: Any) -> Answer:
@@ -52,3 +53,4 @@ _environment = Environment(
     auto_reload=False,
 )
 _environment.globals |= {"static": static, "version": __version__}
+_environment.filters["time"] = time_element

@@ -1,0 +1,1 @@
+"""The pages of administration. Each calls the same services as the API and the command line."""

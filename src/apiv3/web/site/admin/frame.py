@@ -1,0 +1,52 @@
+"""What all pages of administration have in common, and the way to the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apiv3.model.errors import BadRequest, Conflict, Forbidden
+from apiv3.security.demands import administration
+from apiv3.web.calls import Call
+from apiv3.web.next_page import see_other
+from apiv3.web.responses import Answer
+from apiv3.web.site.forms import Forms
+from apiv3.web.site.pages import page
+from apiv3.web.site.sections import SECTIONS
+
+REFUSALS = (BadRequest, Conflict, Forbidden)
+"""Why something cannot be stored: the form is shown again with the reason."""
+
+
+async def start(call: Call) -> Answer:
+    """Go to the first page of administration that the caller may see."""
+    for section in SECTIONS:
+        if call.principal.allows(section.demand):
+            return see_other(section.path)
+    call.principal.demand(SECTIONS[0].demand)
+    raise AssertionError
+
+
+def admin_page(call: Call, template: str, status: int = 200, **context: Any) -> Answer:
+    """Return a page of administration, with the way to the others. `template`: in `templates/admin`.
+
+    The context of its template besides `context`: `sections`, those that the caller may see; `may(kind, action)`, whether the
+    caller may do something.
+    """
+
+    def may(kind: str, action: str) -> bool:
+        return call.principal.allows(administration(kind, action))
+
+    sections = [section for section in SECTIONS if call.principal.allows(section.demand)]
+    return page(call, f"admin/{template}", status, sections=sections, may=may, **context)
+
+
+def confirmation(call: Call, forms: Forms, question: str, effects: Sequence[str], action: str, label: str, back: str) -> Answer:
+    """Return the page that asks before a dangerous action: what will happen, a button, and the way back."""
+    fields = {"nonce": forms.nonce(call)}
+    return page(call, "confirm.html", question=question, effects=effects, action=action, label=label, back=back, fields=fields)
+
+
+def sentence(text: str | None) -> str:
+    """Return a message as a sentence: with a capital at its beginning and a full stop at its end."""
+    return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -1,0 +1,23 @@
+"""All pages of administration."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from apiv3.web.site.admin.checks import CheckPage
+from apiv3.web.site.admin.roles import RolePages
+from apiv3.web.site.admin.sessions import SessionPages
+from apiv3.web.site.admin.state import StatePage
+from apiv3.web.site.admin.subjects import SubjectPages
+from apiv3.web.site.admin.trail import TrailPages
+from apiv3.web.site.admin.users import UserPages
+
+
+class AdminPages(NamedTuple):
+    subjects: SubjectPages
+    roles: RolePages
+    check: CheckPage
+    users: UserPages
+    sessions: SessionPages
+    trail: TrailPages
+    state: StatePage
