@@ -84,9 +84,17 @@ def refused_too_late(name: str) -> Work:
     return lambda writing, collection: writing.groups.write(collection, insert_and_refuse, [document(name)])
 
 
+async def started(writing: Writing, collection: Collection, first: Work, *others: Work) -> list[asyncio.Future[Any]]:
+    """The first runs alone; the others come in the turn in which it begins, wait for it and run together."""
+    tasks = [asyncio.ensure_future(first(writing, collection))]
+    for _ in range(groups._TURNS):
+        await asyncio.sleep(0)
+    return tasks + [asyncio.ensure_future(work(writing, collection)) for work in others]
+
+
 async def at_once(writing: Writing, collection: Collection, *works: Work) -> list[Any]:
-    """What came of each: the first runs alone, the others wait for it and run together."""
-    return await asyncio.gather(*(work(writing, collection) for work in works), return_exceptions=True)
+    """What came of each of those that are `started`."""
+    return await asyncio.gather(*await started(writing, collection, *works), return_exceptions=True)
 
 
 async def names(store: DocumentTable, collection: str) -> list[str]:
@@ -103,6 +111,15 @@ async def test_those_that_wait_share_a_commit_in_their_order(writing: Writing, c
     assert last["srvModified"] > outcomes[-1].srv_modified
     await create("alone")(writing, Collection(collection))
     assert counted.transactions == 4
+
+
+async def test_those_that_come_together_share_a_commit(writing: Writing, counted: Counted, collection: str) -> None:
+    """Also the first of them, which finds nobody under way, and which keeps its place before the others."""
+    works = [create(name)(writing, Collection(collection)) for name in "abc"]
+    outcomes = await asyncio.gather(*works)
+    assert counted.transactions == 1
+    assert sequence([each.srv_modified for each in outcomes])
+    assert await names(counted, collection) == ["a", "b", "c"]
 
 
 # --- as one by one
@@ -274,7 +291,7 @@ async def test_nobody_waits_for_those_before_for_ever(
     """Who is told to come back later is not stored later."""
     monkeypatch.setattr(groups, "TURN_TIMEOUT", 0.05)
     async with counted.writing(collection):
-        tasks = [asyncio.ensure_future(create(name)(writing, Collection(collection))) for name in "ab"]
+        tasks = await started(writing, Collection(collection), create("a"), create("b"))
         with pytest.raises(StorageUnavailable):
             await tasks[1]
     await tasks[0]

@@ -1,7 +1,7 @@
 """Group commit: writes to a collection that arrive while another one is under way share the next transaction.
 
 The cost of a commit, above all the wait for the disk, is then paid once for all of them. A write that finds no other one under
-way runs at once in its own transaction. No client is answered before the commit.
+way, and that none joins within `_TURNS`, runs in its own transaction. No client is answered before the commit.
 
 The members of a group run one after the other, and each sees the changes of those before it; all changes are written at the
 end. An operation checks everything before it changes anything, so a refused member leaves nothing to undo. After any other
@@ -32,6 +32,9 @@ Write = Callable[[Batch], Awaitable[T]]
 MOST_DOCUMENTS = 64
 MOST_BYTES = 1_048_576
 """Most documents of one group, and most bytes as they were sent. A write with more has its own transaction."""
+_TURNS = 2
+"""Turns of the event loop, of some microseconds each, that a write waits for others: in the first one, those are read that have
+arrived together with it; in the second, they get here."""
 TURN_TIMEOUT = 20.0
 """Seconds that a write waits for those before it until StorageUnavailable is raised."""
 
@@ -86,12 +89,17 @@ class GroupCommit:
         if queue is None:
             queue = self._queues[collection.name] = _Queue(self._store, collection)
         if queue.busy:
-            return await queue.join(write, about, sent)
+            return await queue.outcome(queue.add(write, about, sent))
         queue.busy = True
         try:
-            return await queue.alone(write, about)
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            if not queue.waiting:
+                return await queue.alone(write, about)
+            member = queue.add(write, about, sent, first=True)
         finally:
             queue.go_on()
+        return await queue.outcome(member)
 
 
 class _Queue:
@@ -99,7 +107,7 @@ class _Queue:
 
     def __init__(self, store: DocumentStore, collection: Collection) -> None:
         self._store, self._collection = store, collection
-        self._waiting = deque[_Member[Any]]()
+        self.waiting = deque[_Member[Any]]()
         self._tasks = set[asyncio.Task[None]]()
         self.busy = False
 
@@ -113,12 +121,19 @@ class _Queue:
             await batch.flush()
         return outcome
 
-    async def join(self, write: Write[T], about: Sequence[Document], sent: Sequence[Document]) -> T:
-        """Wait for the next group, and for its commit."""
-        loop = asyncio.get_running_loop()
-        member = _Member(write, about, sum(len(orjson.dumps(each)) for each in sent), loop.create_future())
-        self._waiting.append(member)
-        deadline = loop.call_later(TURN_TIMEOUT, self._give_up, member)
+    def add(self, write: Write[T], about: Sequence[Document], sent: Sequence[Document], *, first: bool = False) -> _Member[T]:
+        """Queue a write for the next group. `first`: it has arrived before all that wait."""
+        size = sum(len(orjson.dumps(each)) for each in sent)
+        member = _Member(write, about, size, asyncio.get_running_loop().create_future())
+        if first:
+            self.waiting.appendleft(member)
+        else:
+            self.waiting.append(member)
+        return member
+
+    async def outcome(self, member: _Member[T]) -> T:
+        """Wait for the group of a member, and for its commit."""
+        deadline = asyncio.get_running_loop().call_later(TURN_TIMEOUT, self._give_up, member)
         try:
             outcome: T = await member.outcome
         finally:
@@ -127,7 +142,7 @@ class _Queue:
 
     def _give_up(self, member: _Member[Any]) -> None:
         """Refuse a member that still waits. One that is being written is waited for, since it may be stored."""
-        if member in self._waiting:
+        if member in self.waiting:
             member.settle(StorageUnavailable())
 
     def go_on(self) -> None:
@@ -144,14 +159,14 @@ class _Queue:
         """Return the next group, in the order of arrival, without members whose callers have been cancelled."""
         members: list[_Member[Any]] = []
         documents = size = 0
-        while self._waiting:
-            member = self._waiting[0]
+        while self.waiting:
+            member = self.waiting[0]
             if not member.outcome.done():
                 documents, size = documents + len(member.about), size + member.bytes
                 if members and (documents > MOST_DOCUMENTS or size > MOST_BYTES):
                     break
                 members.append(member)
-            self._waiting.popleft()
+            self.waiting.popleft()
         return members
 
     async def _run(self, members: Sequence[_Member[Any]]) -> None:
