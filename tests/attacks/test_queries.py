@@ -138,18 +138,19 @@ def test_history_ends_a_page_early_and_loses_nothing(large: httpx.Client) -> Non
 
 
 BODIES = {
-    "lists": b"[%b]" % b",".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
-    "a list": b'[{"app":"x","x":[%b]}]' % b",".join([b"[]"] * 4_000_000),
-    "deep ones": b"[%b]" % b",".join([b"[" * 1000 + b"]" * 1000] * 7000),
-    "numbers": b'[{"app":"x","x":[%b]}]' % b",".join([b"1.5"] * 3_500_000),
-    "lines": b"\n".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
+    "lists": lambda: b"[%b]" % b",".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
+    "a list": lambda: b'[{"app":"x","x":[%b]}]' % b",".join([b"[]"] * 4_000_000),
+    "deep ones": lambda: b"[%b]" % b",".join([b"[" * 1000 + b"]" * 1000] * 7000),
+    "numbers": lambda: b'[{"app":"x","x":[%b]}]' % b",".join([b"1.5"] * 3_500_000),
+    "lines": lambda: b"\n".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
 }
 
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_bodies_of_many_values(server: LiveServer, attacker: httpx.Client, innocent: str, kind: str) -> None:
+    body = BODIES[kind]()
     with Witness(server, "/api/v3/entries/e5", innocent) as witness:
-        answers = many(lambda: attacker.post("/settings/bulk", content=BODIES[kind]), 4, 2)
+        answers = many(lambda: attacker.post("/settings/bulk", content=body), 4, 2)
     assert {answer.status_code for answer in answers} == {413}
     assert answers[0].json()["message"] == "The request body holds too many values"
     assert_harmless(witness.damage(), MOST_MEMORY, MOST_WAIT)
