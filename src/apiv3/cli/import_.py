@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from apiv3.cli import zones
 from apiv3.cli.completion import collection_names
-from apiv3.cli.import_report import Origin, tell
+from apiv3.cli.import_report import Interpretation, tell
 from apiv3.cli.installation import run
 from apiv3.cli.options import as_json, unknown_collection
 from apiv3.client.errors import Refused, Unreachable
@@ -71,10 +71,10 @@ def import_(
     _check(url, token)
     report, problem, nowhere = Report(), "", Nowhere() if dry_run else None
     with _opened(file) as source:
-        origin = _origin(source, file, collection, timezone)
+        interpretation = _interpretation(source, file, collection, timezone)
         with _progress(source) as progress:
             try:
-                with closing(read(source, origin.rules, origin.collection)) as records:
+                with closing(read(source, interpretation.rules, interpretation.collection)) as records:
                     if nowhere:
                         known = _known(records, collections.table(load().api3_extra_collections))
                         asyncio.run(transfer(known, nowhere, report, progress))
@@ -90,7 +90,7 @@ def import_(
                 problem = f"Interrupted. {THE_REST}"
     if report.refused and not problem:
         problem = "Not everything could be stored." if dry_run else "Not everything is in."
-    tell(report, problem, origin, nowhere, as_json=as_json)
+    tell(report, problem, interpretation, nowhere, as_json=as_json)
 
 
 def _check(url: str | None, token: str | None) -> None:
@@ -101,16 +101,16 @@ def _check(url: str | None, token: str | None) -> None:
         raise click.UsageError("--token is for a server: it needs --url.")
 
 
-def _origin(source: io.BufferedReader, file: str, collection: str | None, timezone: str | None) -> Origin:
+def _interpretation(source: io.BufferedReader, file: str, collection: str | None, timezone: str | None) -> Interpretation:
     """Return the collection of the documents, the time zone and the unit. Raises UsageError, ClickException."""
     named = zones.named(timezone) if timezone else None
     try:
         if not is_clarity(source):
-            return Origin(_collection(file, collection), named, None)
+            return Interpretation(_collection(file, collection), named, None)
         if collection:
             raise click.UsageError("--collection is for JSON: the rows of a Clarity export say themselves where they belong.")
         can_ask = file != "-" and sys.stdin.isatty() and sys.stderr.isatty()
-        return Origin("", named or zones.default(can_ask=can_ask), unit(source))
+        return Interpretation("", named or zones.default(can_ask=can_ask), unit(source))
     except Malformed as error:
         raise click.ClickException(_broken_off(file, error, Report())) from error
 

@@ -17,8 +17,8 @@ SHOWN = 20
 """Most refused documents that are listed."""
 
 
-class Origin(NamedTuple):
-    """What is known about the documents of a file before they are read.
+class Interpretation(NamedTuple):
+    """How the documents of a file are to be read.
 
     `collection`: their collection; empty for a Clarity export, where it depends on the row. `zone`: the time zone of its times.
     `unit`: the unit of its glucose values.
@@ -33,13 +33,13 @@ class Origin(NamedTuple):
         return self.zone.rules if self.zone else UTC
 
 
-def tell(report: Report, problem: str, origin: Origin, nowhere: Nowhere | None, *, as_json: bool) -> None:
+def tell(report: Report, problem: str, interpretation: Interpretation, nowhere: Nowhere | None, *, as_json: bool) -> None:
     """Print the report; `nowhere`: the destination of a dry run. Raises ClickException when there is a `problem`."""
-    spans = {name: [_iso(ms, origin.rules) for ms in span] for name, span in (nowhere.spans if nowhere else {}).items()}
+    spans = {name: [_iso(ms, interpretation.rules) for ms in span] for name, span in (nowhere.spans if nowhere else {}).items()}
     if as_json:
-        show(_record(report, problem, origin, spans, is_dry=nowhere is not None), as_json=True)
+        show(_record(report, problem, interpretation, spans, is_dry=nowhere is not None), as_json=True)
     else:
-        _print(report, origin, spans, is_dry=nowhere is not None)
+        _print(report, interpretation, spans, is_dry=nowhere is not None)
         if not report.counts and not problem:
             click.echo(counted(0, "document"))
         for remarks in (report.notes, report.refused):
@@ -52,22 +52,22 @@ Spans = dict[str, list[str]]
 """The first and the last time in each collection."""
 
 
-def _record(report: Report, problem: str, origin: Origin, spans: Spans, *, is_dry: bool) -> dict[str, Any]:
+def _record(report: Report, problem: str, interpretation: Interpretation, spans: Spans, *, is_dry: bool) -> dict[str, Any]:
     found: dict[str, Any] = {name: dict(each) for name, each in report.counts.items()}
     for name, (first, last) in spans.items():
         found[name] |= {"first": first, "last": last}
     return {
         "complete": not problem,
         "dryRun": is_dry,
-        "timezone": origin.zone.name if origin.zone else None,
-        "unit": origin.unit,
+        "timezone": interpretation.zone.name if interpretation.zone else None,
+        "unit": interpretation.unit,
         "collections": found,
         "refused": [{each.counted: each.place, "reason": each.reason} for each in sorted(report.refused)],
         "notes": [{each.counted: each.place, "note": each.reason} for each in sorted(report.notes)],
     }
 
 
-def _print(report: Report, origin: Origin, spans: Spans, *, is_dry: bool) -> None:
+def _print(report: Report, interpretation: Interpretation, spans: Spans, *, is_dry: bool) -> None:
     for name, each in report.counts.items():
         if is_dry:
             times = f", from {' to '.join(spans[name])}" if name in spans else ""
@@ -75,10 +75,10 @@ def _print(report: Report, origin: Origin, spans: Spans, *, is_dry: bool) -> Non
         else:
             numbers = f"{each['new']:,} new, {each['duplicate']:,} there already, {each['refused']:,} refused"
         click.echo(f"{name or 'no collection'}: {numbers}")
-    if is_dry and origin.zone:
-        click.echo(f"time zone: {origin.zone.name}")
-    if is_dry and origin.unit:
-        click.echo(f"unit of glucose: {origin.unit}")
+    if is_dry and interpretation.zone:
+        click.echo(f"time zone: {interpretation.zone.name}")
+    if is_dry and interpretation.unit:
+        click.echo(f"unit of glucose: {interpretation.unit}")
     if is_dry:
         click.echo("Nothing was stored.")
 

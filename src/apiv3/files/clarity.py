@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from apiv3.files.local_times import Local, Moment, moments
+from apiv3.files.local_times import Local, Placed, moments
 from apiv3.files.records import Malformed, Record
 from apiv3.model.documents import Document
 from apiv3.model.errors import ApiError, BadRequest
@@ -149,7 +149,7 @@ class _Export:
             if not least <= value <= most:
                 raise Malformed(f"its first line says {self._unit}, and line {line.number} says {value:g}, which cannot be")
 
-    def _row(self, line: _Line, moment: Moment | None) -> Record:
+    def _row(self, line: _Line, moment: Placed | None) -> Record:
         fields = line.fields
         notes: tuple[str, ...] = ()
         try:
@@ -161,7 +161,7 @@ class _Export:
             item = BadRequest(str(error))
         return Record(line.number, item, line.size, _COLLECTIONS.get(fields["event"], ""), notes=notes)
 
-    def _alerts(self, lines: Sequence[_Line], times: Mapping[int, Moment]) -> Iterator[Record]:
+    def _alerts(self, lines: Sequence[_Line], times: Mapping[int, Placed]) -> Iterator[Record]:
         """Yield the alert settings of each device. They have no time, so they get the earliest time of the file."""
         if not times:
             return
@@ -178,7 +178,7 @@ class _Export:
             document |= {"date": date} | ({"device": device} if device else {})
             yield Record(number, document, 0, "settings")
 
-    def _document(self, line: _Line, moment: Moment | None) -> Document:
+    def _document(self, line: _Line, moment: Placed | None) -> Document:
         """Convert a row to a document. Raises ValueError."""
         fields = line.fields
         content = _CONTENTS.get(fields["event"])
@@ -279,13 +279,13 @@ _CONTENTS = {
 _COLLECTIONS = {event: "entries" if event in ("EGV", "Calibration") else "treatments" for event in _CONTENTS}
 
 
-def _times(lines: Sequence[_Line], zone: tzinfo) -> dict[int, Moment]:
+def _times(lines: Sequence[_Line], zone: tzinfo) -> dict[int, Placed]:
     """Map the numbers of the lines that have a time to their moments."""
     found = {line.number: time for line in lines if (time := _time(line.fields["time"])) is not None}
     local = [line for line in lines if line.number in found and found[line.number].tzinfo is None]
     known = [Local(found[line.number], line.fields["device"], line.fields["event"] == "EGV") for line in local]
     placed = {line.number: moment for line, moment in zip(local, moments(known, zone), strict=True)}
-    return {number: placed.get(number, Moment(time, certain=True)) for number, time in found.items()}
+    return {number: placed.get(number, Placed(time, certain=True)) for number, time in found.items()}
 
 
 def _time(text: str) -> datetime | None:

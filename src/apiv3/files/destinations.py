@@ -16,7 +16,7 @@ from apiv3.operations.writing import Written
 _NEVER_NULL = frozenset({"date", "utcOffset", "created_at", "app", "identifier"})
 
 
-class Batch(NamedTuple):
+class Portion(NamedTuple):
     """The most that is stored at once: documents, and bytes of the file."""
 
     documents: int
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
 
 class Destination(Protocol):
-    batch: Batch
+    portion: Portion
 
     async def store(self, collection: str, documents: Sequence[Document]) -> Sequence[Outcome]:
         """Store documents in a collection; return the outcome of each."""
@@ -33,7 +33,7 @@ class Destination(Protocol):
 class InDatabase:
     """Stores documents as they are."""
 
-    batch = Batch(10_000, 8_388_608)
+    portion = Portion(10_000, 8_388_608)
 
     def __init__(self, restoring: Restoring, collections: Mapping[str, Collection]) -> None:
         self._restoring, self._collections = restoring, collections
@@ -46,7 +46,7 @@ class InDatabase:
 class Nowhere:
     """Stores nothing, and reports what would be stored. `spans`: the first and the last time in each collection, in ms."""
 
-    batch = Batch(10_000, 8_388_608)
+    portion = Portion(10_000, 8_388_608)
 
     def __init__(self) -> None:
         self.spans: dict[str, tuple[int, int]] = {}
@@ -71,7 +71,7 @@ class Nowhere:
 class OnServer:
     """Sends documents to a server, which treats them like any other app's."""
 
-    batch = Batch(500, 2_097_152)
+    portion = Portion(500, 2_097_152)
 
     def __init__(self, uploader: Uploader) -> None:
         self._uploader = uploader

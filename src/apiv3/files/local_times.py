@@ -24,16 +24,16 @@ class Local(NamedTuple):
     steady: bool
 
 
-class Moment(NamedTuple):
+class Placed(NamedTuple):
     """A moment. `certain`: False if the local time occurs twice and nothing shows which occurrence it is."""
 
     time: datetime
     certain: bool
 
 
-def moments(times: Sequence[Local], zone: tzinfo) -> list[Moment]:
+def moments(times: Sequence[Local], zone: tzinfo) -> list[Placed]:
     """Convert the times of a file. Each device's times may be in ascending or descending order."""
-    found: dict[int, Moment] = {}
+    found: dict[int, Placed] = {}
     for device in dict.fromkeys(each.device for each in times):
         places = [place for place, each in enumerate(times) if each.device == device]
         if _is_descending([times[place] for place in places]):
@@ -48,7 +48,7 @@ def _is_descending(times: Sequence[Local]) -> bool:
     return back > sum(one < other for one, other in pairwise(steady))
 
 
-def _in_order(times: Sequence[Local], zone: tzinfo) -> list[Moment]:
+def _in_order(times: Sequence[Local], zone: tzinfo) -> list[Placed]:
     """Convert the times of one device, oldest first."""
     folds: dict[int, tuple[int, bool]] = {}
     steady = [place for place, each in enumerate(times) if each.steady]
@@ -65,7 +65,7 @@ def _in_order(times: Sequence[Local], zone: tzinfo) -> list[Moment]:
         if not each.steady and _comes_twice(each.time, zone):
             folds[place] = _beside(each.time, _neighbours(times, folds, place))
     return [
-        Moment(each.time.replace(tzinfo=zone, fold=fold), certain)
+        Placed(each.time.replace(tzinfo=zone, fold=fold), certain)
         for each, (fold, certain) in ((each, folds.get(place, (0, True))) for place, each in enumerate(times))
     ]
 

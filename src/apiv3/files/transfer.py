@@ -72,7 +72,7 @@ async def transfer(rows: Iterable[Record], to: Destination, report: Report, prog
             else:
                 waiting.setdefault(row.collection, []).append((row, row.item))
             size, number = size + row.size, number + 1
-            if size >= to.batch.size or number >= to.batch.documents:
+            if size >= to.portion.size or number >= to.portion.documents:
                 await flush()
                 size = number = 0
     except Malformed:
