@@ -85,6 +85,8 @@ from apiv3.web.site.forms import Forms
 from apiv3.web.site.front import Front
 from apiv3.web.site.invitation import Invitation
 from apiv3.web.site.login import Login
+from apiv3.web.site.passkey_list import PasskeyList
+from apiv3.web.site.passkeys import PasskeyPages
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import SocketIo
 from apiv3.web.users import Users
@@ -178,6 +180,8 @@ class Server:
         reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(installation.writing)
         accounts, logins, lasting = installation.accounts, installation.logins, installation.sessions.limits
         sign_in, forms, most = self._sign_in(), Forms(self.nonces), settings.api3_max_limit
+        listed, login = PasskeyList(self.passkeys, forms), Login(accounts, sign_in, logins, lasting, forms, self.passkeys.party)
+        account = AccountPage(accounts, sign_in, logins, lasting, forms, listed)
         table: list[Route] = []
         table += routes(
             Service(reading, documents),
@@ -191,10 +195,11 @@ class Server:
             self._live(),
             Explorer(lambda: describe(_described(table), kinds, self._bounds()), lambda: table),
             Front(reading, kinds, self._thresholds(), self._checklist()),
-            Login(accounts, sign_in, logins, lasting, forms),
-            Invitation(accounts, lasting, forms),
+            login,
+            Invitation(accounts, lasting, forms, listed),
             FirstInvitationPage(FirstInvitation(revealed(settings.jwt_key), accounts), lasting, forms),
-            AccountPage(accounts, sign_in, logins, lasting, forms),
+            account,
+            PasskeyPages(self.passkeys, accounts, sign_in, logins, lasting, forms, login, account),
             self._admin_pages(forms),
             StaticFiles(),
         )

@@ -31,7 +31,7 @@ async def sign_in(page: Page, server: LiveServer, email: str, password: str) -> 
     await page.goto(f"{server.url}/account")
     await page.get_by_label("E-mail address").fill(email)
     await page.get_by_label("Password").fill(password)
-    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 async def use(page: Page, server: LiveServer, email: str) -> None:
@@ -39,7 +39,7 @@ async def use(page: Page, server: LiveServer, email: str) -> None:
     await sign_in(page, server, email, "wrong")
     await expect(page.get_by_role("alert")).to_have_text("Wrong e-mail address or password.")
     await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Sign in", exact=True).click()
     await expect(page.get_by_role("heading", name="Your account")).to_be_visible()
     assert page.url == f"{server.url}/account"
     await page.get_by_label("Old password").fill(PASSWORD)

@@ -27,7 +27,7 @@ async def signed_in(page: Page, server: LiveServer) -> None:
     await page.goto(f"{server.url}/login")
     await page.get_by_label("E-mail address").fill("anna@x.example")
     await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Sign in", exact=True).click()
     await page.wait_for_url(f"{server.url}/")
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 LONGEST_BROWSER = 40
 """Most characters that are kept of what a browser says about itself."""
+CONFIRMED = 10 * 60_000
+"""Milliseconds for which it counts that a person has given the password or a passkey."""
 _BROWSERS = (
     ("Edge", r"\bEdg(?:e|A|iOS)?/"),
     ("Opera", r"\bOPR/"),

@@ -86,6 +86,14 @@ class Logins:
         return await self._renewed(writer, replace(session, nonce=person.subject.nonce, authenticated=now()))
 
     @retried
+    async def confirm(self, session: Session, person: Person) -> Started:
+        """Let a session go on with another value, as the person has just proved again who they are. Raises SignInNeeded."""
+        async with self._store.changing() as writer:
+            started = await self.go_on(writer, person, session)
+        await self._sessions.catch_up()
+        return started
+
+    @retried
     async def renew(self, session: Session) -> Started | None:
         """Give a session another value if the person's roles have changed. None when they have not, or it has one already."""
         await self._policies.catch_up()  # an older policy than that of the last renewal would undo it

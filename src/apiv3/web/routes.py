@@ -33,6 +33,7 @@ from apiv3.web.site.first_invitation import FirstInvitationPage
 from apiv3.web.site.front import Front
 from apiv3.web.site.invitation import Invitation
 from apiv3.web.site.login import Login
+from apiv3.web.site.passkeys import PasskeyPages
 from apiv3.web.site.sections import ADMIN, AUDIT, CHECK, FAILURES, ROLES, SESSIONS, STATE, SUBJECTS, USERS
 from apiv3.web.site.static import PREFIX as STATIC
 from apiv3.web.site.static import StaticFiles
@@ -66,6 +67,7 @@ def routes(
     invitation: Invitation,
     first: FirstInvitationPage,
     account: AccountPage,
+    passkeys: PasskeyPages,
     admin: AdminPages,
     static: StaticFiles,
 ) -> Iterator[Route]:
@@ -108,6 +110,14 @@ def routes(
     yield Route("POST", f"{ACCOUNT}/password", account.change_password, PERSONAL)
     yield Route("POST", f"{ACCOUNT}/sessions/end", account.end_session, PERSONAL)
     yield Route("POST", f"{ACCOUNT}/sessions/end-others", account.sign_out_elsewhere, PERSONAL)
+    yield Route("GET", f"{LOGIN}/passkey/options", passkeys.sign_in_options, PAGE)
+    yield Route("POST", f"{LOGIN}/passkey", passkeys.sign_in, PAGE)
+    yield Route("GET", f"{ACCOUNT}/confirm/options", passkeys.confirm_options, PERSONAL)
+    yield Route("POST", f"{ACCOUNT}/confirm", passkeys.confirm, PERSONAL)
+    yield Route("GET", f"{ACCOUNT}/passkeys/options", passkeys.creation_options, PERSONAL)
+    yield Route("POST", f"{ACCOUNT}/passkeys/add", passkeys.add, PERSONAL)
+    yield Route("POST", f"{ACCOUNT}/passkeys/rename", passkeys.rename, PERSONAL)
+    yield Route("POST", f"{ACCOUNT}/passkeys/remove", passkeys.remove, PERSONAL)
 
     yield Route("GET", PATH, live.poll, PUBLIC, waits=True, talk=live.talk)
     yield Route("POST", PATH, live.post, PUBLIC)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from apiv3.model.errors import BadRequest, NotFound, SignInNeeded, Unauthorized
-from apiv3.model.sessions import Limits, Session
-from apiv3.model.timestamps import iso
+from apiv3.model.sessions import CONFIRMED, Limits, Session
+from apiv3.model.timestamps import now
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.logins import Logins
@@ -18,30 +17,28 @@ from apiv3.web.next_page import LOGIN, see_other
 from apiv3.web.responses import Answer
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
+from apiv3.web.site.passkey_list import PasskeyList
 
 ACCOUNT = "/account"
 _DONE = {
     "password": "Your password is changed. Every other session and token of yours has ended.",
     "session": "The session has ended.",
     "others": "Every other session and token of yours has ended.",
+    "confirmed": "It is you. You may add a passkey within the next ten minutes.",
+    "passkey-added": "The passkey is added. You can sign in with it from now on.",
+    "passkey-renamed": "The passkey has a new name.",
+    "passkey-removed": "The passkey is removed here. You can delete it on your device, too.",
 }
 """What the page says after a form, by the parameter `done`."""
-_WRONG = "Wrong password"
-
-
-class Moment(NamedTuple):
-    """A time for people and for programs."""
-
-    text: str
-    iso: str
+_FORMS = ("password", "others", "logout", "passkey", "confirm", "confirm-passkey")
+"""The forms that the page has once each."""
+WRONG = "Wrong password."
 
 
 class Row(NamedTuple):
     """One session in the list of my sessions."""
 
     session: Session
-    since: Moment
-    seen: Moment
     is_this: bool
     nonce: str
 
@@ -49,36 +46,44 @@ class Row(NamedTuple):
 class AccountPage:
     """The endpoints of `/account`."""
 
-    def __init__(self, accounts: Accounts, sign_in: SignIn, logins: Logins, limits: Limits, forms: Forms) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        sign_in: SignIn,
+        logins: Logins,
+        limits: Limits,
+        forms: Forms,
+        passkeys: PasskeyList,
+    ) -> None:
         self._accounts, self._sign_in, self._logins, self._limits = accounts, sign_in, logins, limits
-        self._forms = forms
+        self._forms, self._passkeys = forms, passkeys
 
     async def show(self, call: Call) -> Answer:
         """Show who is signed in, with the forms for the password and the sessions."""
         notice = _DONE.get(call.query.one("done") or "", "")
-        return await self._show(call, _session(call), notice=notice)
+        return await self.page(call, session_of(call), notice=notice)
 
     async def change_password(self, call: Call) -> Answer:
         """Change the password, which takes the old one and ends everything else that is open to the account."""
-        session, form = _session(call), await call.form()
+        session, form = session_of(call), await call.form()
         person = await self._accounts.find(session.subject)
         try:
             old = form.one("old") or ""
             found = await self._sign_in.by_password(person.account.email.address, old, call.address, "password change")
         except Unauthorized:
-            return await self._show(call, session, 422, wrong_old=f"{_WRONG}.")
+            return await self.page(call, session, 422, wrong_old=WRONG)
         if found.subject.id != session.subject:
             raise SignInNeeded
         try:
             started = await self._accounts.change_password(session, form.one("password") or "", author(call))
         except BadRequest as error:
-            return await self._show(call, session, 422, wrong_new=f"{error.message}.")
+            return await self.page(call, session, 422, wrong_new=f"{error.message}.")
         call.keep(started, self._limits)
         return see_other(f"{ACCOUNT}?done=password")
 
     async def end_session(self, call: Call) -> Answer:
         """End one of my sessions."""
-        session, wanted = _session(call), (await call.form()).one("session") or ""
+        session, wanted = session_of(call), (await call.form()).one("session") or ""
         person = await self._accounts.find(session.subject)
         if not await self._logins.end([wanted], "session-ended", person, author(call)):
             raise NotFound("There is no such session; it may have ended by itself")
@@ -89,10 +94,11 @@ class AccountPage:
 
     async def sign_out_elsewhere(self, call: Call) -> Answer:
         """End all my other sessions, and all my tokens."""
-        call.keep(await self._accounts.sign_out_elsewhere(_session(call), author(call)), self._limits)
+        call.keep(await self._accounts.sign_out_elsewhere(session_of(call), author(call)), self._limits)
         return see_other(f"{ACCOUNT}?done=others")
 
-    async def _show(self, call: Call, session: Session, status: int = 200, **said: Any) -> Answer:
+    async def page(self, call: Call, session: Session, status: int = 200, **said: Any) -> Answer:
+        """Return the page, with what is to be said about a form that was sent."""
         person = await self._accounts.find(session.subject)
         rows = [self._row(call, each, session) for each in await self._logins.of(person)]
         context: dict[str, Any] = {
@@ -100,24 +106,24 @@ class AccountPage:
             "name": person.subject.name,
             "roles": call.principal.roles,
             "rows": rows,
-            "nonces": {name: self._forms.nonce(call) for name in ("password", "others", "logout")},
+            "passkeys": await self._passkeys.rows(call, session),
+            "party": self._passkeys.party,
+            "confirmed": now() - session.authenticated < CONFIRMED,
+            "nonces": dict(zip(_FORMS, self._forms.nonces(call, len(_FORMS)), strict=True)),
             "shortest": SHORTEST_PASSWORD,
             "longest": LONGEST_PASSWORD,
             "wrong_old": "",
             "wrong_new": "",
+            "wrong_confirmation": "",
         }
         return page(call, "account.html", status, **context | said)
 
     def _row(self, call: Call, each: Session, current: Session) -> Row:
-        return Row(each, _moment(each.begun), _moment(each.seen), each.id == current.id, self._forms.nonce(call))
+        return Row(each, each.id == current.id, self._forms.nonce(call))
 
 
-def _session(call: Call) -> Session:
+def session_of(call: Call) -> Session:
     """The session of whoever calls. There is none while security is switched off."""
     if call.browser_session is None:
         raise SignInNeeded
     return call.browser_session
-
-
-def _moment(ms: int) -> Moment:
-    return Moment(f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC", iso(ms))

@@ -11,6 +11,7 @@ from apiv3.web.calls import Call
 from apiv3.web.responses import Answer
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
+from apiv3.web.site.passkey_list import PasskeyList
 
 STALE = "This form was sent already, or it is older than an hour; please choose the password again."
 """What a form says that is shown again because its nonce was not good."""
@@ -19,8 +20,8 @@ STALE = "This form was sent already, or it is older than an hour; please choose 
 class Invitation:
     """The endpoints of invitations."""
 
-    def __init__(self, accounts: Accounts, limits: Limits, forms: Forms) -> None:
-        self._accounts, self._limits, self._forms = accounts, limits, forms
+    def __init__(self, accounts: Accounts, limits: Limits, forms: Forms, passkeys: PasskeyList) -> None:
+        self._accounts, self._limits, self._forms, self._passkeys = accounts, limits, forms, passkeys
 
     async def form(self, call: Call) -> Answer:
         """Show the form in which an invited person chooses a password. It may be opened any number of times."""
@@ -41,19 +42,21 @@ class Invitation:
         try:
             await self._forms.check(call)
             password = (await call.form()).one("password") or ""
-            call.keep(await self._accounts.accept(code, password, call.visitor), self._limits)
+            started = await self._accounts.accept(code, password, call.visitor)
         except BadNonce:
             return self._form(call, email, STALE, 403)
         except Forbidden as error:
             return spent(call, error)
         except BadRequest as error:
             return self._form(call, email, f"{error.message}.", 422)
+        call.keep(started, self._limits)
         sentences = [
             f"The password of {email} is set, and you are signed in on this browser.",
             "Everything else that was open to this account has ended: other browsers and apps have to sign in again.",
         ]
         links = [("/", "To the front page"), ("/account", "To your account")]
-        return page(call, "message.html", title="Your password is set", sentences=sentences, links=links)
+        stay = await self._passkeys.rows(call, started.session)
+        return page(call, "accepted.html", title="Your password is set", sentences=sentences, links=links, passkeys=stay)
 
     def _form(self, call: Call, email: str, error: str = "", status: int = 200) -> Answer:
         """The form, once more with what is wrong about what was sent."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apiv3.model.errors import BadNonce, TooManyRequests, Unauthorized
 from apiv3.model.sessions import Limits
 from apiv3.security.accounts.accounts import Accounts
+from apiv3.security.accounts.relying_party import RelyingParty
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.logins import Logins
 from apiv3.security.principal import ANYBODY
@@ -15,7 +18,7 @@ from apiv3.web.responses import Answer
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
 
-_STALE = "This form was sent already, or it is older than an hour; please send it again."
+STALE = "This form was sent already, or it is older than an hour; please send it again."
 _LOST = "Nobody was signed in any more, so what you sent was not used. Sign in, and enter it again."
 _OFF = "Security is switched off (API3_SECURITY_ENABLE), so everybody may do everything, and nobody signs in."
 
@@ -23,16 +26,24 @@ _OFF = "Security is switched off (API3_SECURITY_ENABLE), so everybody may do eve
 class Login:
     """The endpoints of `/login` and `/logout`."""
 
-    def __init__(self, accounts: Accounts, sign_in: SignIn, logins: Logins, limits: Limits, forms: Forms) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        sign_in: SignIn,
+        logins: Logins,
+        limits: Limits,
+        forms: Forms,
+        party: RelyingParty,
+    ) -> None:
         self._accounts, self._sign_in, self._logins, self._limits = accounts, sign_in, logins, limits
-        self._forms = forms
+        self._forms, self._party = forms, party
 
     async def form(self, call: Call) -> Answer:
         """Show the form for signing in; who is signed in already goes on to `next`."""
         after = checked_next(call.query.one("next"))
         if call.browser_session is not None:
             return see_other(after)
-        return self._form(call, after, complaint=_LOST if call.query.all("lost") else "")
+        return self.page(call, after, complaint=_LOST if call.query.all("lost") else "")
 
     async def sign_in(self, call: Call) -> Answer:
         """Sign in with e-mail address and password, and go on to `next`."""
@@ -44,9 +55,9 @@ class Login:
             await self._forms.check(call)
             person = await self._sign_in.by_password(email, password, call.address, "password")
         except BadNonce:
-            return self._form(call, after, email, _STALE, 403)
+            return self.page(call, after, email, STALE, 403)
         except (Unauthorized, TooManyRequests) as error:
-            return self._form(call, after, email, f"{error.message}.", error.status)
+            return self.page(call, after, email, f"{error.message}.", error.status)
         call.keep(await self._logins.begin(person, "password", call.visitor), self._limits)
         return see_other(after)
 
@@ -60,10 +71,11 @@ class Login:
             call.drop()
         return see_other(LOGIN)
 
-    def _form(self, call: Call, after: str, email: str = "", complaint: str = "", status: int = 200) -> Answer:
+    def page(self, call: Call, after: str, email: str = "", complaint: str = "", status: int = 200) -> Answer:
+        """Return the page, with what is wrong about a form that was sent."""
         if call.principal is ANYBODY:
             return page(
                 call, "message.html", title="Nobody signs in here", sentences=[_OFF], links=[("/", "To the front page")]
             )
-        nonce = self._forms.nonce(call)
-        return page(call, "login.html", status, next=after, email=email, nonce_value=nonce, complaint=complaint)
+        given: dict[str, Any] = {"next": after, "email": email, "complaint": complaint, "party": self._party}
+        return page(call, "login.html", status, **given, nonces=self._forms.nonces(call, 2))
