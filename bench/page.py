@@ -15,12 +15,14 @@ from typing import NamedTuple
 
 from bench import pictures, report
 from bench.growth import IN_ONE_REQUEST, Grown, Transfer
-from bench.measure import Series
-from bench.options import Options
+from bench.measure import Series, speed_ratio
+from bench.options import WRITES, Options
 from bench.processes import Cpus
 from bench.report import Result
 
 NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+AIMS = {1: 0.8, 16: 2}
+"""Number of connections -> the aim for the speed of a write, divided by that of bare SQL."""
 REQUIRED = 20_000
 """The target for imports into SQLite, in documents a second."""
 ASKED = {
@@ -108,6 +110,26 @@ def _first(options: Options, results: Sequence[Result]) -> Iterator[str]:
             of_these = [each for each in results if (each.database, each.connections) == (database, connections)]
             yield f"### {NAMES[database]}, {report.counted(connections)}"
             yield f"```\n{report.table(of_these)}\n```"
+    yield _aims(results)
+
+
+def _aims(results: Sequence[Result]) -> str:
+    missed = [text for each in results if (text := _missed(each))]
+    return paragraph(
+        "The aims for CREATE, PUT and PATCH, against bare SQL:",
+        f"{', '.join(f'{aim:g} over {report.counted(connections)}' for connections, aim in AIMS.items())}.",
+        f"This run missed {', '.join(missed)}." if missed else "This run missed none that it measured.",
+        "[Writes that wait share a commit](decisions/0016-group-commit.md) says what a single writer pays for.",
+    )
+
+
+def _missed(result: Result) -> str:
+    """Return the aim that a write missed, for people; empty when it missed none."""
+    aim = AIMS.get(result.connections)
+    ratio = speed_ratio(result.series[0], result.series[-1]) if result.operation in WRITES and result.series else None
+    if aim is None or ratio is None or ratio.median >= aim:
+        return ""
+    return f"{result.operation} on {NAMES[result.database]} over {report.counted(result.connections)} ({ratio.median:.2f})"
 
 
 def _growth(grown: Sequence[Grown]) -> Iterator[str]:

@@ -59,6 +59,7 @@ def test_the_page_has_all_tables_and_its_pictures(tmp_path: Path) -> None:
     done = _bench(*QUICKEST, "--quick", "--database", "sqlite", "--only", "STATUS", "--write", str(folder))
     assert done.returncode == 0, done.stderr
     page = (folder / "benchmarks.md").read_text()
+    assert "This run missed" in page
     assert "`scripts/bench --seconds 0.1 --rounds 1 --documents 500 --quick" in page
     assert str(tmp_path) not in page
     assert _growth(page) == {name: ["250", "2,500", "25,000"] for name in ("READ", "SEARCH", "SEARCH type=sgv", "HISTORY")}
