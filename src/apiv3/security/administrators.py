@@ -43,13 +43,9 @@ def check(before: Policy, after: Policy, default_roles: Iterable[str]) -> None:
 
 def _is_administered(policy: Policy, default_roles: tuple[str, ...]) -> bool:
     roles = {role.name: role for role in (*BUILT_IN_ROLES, *policy.roles)}
-    compiled = {name: compile_role(role) for name, role in roles.items()}
-
-    def is_administrator(subject: Subject) -> bool:
-        names = (*subject.roles, *default_roles)
-        return PermissionSet(each for name in names for each in compiled.get(name, ())).implies(_EVERYTHING)
-
-    return any(is_administrator(subject) for subject in policy.subjects if subject.is_person and not subject.disabled)
+    people = [subject for subject in policy.subjects if subject.is_person and not subject.disabled]
+    held = {name for person in people for name in (*person.roles, *default_roles)}
+    return any(PermissionSet(compile_role(roles[name])).implies(_EVERYTHING) for name in held & roles.keys())
 
 
 def _others(subjects: Iterable[Subject], id: str) -> Iterable[Subject]:

@@ -29,15 +29,21 @@ _log = logging.getLogger(__name__)
 class Snapshot:
     """All subjects and roles at one revision, with their permissions compiled.
 
-    `default_roles`: names of the roles that every subject has besides its own.
+    `default_roles`: names of the roles that every subject has besides its own. `before`: the snapshot that this one replaces;
+    roles that are unchanged are not compiled again.
     """
 
-    def __init__(self, policy: Policy, api_secret: str, default_roles: Iterable[str] = ()) -> None:
+    def __init__(
+        self, policy: Policy, api_secret: str, default_roles: Iterable[str] = (), before: Snapshot | None = None
+    ) -> None:
         self.revision = policy.revision
         self.subjects = policy.subjects
         self.roles = {role.name: role for role in (*BUILT_IN_ROLES, *policy.roles)}
         self._secret, self._default_roles = api_secret, tuple(default_roles)
-        self._compiled = {name: compile_role(role) for name, role in self.roles.items()}
+        known = {} if before is None else {before.roles[name]: compiled for name, compiled in before._compiled.items()}
+        self._compiled: dict[str, tuple[Permission, ...]] = {
+            name: known.get(role) or compile_role(role) for name, role in self.roles.items()
+        }
         active = [subject for subject in self.subjects if not subject.disabled]
         self._by_token = {secrets.digest(secrets.token_digits(self.token(s))): self.principal(s) for s in active}
         self._people = {subject.id: subject for subject in active if subject.is_person}
@@ -93,7 +99,9 @@ class Policies:
     def __init__(self, store: PolicyStore, api_secret: str, default_roles: Iterable[str] = ()) -> None:
         self._store = store
         self.default_roles = tuple(default_roles)
-        self._compile: Callable[[Policy], Snapshot] = lambda policy: Snapshot(policy, api_secret, self.default_roles)
+        self._compile: Callable[[Policy], Snapshot] = lambda policy: Snapshot(
+            policy, api_secret, self.default_roles, self._current
+        )
         self._current: Snapshot | None = None
         self.on_change: list[Callable[[], None]] = []
         self._refreshing = asyncio.Lock()
@@ -121,6 +129,11 @@ class Policies:
                 for tell in self.on_change:
                     tell()
             return self._current
+
+    async def latest(self) -> Snapshot:
+        """Return the newest revision, which is loaded unless it is there already. Raises StorageUnavailable."""
+        await self.catch_up()
+        return self.current
 
     async def look(self) -> None:
         """Load everything that was stored before this call, if the database answers within PATIENCE seconds.

@@ -11,7 +11,7 @@ from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
 from apiv3.retrying import retried
-from apiv3.security import administrators, secrets
+from apiv3.security import administrators, room, secrets
 from apiv3.security.authors import Author, role_target, subject_target
 from apiv3.security.demands import administration
 from apiv3.security.permissions import Permission, check_meant
@@ -186,11 +186,14 @@ def check_subject(subject: Subject, policy: Policy) -> None:
         raise BadRequest(f"Unknown role {unknown[0]!r}; there are: {', '.join(sorted(known))}")
     if any(other.name == subject.name and other.id != subject.id for other in policy.subjects):
         raise Conflict(f"There is a subject named {subject.name!r} already")
+    room.check(policy, administrators.with_subject(policy, subject))
 
 
 def _check_role(role: Role, policy: Policy) -> None:
     _check_id(role.id)
     _check_name(role.name, role.notes)
+    room.check_role(role)
+    room.check(policy, administrators.with_role(policy, role))
     for text in role.permissions:
         try:
             check_meant(text)

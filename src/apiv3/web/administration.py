@@ -21,7 +21,7 @@ from apiv3.security.authenticator import Authenticator
 from apiv3.security.authors import Author
 from apiv3.security.credentials import Credential
 from apiv3.security.permissions import Demand, Permission, split
-from apiv3.security.policy import Policies
+from apiv3.security.policy import Policies, Snapshot
 from apiv3.security.subjects import Administration
 from apiv3.security.tokens import Tokens
 from apiv3.web import requests
@@ -84,11 +84,12 @@ class Subjects:
     def __init__(self, administration: Administration, policies: Policies, limits: Limits, *, shows_tokens: bool) -> None:
         self._administration, self._policies, self._limits = administration, policies, limits
         self._shows_tokens = shows_tokens
+        self._list = _List()
 
     async def all(self, _call: Call) -> Answer:
         """List all subjects with their access tokens."""
-        snapshot = await self._policies.refresh()
-        return json_answer([self._shown(subject) for subject in snapshot.subjects])
+        snapshot = await self._policies.latest()
+        return self._list(snapshot, lambda: [self._shown(subject) for subject in snapshot.subjects])
 
     async def add(self, call: Call) -> Answer:
         """Add a subject. An `_id` that is sent is kept."""
@@ -142,11 +143,12 @@ class Roles:
     def __init__(self, administration: Administration, policies: Policies, limits: Limits, demands: Sequence[Demand]) -> None:
         self._administration, self._policies, self._limits = administration, policies, limits
         self._demands = demands
+        self._list = _List()
 
     async def all(self, _call: Call) -> Answer:
         """List all roles. The built-in ones have no `_id`."""
-        snapshot = await self._policies.refresh()
-        return json_answer([_shown_role(role) for role in snapshot.roles.values()])
+        snapshot = await self._policies.latest()
+        return self._list(snapshot, lambda: [_shown_role(role) for role in snapshot.roles.values()])
 
     async def add(self, call: Call) -> Answer:
         """Add a role. One with the name of a built-in role replaces it."""
@@ -175,6 +177,19 @@ class Roles:
     def _stored(self, role: Role) -> Document:
         _warn(advice.on_role(role, self._demands))
         return _shown_role(role)
+
+
+class _List:
+    """The answer with a list. It is made once for each snapshot, so that many who ask and do not read share one body."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._answer: Answer | None = None
+
+    def __call__(self, snapshot: Snapshot, make: Callable[[], list[Document]]) -> Answer:
+        if self._answer is None or self._snapshot is not snapshot:
+            self._snapshot, self._answer = snapshot, json_answer(make())
+        return self._answer
 
 
 def author(call: Call) -> Author:
