@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.factories import FreshServer
 from tests.support.processes import clean_environment
 from tests.support.server import LiveServer
@@ -65,9 +63,9 @@ def test_every_operation_with_every_boundary(fresh_server: FreshServer, tmp_path
     assert "Internal error" not in server.output
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_every_operation_with_made_up_data_and_chains_of_them(database: str, fresh_server: FreshServer, tmp_path: Path) -> None:
-    said = run(fresh_server(database, env=SMALL), tmp_path, "fuzzing,stateful")
+def test_every_operation_with_made_up_data_and_chains_of_them(fresh_server: FreshServer, tmp_path: Path) -> None:
+    """On PostgreSQL, which refuses more values than SQLite does."""
+    said = run(fresh_server("postgres", env=SMALL), tmp_path, "fuzzing,stateful")
     check(said, 150)
     [covered] = re.findall(r"(\d+) covered", said)
     assert int(covered) > 0

@@ -239,8 +239,8 @@ def test_two_spellings_of_one_letter_are_one(server: LiveServer, anna: str) -> N
     assert [sign_in(server, anna, each).status_code for each in (composed, decomposed)] == [200, 200]
 
 
-def test_a_cheap_hash_is_renewed_at_sign_in(fresh_server: FreshServer, database: str) -> None:
-    server = fresh_server(database, env={"PASSWORD_ROUNDS": "6"})
+def test_a_cheap_hash_is_renewed_at_sign_in(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"PASSWORD_ROUNDS": "6"})
     place = server.installation
     place.settings = {**place.settings, "PASSWORD_ROUNDS": "4"}
     add_person(place, "anna@x.example")
@@ -255,8 +255,8 @@ def test_a_cheap_hash_is_renewed_at_sign_in(fresh_server: FreshServer, database:
 # --- guesses
 
 
-def test_strangers_lock_nobody_out(fresh_server: FreshServer, database: str) -> None:
-    server = fresh_server(database, workers=2, env={"AUTH_FAIL_DELAY": "1"})
+def test_strangers_lock_nobody_out(fresh_server: FreshServer) -> None:
+    server = fresh_server(workers=2, env={"AUTH_FAIL_DELAY": "1"})
     add_person(server.installation, "anna@x.example", name="anna")
     good = token(server, "anna@x.example")
     with ThreadPoolExecutor(8) as threads:
@@ -267,8 +267,8 @@ def test_strangers_lock_nobody_out(fresh_server: FreshServer, database: str) -> 
     assert sign_in(server, "anna@x.example", "wrong again").status_code == 401
 
 
-def test_guesses_add_up_over_all_processes(fresh_server: FreshServer, database: str) -> None:
-    server = fresh_server(database, workers=2, env={"AUTH_FAIL_DELAY": "300"})
+def test_guesses_add_up_over_all_processes(fresh_server: FreshServer) -> None:
+    server = fresh_server("postgres", workers=2, env={"AUTH_FAIL_DELAY": "300"})
     add_person(server.installation, "anna@x.example")
     for n in range(7):
         assert sign_in(server, "anna@x.example", f"guess number {n}").status_code == 401
