@@ -41,5 +41,6 @@ class Nonces:
             raise BadNonce from error
         if not secrets.same(signed.decode().rpartition(".")[2], secrets.stored_digest(bound)):
             raise BadNonce
-        if not await self._store.use(secrets.stored_digest(nonce), int(issued.timestamp() + LIFETIME + 1) * 1000):
+        # Not the digest of the whole nonce, since one signature can be written in several ways.
+        if not await self._store.use(secrets.stored_digest(signed.decode()), int(issued.timestamp() + LIFETIME + 1) * 1000):
             raise BadNonce
