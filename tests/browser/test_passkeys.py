@@ -66,6 +66,7 @@ async def test_a_passkey_from_its_beginning_to_its_end(visit: Visit, named: Live
     await expect(page.get_by_role("status")).to_contain_text("The passkey is added.")
     await expect(page.get_by_role("row", name="My phone")).to_contain_text("never")
     await visit.assert_sound()
+    await expect(page.get_by_role("button", name="Remove the passkey My phone")).to_be_in_viewport(ratio=0.5)
     await page.get_by_label("Name", exact=True).fill("The same phone")
     await page.get_by_role("button", name="Add a passkey").click()
     await expect(page.get_by_role("alert")).to_have_text("This device has a passkey for your account already.")
