@@ -4,7 +4,7 @@
     .venv/bin/python docs/how-to/move.py subjects
     OLD_TOKEN=reader-0123456789abcdef NEW_TOKEN=admin-0123456789abcdef .venv/bin/python docs/how-to/move.py documents
 
-What the old server marks as deleted is left behind.
+Documents that are deleted on the old server are not copied.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = 500
 
 
 def subjects() -> None:
-    """Roles first, then the subjects that have them; each keeps its _id, and so its access token."""
+    """Copy the roles, then the subjects that have them. Each subject keeps its _id, and therefore its access token."""
     secret = {"api-secret": hashlib.sha1(given("API_SECRET").encode()).hexdigest()}  # noqa: S324 (the protocol's way)
     old, new = Server(given("OLD")), None
     for kind, fields in (("roles", ("permissions",)), ("subjects", ("roles",))):
@@ -45,7 +45,7 @@ def subjects() -> None:
 
 
 def documents() -> None:
-    """Every document of the collections, one by one."""
+    """Copy every document of the collections, one by one."""
     new = logged_in("NEW", "NEW_TOKEN")
     old = logged_in("OLD", "OLD_TOKEN")
     for collection in COLLECTIONS:
@@ -63,7 +63,7 @@ def documents() -> None:
 
 
 def logged_in(address: str, token: str) -> Server:
-    """A server that takes the token; both are named by variables of the environment. Ends the program where it does not."""
+    """Return a server that accepts the token. Variables of the environment name both. Ends the program if it is refused."""
     server = Server(given(address), given(token))
     try:
         server.log_in()
