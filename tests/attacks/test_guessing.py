@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,7 +11,9 @@ import httpx
 import pytest
 
 from apiv3.security.throttle import MOST_FAILURES
+from tests.support.attacks import BYSTANDER, attack
 from tests.support.factories import FreshServer
+from tests.support.people import PASSWORD, add_person
 from tests.support.server import LiveServer
 from tests.support.wire import api_secret, now_ms, undated, unique
 
@@ -79,3 +82,20 @@ async def test_a_first_mistake_elsewhere_is_answered_at_once(guarded: LiveServer
     await _guess(guarded, ENTRIES, "Authorization", "Bearer {}")
     headers = {"X-Forwarded-For": NEIGHBOUR, "Authorization": "Bearer wrong"}
     assert guarded.client().get(ENTRIES, headers=headers).status_code == 401
+
+
+async def test_sign_ins_elsewhere_come_in_turn(fresh_server: FreshServer) -> None:
+    """Somebody keeps the threads for hashes busy from 50 connections; a person at another address hardly waits."""
+    server = fresh_server(env={"PASSWORD_ROUNDS": "11"})
+    await asyncio.to_thread(add_person, server.installation, "anna@x.example")
+    flood = asyncio.create_task(asyncio.to_thread(attack, server, "sign_ins", connections=50))
+    body = {"email": "anna@x.example", "password": PASSWORD}
+    transport = httpx.AsyncHTTPTransport(local_address=BYSTANDER)
+    waits = list[float]()
+    async with httpx.AsyncClient(base_url=server.url, transport=transport, trust_env=False, timeout=60) as client:
+        while not flood.done():
+            started = time.monotonic()
+            assert (await client.post("/api/requestAuthToken", json=body)).status_code == 200
+            waits.append(time.monotonic() - started)
+    await flood
+    assert sorted(waits)[len(waits) // 2] < 2.0, waits  # fifty hashes take about five seconds

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from apiv3 import turns
 from apiv3.installation import Installation
 from apiv3.model.errors import ServerBusy, Unauthorized
 from apiv3.model.identity import Subject
@@ -99,11 +100,24 @@ async def test_at_most_two_are_hashed_at_once_and_the_loop_goes_on() -> None:
 
 
 async def test_who_waits_too_long_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "PATIENCE", 0.01)
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
     hashing = Passwords(11)
-    answers = await asyncio.gather(*(hashing.verify(PASSWORD, None) for _ in range(6)), return_exceptions=True)
+    callers = ("one", "another", *["one"] * 4)
+    answers = await asyncio.gather(*(hashing.verify(PASSWORD, None, each) for each in callers), return_exceptions=True)
     assert any(isinstance(answer, ServerBusy) for answer in answers)
     assert answers[:2] == [False, False]
+
+
+async def test_callers_take_turns() -> None:
+    """Whoever asks fifty times delays only itself."""
+    hashing, ended = Passwords(4), list[str]()
+
+    async def verify(caller: str) -> None:
+        await hashing.verify(PASSWORD, None, caller)
+        ended.append(caller)
+
+    await asyncio.gather(*(verify(caller) for caller in ["many"] * 50 + ["one"]))
+    assert ended.index("one") < 3
 
 
 async def test_failures_are_forgotten_after_a_while(database_url: str) -> None:

@@ -5,6 +5,7 @@ Each opens so many connections from 127.0.0.1 and goes on for so many seconds. N
 
 import asyncio
 import itertools
+import secrets
 import socket
 import sys
 import time
@@ -120,11 +121,60 @@ async def websockets(stream: Stream) -> None:
     await _handshake(stream)
 
 
+def _post(path: bytes, body: bytes) -> bytes:
+    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (path, HOST, len(body), body)
+
+
+def _get(path: bytes) -> bytes:
+    return b"GET %b HTTP/1.1\r\n%b\r\n" % (path, HOST)
+
+
+async def descriptions(stream: Stream) -> None:
+    """The OpenAPI document and the pages, over and over."""
+    pages = _get(b"/api/v3/openapi.json") + _get(b"/api3-docs") + _get(b"/")
+    await _flood(stream, b"", pages * 50, reads=True)
+
+
+async def unread_descriptions(stream: Stream) -> None:
+    await _flood(stream, b"", _get(b"/api/v3/openapi.json") * 100, reads=False)
+
+
+async def sign_ins(stream: Stream) -> None:
+    """Each with another address, and a password that is wrong."""
+    body = b'{"email":"%b@x.example","password":"correct horse"}'
+    names = (secrets.token_hex(4).encode() for _ in itertools.count())
+    await _flood(stream, b"", b"".join(_post(b"/api/requestAuthToken", body % next(names)) for _ in range(100)), reads=True)
+
+
+async def invitations(stream: Stream) -> None:
+    """Guessed ones, opened and used."""
+    path = b"/invitation/" + b"x" * 43
+    await _flood(stream, b"", (_get(path) + _post(path, b"password=correct+horse")) * 50, reads=True)
+
+
+async def exchanges(stream: Stream) -> None:
+    await _flood(stream, b"", _get(b"/api/v2/authorization/request/x-0123456789abcdef") * 100, reads=True)
+
+
+async def subscriptions(stream: Stream) -> None:
+    """Without a right to them, over a websocket."""
+    await _handshake(stream)
+    asked = '42/%s,1["%s",{"accessToken":"x-0123456789abcdef"}]'
+    events = text_frame(asked % ("storage", "subscribe")) + text_frame(asked % ("alarm", "ack"))
+    await _flood(stream, text_frame("40/storage,") + text_frame("40/alarm,"), events, reads=True)
+
+
+async def sessions(stream: Stream) -> None:
+    """Sessions of Socket.IO that are opened and left."""
+    await _flood(stream, b"", _get(b"/socket.io/?EIO=4&transport=polling") * 100, reads=True)
+
+
 ATTACKS: dict[str, Callable[[Stream], Awaitable[None]]] = {
     attack.__name__: attack
     for attack in (
         *(pipelining, trailers, endless_trailer, tiny_chunks, endless_extension, endless_header, unwanted_bodies),
         *(pings, unread_pongs, continuations, unread_answers, connections, websockets),
+        *(descriptions, unread_descriptions, sign_ins, invitations, exchanges, subscriptions, sessions),
     )
 }
 

@@ -19,14 +19,13 @@ from typing import TypeVar
 from passlib.hash import bcrypt_sha256
 
 from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD, Email
-from apiv3.model.errors import BadRequest, ServerBusy
+from apiv3.model.errors import BadRequest
+from apiv3.turns import Turns
 
 T = TypeVar("T")
 
 AT_ONCE = 2
 """Number of hashes that are computed at a time."""
-PATIENCE = 20.0
-"""Seconds that a caller waits for its turn."""
 _PRIORITY = 10
 """The `nice` value of the threads that hash, so that requests go first."""
 _LONGEST_READ = 4 * LONGEST_PASSWORD
@@ -44,7 +43,7 @@ class Passwords:
         self.rounds = rounds
         self.computed = 0
         """Number of hashes computed since the start."""
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE, 1)
         self._threads = ThreadPoolExecutor(AT_ONCE, "passwords", _give_way)
 
     async def hash(self, password: str) -> str:
@@ -52,30 +51,24 @@ class Passwords:
         hashed: str = await self._in_thread(partial(bcrypt_sha256.using(rounds=self.rounds).hash, normalised(password)))
         return hashed
 
-    async def verify(self, password: str, hashed: str | None) -> bool:
+    async def verify(self, password: str, hashed: str | None, caller: str = "") -> bool:
         """Return whether the password matches the hash. One hash is computed in any case, even if there is none to match.
 
-        Raises ServerBusy.
+        `caller`: who asks; callers take turns, and each has one hash computed at a time. Raises ServerBusy.
         """
         text = normalised(password)
-        fits: bool = await self._in_thread(partial(bcrypt_sha256.verify, text or "", hashed or _NOBODY.format(self.rounds)))
+        work = partial(bcrypt_sha256.verify, text or "", hashed or _NOBODY.format(self.rounds))
+        fits: bool = await self._in_thread(work, caller)
         return fits and bool(text) and hashed is not None
 
     def is_outdated(self, hashed: str) -> bool:
         """Return whether the hash has a lower cost than new ones."""
         return bool(bcrypt_sha256.from_string(hashed).rounds < self.rounds)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise ServerBusy from error
-        self.computed += 1
-        try:
+    async def _in_thread(self, work: Callable[[], T], caller: str = "") -> T:
+        async with self._turns.take(caller):
+            self.computed += 1
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._turns.release()
 
 
 def normalised(password: str) -> str:

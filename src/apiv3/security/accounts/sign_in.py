@@ -57,7 +57,7 @@ class SignIn:
         async with self._turn(account, place) as failures:
             found = None if key is None else await self._store.find_email(key)
             hashed = None if found is None else found.account.password
-            right = await self._passwords.verify(password, hashed)
+            right = await self._passwords.verify(password, hashed, network(address))
             if found is None or not right or found.subject.disabled:
                 await self._fail((account, place), found, address, way)
                 raise Unauthorized(WRONG)
