@@ -148,8 +148,9 @@ def test_extended_json_of_mongoexport() -> None:
             "cost": {"$": 1, "$oid": 2},
         }
     ]
-    assert items(b'{"a":{"$numberLong":"many"}}')[0].startswith("line 1: Bad extended JSON")
-    assert items(b'{"a":{"$numberLong":"18446744073709551616"}}')[0].startswith("line 1: Bad extended JSON")
+    for text in ("many", "18446744073709551616"):
+        [refused] = items(b'{"a":{"$numberLong":"%b"}}' % text.encode())
+        assert refused == f"line 1: Bad extended JSON: '{text}' is no whole number of 64 bits"
 
 
 @pytest.mark.parametrize(

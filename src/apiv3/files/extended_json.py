@@ -66,7 +66,10 @@ def _text(value: Any) -> str:
 
 
 def _integer(value: Any) -> int:
-    return int64(str(value))
+    try:
+        return int64(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r:.40} is no whole number of 64 bits") from None
 
 
 def _double(value: Any) -> float:
