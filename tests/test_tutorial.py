@@ -21,6 +21,7 @@ NO_PART_OF_IT = (".*", "__pycache__", "data", "tests")
 
 # What is other each time: tokens, moments in ms, ids, the port that was free; and a long line that the page breaks.
 VARYING = {
+    r"invitation/first/\S+": "invitation/first/CODE",
     r"\n +": "",
     r"-[0-9a-f]{16}\b": "-TOKEN",
     r"\b\d{13}\b": "MOMENT",

@@ -46,7 +46,7 @@ class CheckPage:
         try:
             if permission:
                 wanted = Permission.parse(permission)
-                rows = [_held(snapshot, subject, permission, wanted) for subject in snapshot.subjects]
+                rows = _holders(snapshot, permission, wanted)
                 listing = Listing.of(call, _columns("Subject"), "-held", ("permission",)).among(rows)
             elif name:
                 subject = _find(snapshot, name)
@@ -71,6 +71,15 @@ def _find(snapshot: Snapshot, name: str) -> Subject:
         if name in (subject.name, subject.id):
             return subject
     raise ValueError(f"there is no subject {name!r}")
+
+
+def _holders(snapshot: Snapshot, text: str, wanted: Permission) -> list[Held]:
+    """Return the answer for every subject, computed once for those with the same roles."""
+    known: dict[tuple[tuple[str, ...], bool], Held] = {}
+    for subject in snapshot.subjects:
+        if (key := (subject.roles, subject.disabled)) not in known:
+            known[key] = _held(snapshot, subject, text, wanted)
+    return [known[subject.roles, subject.disabled]._replace(subject=subject) for subject in snapshot.subjects]
 
 
 def _held(snapshot: Snapshot, subject: Subject, text: str, wanted: Permission) -> Held:
