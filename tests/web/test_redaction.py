@@ -7,14 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiv3.security.secrets import sha1
+from apiv3.model.identity import Subject
+from apiv3.security.accounts.user_tokens import UserTokens
+from apiv3.security.secrets import mint, sha1
 from apiv3.security.tokens import Tokens
 from apiv3.web.redaction import redacted
 
 TOKEN = "reader-753e836ea7710f51"
 DIGEST = sha1("a secret of the field")
 JWT = Tokens("k" * 43, 3600).sign(TOKEN, 1_700_000_000)[0]
-SECRETS = (TOKEN, TOKEN[-16:], f"x{TOKEN[-16:]}", DIGEST, DIGEST.upper(), JWT, JWT.rpartition(".")[0], JWT.split(".")[1])
+USER = UserTokens("k" * 43, 3600).sign(Subject("0123456789abcdef01234567", "anna", (), nonce=mint(), is_person=True))
+CODE = "xIP8XoDTWyuCxZF_fNmEjcfEwbH8sB2M9q_bPE1aN1E"
+SECRETS = (
+    USER,
+    CODE,
+    TOKEN,
+    TOKEN[-16:],
+    f"x{TOKEN[-16:]}",
+    DIGEST,
+    DIGEST.upper(),
+    JWT,
+    JWT.rpartition(".")[0],
+    JWT.split(".")[1],
+)
 PLACES = (
     "/{}",
     "/api/v3/entries/{}",
@@ -54,7 +69,7 @@ def test_a_secret_is_masked_wherever_it_stands(place: str, secret: str) -> None:
     assert secret[-16:] not in shown
 
 
-@pytest.mark.parametrize("secret", [TOKEN, DIGEST, JWT])
+@pytest.mark.parametrize("secret", [TOKEN, DIGEST, JWT, USER, CODE])
 @pytest.mark.parametrize("dash", ["%2D", "%2d", "%252D", "%25252d", "%25%32%44", "%2%35" + "2D"])
 def test_a_secret_that_is_encoded_is_masked(secret: str, dash: str) -> None:
     for place in PLACES:
@@ -83,6 +98,8 @@ def test_any_spelling_of_a_secret_is_masked(secret: str, place: str, data: st.Da
         "/api/v3/entries/d3b07384d113edec49eaa6238ad5ff00",
         "/api/v3/treatments/a%2Fb%20c",
         "/api/v2/authorization/subjects/5f2b0a7e1c9d440000abcdef",
+        "/api/v3/entries/2026-11-27T09:15:02.318Z-and-a-long-name-of-an-entry",
+        "/api/v3/entries?fields=identifier,date,sgv&created_at$gte=2026-11-27T09:15:02.318Z",
         "/100%25",
         "/a%zz?%",
         "/api/v3/entries?note$re=eyJ",

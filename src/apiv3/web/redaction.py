@@ -12,12 +12,19 @@ _AUTHORIZATION, _REQUEST, _INVITATION = b"authori", b"req", b"invit"
 """Texts in a path before the secret of the token exchange or of an invitation, also in common misspellings of these paths."""
 _SIGNS = (b"%", b"eyj", _AUTHORIZATION, _INVITATION)
 _QUERY_SIGNS = (b"sid", *(secret.encode() for secret in _SECRETS))
-"""Texts without which there is nothing to mask in a request in lower case, if it has no long hex number either."""
+"""Texts without which there is nothing to mask in a request in lower case, if it has no long hex number or word either."""
 _MARK_HEX, _HEX_RUN = bytes.maketrans(b"0123456789abcdef", b"x" * 16), b"x" * 16
 """Replaces each hex digit, so that a long hex number becomes a fixed text, which is found in half the time of a pattern."""
 _SEPARATORS = re.compile(r"([/?&=;,])")
 _JWT = re.compile(r"eyJ[\w.-]{10,}", re.ASCII)
 """A JWT, or a part of one."""
+_SIGNED = re.compile(r"(?<![\w-])[\w-]{10,}+\.[\w-]{6}\.[\w-]{27}(?![\w-])", re.ASCII)
+"""A user token: value, timestamp and signature."""
+_MINTED = re.compile(r"(?<![\w-])(?=[\w-]{0,42}[A-Z])(?=[\w-]{0,42}[a-z])[\w-]{43,}+", re.ASCII)
+"""32 random bytes in base64, as the code of an invitation."""
+_LONG = 43
+"""Least characters of a user token or of random bytes in base64."""
+_LONG_RUN = re.compile(rb"[\w.-]{43}", re.ASCII)
 _HEX = re.compile(r"[0-9A-Fa-f]{16,}")
 """The last 16 characters of an access token, which are valid by themselves; or the digest of API_SECRET."""
 _IDENTIFIERS = (24, 32)
@@ -50,12 +57,14 @@ def _is_harmless(path: bytes, query: bytes) -> bool:
         for sign in _QUERY_SIGNS:
             if sign in text:
                 return False
-    return _HEX_RUN not in text.translate(_MARK_HEX)
+    return _HEX_RUN not in text.translate(_MARK_HEX) and not (len(text) >= _LONG and _LONG_RUN.search(text))
 
 
 def _without_shapes(text: str) -> str:
     if "eyJ" in text:
         text = _JWT.sub(MASK, text)
+    if len(text) >= _LONG:
+        text = _MINTED.sub(MASK, _SIGNED.sub(MASK, text))
     return _HEX.sub(_masked, text) if _HEX.search(text) else text
 
 
