@@ -305,6 +305,24 @@ def test_a_token_is_rotated(server: LiveServer, administrator: httpx.Client) -> 
     assert _made(administrator.put("/subjects", json={**made, "notes": "x"}))["accessToken"] == rotated["accessToken"]
 
 
+GIFT = {"status": 403, "message": "You cannot give away a permission that you do not hold"}
+
+
+def test_tokens_of_the_more_powerful_are_not_for_everybody(server: LiveServer, administrator: httpx.Client) -> None:
+    own = _role(administrator, "admin:api:subjects", "api:entries:read")["name"]
+    limited = server.client(_subject(administrator, roles=[own])["accessToken"])
+    equal, powerful = _subject(administrator, roles=[own]), _subject(administrator, roles=["admin"])
+    listed = {each["_id"]: each for each in limited.get(f"{V2}/subjects").json()}
+    assert listed[equal["_id"]] == equal
+    assert listed[powerful["_id"]] == {name: value for name, value in powerful.items() if name != "accessToken"}
+    changed = limited.put(f"{V2}/subjects", json=listed[powerful["_id"]])
+    assert (changed.status_code, "accessToken" in changed.json()) == (200, False)
+    refused = limited.post(f"{V2}/subjects/{powerful['_id']}/rotate")
+    assert (refused.status_code, refused.json()) == (403, GIFT)
+    assert _works(server, powerful["accessToken"])
+    assert limited.post(f"{V2}/subjects/{equal['_id']}/rotate").json()["accessToken"] != equal["accessToken"]
+
+
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +388,24 @@ def test_a_stored_role_goes_before_the_built_in_one(server: LiveServer, administ
     assert client.get(ENTRIES).status_code == 403
     [shown] = [role for role in administrator.get("/roles").json() if role["name"] == "activity"]
     assert shown["permissions"] == ["api:activity:create"]
+
+
+def test_no_name_of_a_role_gives_away_what_its_author_does_not_hold(server: LiveServer, administrator: httpx.Client) -> None:
+    """Who has a role of that name would get the permissions, also the author."""
+    own = _role(administrator, "admin:api:roles")["name"]
+    limited = server.client(_subject(administrator, roles=[own])["accessToken"])
+    unused = _role(administrator, "*")
+    refused = limited.put(f"{V2}/roles", json=unused | {"name": "activity"})
+    assert (refused.status_code, refused.json()) == (403, GIFT)
+    stored = _role(administrator, name="activity")
+    try:
+        answers = [
+            limited.put(f"{V2}/roles", json=stored | {"name": unique("role")}),
+            limited.delete(f"{V2}/roles/{stored['_id']}"),
+        ]
+        assert [(answer.status_code, answer.json()) for answer in answers] == [(403, GIFT)] * 2
+    finally:
+        assert administrator.delete(f"/roles/{stored['_id']}").status_code == 200
 
 
 # What each built-in role implies, of all that the server demands anywhere. Whatever is not for every reader has four parts.

@@ -62,6 +62,11 @@ class Snapshot:
         """Return the names of a subject's own roles and of those that every subject has."""
         return tuple(dict.fromkeys((*subject.roles, *self._default_roles)))
 
+    def covers(self, caller: Principal, subject: Subject) -> bool:
+        """Return whether a caller holds every permission of a subject, so that its access token adds nothing to them."""
+        names = self.roles_of(subject)
+        return all(caller.holds(permission) for name in names for permission in self._compiled.get(name, ()))
+
     def find(self, token: str) -> Principal | None:
         """Return the owner of an access token, None when there is none.
 

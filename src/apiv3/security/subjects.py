@@ -75,11 +75,13 @@ class Administration:
         """Give a subject a new access token. The old token, every JWT issued for it, and the user tokens of a
         person stop working at once.
 
-        Raises BadRequest for a malformed `id`, NotFound.
+        Raises BadRequest for a malformed `id`, NotFound, and Forbidden unless the author holds all that the new token allows.
         """
         by.principal.demand(administration("subjects", "update"))
         async with self._store.changing() as writer:
-            rotated = replace(_find(writer.policy.subjects, id), nonce=secrets.mint())
+            stored = _find(writer.policy.subjects, id)
+            by.check_gift(granted_by(writer.policy, stored.roles))
+            rotated = replace(stored, nonce=secrets.mint())
             await writer.put_subject(rotated)
             await writer.note(by.entry("token-rotated", subject_target(rotated)))
         await self._take_effect()
@@ -108,7 +110,7 @@ class Administration:
                 raise Conflict(f"There is a role with the _id {role.id} already")
             added = replace(role, id=role.id or secrets.object_id(), created_at=role.created_at or _now())
             _check_role(added, writer.policy)
-            by.check_gift(_new_permissions(added, BUILT_IN.get(added.name, Role(added.name, ()))))
+            by.check_gift(_new_permissions(added, _built_in(added.name)))
             self._check_administrators(writer.policy, administrators.with_role(writer.policy, added))
             await writer.put_role(added)
             await writer.note(by.entry("role-made", role_target(added), permissions=list(added.permissions)))
@@ -126,9 +128,11 @@ class Administration:
             stored = _find(writer.policy.roles, id)
             changed = change(stored)
             _check_role(changed, writer.policy)
-            if changed.name != stored.name:
+            if changed.name == stored.name:
+                by.check_gift(_new_permissions(changed, stored))
+            else:
                 _check_unused(stored, writer.policy)
-            by.check_gift(_new_permissions(changed, stored))
+                by.check_gift((*_new_permissions(changed, _built_in(changed.name)), *_restored_permissions(stored)))
             self._check_administrators(writer.policy, administrators.with_role(writer.policy, changed))
             await writer.put_role(changed)
             await writer.note(by.entry("role-changed", role_target(changed), permissions=list(changed.permissions)))
@@ -137,11 +141,12 @@ class Administration:
 
     @retried
     async def remove_role(self, id: str, by: Author) -> None:
-        """Remove a role. Raises BadRequest for a malformed `id`, NotFound, Conflict while subjects have the role."""
+        """Remove a role. Raises BadRequest for a malformed `id`, Forbidden, NotFound, Conflict while subjects have the role."""
         by.principal.demand(administration("roles", "delete"))
         async with self._store.changing() as writer:
             role = _find(writer.policy.roles, id)
             _check_unused(role, writer.policy)
+            by.check_gift(_restored_permissions(role))
             self._check_administrators(writer.policy, administrators.without_role(writer.policy, id))
             await writer.remove_role(id)
             await writer.note(by.entry("role-removed", role_target(role)))
@@ -201,6 +206,16 @@ def _check_role(role: Role, policy: Policy) -> None:
             raise BadRequest(f"Malformed permission {text!r}: {error}") from error
     if any(other.name == role.name and other.id != role.id for other in policy.roles):
         raise Conflict(f"There is a role named {role.name!r} already")
+
+
+def _built_in(name: str) -> Role:
+    """Return what a role of this name grants while none is stored: a built-in role, or one without permissions."""
+    return BUILT_IN.get(name, Role(name, ()))
+
+
+def _restored_permissions(role: Role) -> list[Permission]:
+    """Return what those who have a stored role get in addition once a built-in role takes its place."""
+    return _new_permissions(_built_in(role.name), role)
 
 
 def _new_permissions(role: Role, before: Role) -> list[Permission]:

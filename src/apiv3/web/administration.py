@@ -21,7 +21,7 @@ from apiv3.security.authenticator import Authenticator
 from apiv3.security.authors import Author
 from apiv3.security.credentials import Credential
 from apiv3.security.permissions import Demand, Permission, split
-from apiv3.security.policy import Policies, Snapshot
+from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
 from apiv3.security.tokens import Tokens
 from apiv3.web import requests
@@ -78,7 +78,8 @@ class Authorization:
 class Subjects:
     """The endpoints of subjects.
 
-    `shows_tokens`: whether answers include access tokens. False while security is switched off, when anybody may ask.
+    `shows_tokens`: whether answers include access tokens, each to callers who hold every permission of the subject. False while
+    security is switched off, when anybody may ask.
     """
 
     def __init__(self, administration: Administration, policies: Policies, limits: Limits, *, shows_tokens: bool) -> None:
@@ -86,15 +87,15 @@ class Subjects:
         self._shows_tokens = shows_tokens
         self._list = _List()
 
-    async def all(self, _call: Call) -> Answer:
-        """List all subjects with their access tokens."""
+    async def all(self, call: Call) -> Answer:
+        """List all subjects with their access tokens, except those that would give the caller further permissions."""
         snapshot = await self._policies.latest()
-        return self._list(snapshot, lambda: [self._shown(subject) for subject in snapshot.subjects])
+        return self._list((snapshot, call.principal), lambda: [self._shown(subject, call) for subject in snapshot.subjects])
 
     async def add(self, call: Call) -> Answer:
         """Add a subject. An `_id` that is sent is kept."""
         subject = await self._administration.add_subject(_subject(await read_object(call, self._limits)), author(call))
-        return json_answer(self._stored(subject))
+        return json_answer(self._stored(subject, call))
 
     async def change(self, call: Call) -> Answer:
         """Change the name, roles, notes and timestamp rule of the subject with this `_id`.
@@ -109,23 +110,26 @@ class Subjects:
             timestamp = stored.timestamp if body.get("timestamp") is None else sent.timestamp
             return replace(stored, name=sent.name, roles=roles, notes=sent.notes, timestamp=timestamp)
 
-        return json_answer(self._stored(await self._administration.change_subject(sent.id, change, author(call))))
+        return json_answer(self._stored(await self._administration.change_subject(sent.id, change, author(call)), call))
 
     async def rotate(self, call: Call) -> Answer:
         """Give a subject a new access token. The old token and its JWTs stop working at once."""
-        return json_answer(self._shown(await self._administration.rotate(requests.identifier(call.params[-1]), author(call))))
+        rotated = await self._administration.rotate(requests.identifier(call.params[-1]), author(call))
+        return json_answer(self._shown(rotated, call))
 
     async def remove(self, call: Call) -> Answer:
         """Remove a subject. Its tokens stop working at once."""
         await self._administration.remove_subject(requests.identifier(call.params[-1]), author(call))
         return json_answer({})
 
-    def _stored(self, subject: Subject) -> Document:
+    def _stored(self, subject: Subject, call: Call) -> Document:
         _warn(advice.on_subject(subject, self._policies.default_roles))
-        return self._shown(subject)
+        return self._shown(subject, call)
 
-    def _shown(self, subject: Subject) -> Document:
-        token = {"accessToken": self._policies.current.token(subject)} if self._shows_tokens else {}
+    def _shown(self, subject: Subject, call: Call) -> Document:
+        snapshot = self._policies.current
+        shows = self._shows_tokens and snapshot.covers(call.principal, subject)
+        token = {"accessToken": snapshot.token(subject)} if shows else {}
         return {
             "_id": subject.id,
             "name": subject.name,
@@ -180,15 +184,15 @@ class Roles:
 
 
 class _List:
-    """The answer with a list. It is made once for each snapshot, so that many who ask and do not read share one body."""
+    """The answer with a list. It is made once for what it depends on, so that requests whose answers wait share one body."""
 
     def __init__(self) -> None:
-        self._snapshot: Snapshot | None = None
+        self._source: object = None
         self._answer: Answer | None = None
 
-    def __call__(self, snapshot: Snapshot, make: Callable[[], list[Document]]) -> Answer:
-        if self._answer is None or self._snapshot is not snapshot:
-            self._snapshot, self._answer = snapshot, json_answer(make())
+    def __call__(self, source: object, make: Callable[[], list[Document]]) -> Answer:
+        if self._answer is None or self._source != source:
+            self._source, self._answer = source, json_answer(make())
         return self._answer
 
 

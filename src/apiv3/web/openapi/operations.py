@@ -242,7 +242,7 @@ CHANGE_SUBJECT = Operation(
     errors=(*_SUBJECT, _UNKNOWN),
 )
 ROTATE = Operation(
-    "rotateToken", ADMINISTRATION, {200: Reply.of("The subject with its new token.", "Subject")}, errors=(_UNKNOWN,)
+    "rotateToken", ADMINISTRATION, {200: Reply.of("The subject with its new token.", "Subject")}, errors=(_UNKNOWN, _GIFT)
 )
 REMOVE_SUBJECT = Operation(
     "removeSubject", ADMINISTRATION, {200: Reply.of("The subject was removed.", "Nothing")}, errors=(_UNKNOWN,)
@@ -263,7 +263,7 @@ CHANGE_ROLE = Operation(
     errors=(*_ROLE, _UNKNOWN, _USED),
 )
 REMOVE_ROLE = Operation(
-    "removeRole", ADMINISTRATION, {200: Reply.of("The role was removed.", "Nothing")}, errors=(_UNKNOWN, _USED)
+    "removeRole", ADMINISTRATION, {200: Reply.of("The role was removed.", "Nothing")}, errors=(_UNKNOWN, _USED, _GIFT)
 )
 
 _USER: tuple[ApiError, ...] = (

@@ -213,7 +213,8 @@ def _administration() -> dict[str, Json]:
     timestamp = {"enum": ["required", "optional"], "description": "Whether the subject's calls must carry the client's time."}
     left_out = {**timestamp, "enum": [*timestamp["enum"], None]}
     subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text}
-    subject |= {"timestamp": timestamp, "accessToken": text}
+    subject |= {"timestamp": timestamp}
+    token = {**text, "description": "Left out when the caller does not hold every permission of the subject."}
     user: dict[str, Json] = {"_id": id_, "name": text, "email": text, "roles": texts, "disabled": {"type": "boolean"}}
     user |= {"created_at": text}
     address = {"type": "string", "format": "address", "description": "An e-mail address."}
@@ -237,7 +238,7 @@ def _administration() -> dict[str, Json]:
         "Nothing": _object({}),
         "SignIn": _open({"email": text, "password": text}, {}),
         "UserToken": _object({"auth_token": text, "user_id": id_}),
-        "Subject": _object(subject),
+        "Subject": _object(subject, {"accessToken": token}),
         "Subjects": {"type": "array", "items": ref("Subject")},
         "User": _object(user),
         "Users": {"type": "array", "items": ref("User")},
