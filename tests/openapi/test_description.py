@@ -102,8 +102,8 @@ def test_every_operation_says_what_it_needs(operation: Shown) -> None:
 
 VERBS = (
     *("Accept", "Add", "Ask", "Change", "Check", "Confirm", "Create", "Delete", "Disable", "Enable", "End", "Exchange"),
-    *("Export", "Find", "Get", "Give", "Import", "Invite", "List", "Make", "Mark", "Open", "Read", "Remove", "Rename"),
-    *("Replace", "Revoke", "Search", "Send", "Set", "Show", "Sign", "Start", "Stop", "Stream", "Verify"),
+    *("Export", "Find", "Get", "Give", "Go", "Import", "Invite", "List", "Make", "Mark", "Open", "Read", "Remove"),
+    *("Rename", "Replace", "Revoke", "Search", "Send", "Set", "Show", "Sign", "Start", "Stop", "Stream", "Verify"),
 )
 
 
