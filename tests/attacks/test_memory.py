@@ -53,23 +53,27 @@ def _document(name: str, size: int, character: str = "a") -> bytes:
     return json.dumps({"identifier": name, "date": DATE, "app": "x", "notes": character * size}).encode()
 
 
-@pytest.mark.parametrize("coding", ["identity", "gzip", "zstd"])
+CODINGS = {"sqlite": ("identity", "gzip", "zstd"), "postgres": ("identity",)}
+"""Compression comes after the database has answered, so it is tried with one."""
+
+
 @pytest.mark.parametrize(
     "target",
     ["profile/largest0", "profile/largest0.csv", "profile?limit=20", "profile/history/1?limit=20", "entries?limit=1000"],
 )
 def test_answers_that_nobody_reads(
-    server: LiveServer, attacker: httpx.Client, bystander: Callable[[], Witness], target: str, coding: str
+    database: str, server: LiveServer, attacker: httpx.Client, bystander: Callable[[], Witness], target: str
 ) -> None:
-    headers = (
-        ("Authorization", attacker.headers["Authorization"]),
-        ("Date", formatdate(usegmt=True)),
-        ("Accept-Encoding", coding),
-    )
-    ask = request("GET", f"/api/v3/{target}", *headers)
-    with bystander() as witness, unread(server, ask, CONNECTIONS):
-        time.sleep(SECONDS)
-    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WAIT)
+    for coding in CODINGS[database]:
+        headers = (
+            ("Authorization", attacker.headers["Authorization"]),
+            ("Date", formatdate(usegmt=True)),
+            ("Accept-Encoding", coding),
+        )
+        ask = request("GET", f"/api/v3/{target}", *headers)
+        with bystander() as witness, unread(server, ask, CONNECTIONS):
+            time.sleep(SECONDS)
+        assert_harmless(witness.damage(), MOST_MEMORY, MOST_WAIT)
 
 
 def test_bulks_at_once(attacker: httpx.Client, bystander: Callable[[], Witness]) -> None:
