@@ -51,8 +51,17 @@ def test_default_roles_that_give_everything(roles: str, warned: bool, caplog: py
     ],
 )
 def test_proxies_that_are_strangers(networks: str, warned: int, caplog: pytest.LogCaptureFixture) -> None:
-    check_proxies(load(trusted_proxies=networks))
+    check_proxies(load(trusted_proxies=networks, public_url="https://data.example.org"))
     assert ["TRUSTED_PROXIES" in message for message in caplog.messages] == [True] * warned
+
+
+def test_proxies_without_the_url_that_people_open(caplog: pytest.LogCaptureFixture) -> None:
+    check_proxies(load(trusted_proxies="127.0.0.1", public_url="https://data.example.org"))
+    check_proxies(load())
+    assert caplog.messages == []
+    check_proxies(load(trusted_proxies="127.0.0.1"))
+    [message] = caplog.messages
+    assert "PUBLIC_URL" in message
 
 
 def test_roles_that_were_stored_with_permissions_that_match_nothing(fresh_server: FreshServer) -> None:
@@ -78,8 +87,8 @@ def test_a_start_warns_of_all_of_them(fresh_server: FreshServer) -> None:
     weak = {"API_SECRET": "password1234", "AUTH_DEFAULT_ROLES": "admin", "TRUSTED_PROXIES": "0.0.0.0/0"}
     server = fresh_server(env=weak)
     warnings = [line for line in server.output.splitlines() if "WARNING" in line]
-    for name in weak:
-        assert sum(name in line for line in warnings) == 1, warnings
+    for words in ("API_SECRET is weak", "AUTH_DEFAULT_ROLES is", "TRUSTED_PROXIES has", "PUBLIC_URL is not"):
+        assert sum(words in line for line in warnings) == 1, warnings
     assert "password1234" not in server.output
 
 

@@ -104,7 +104,12 @@ def check_roles(policy: Snapshot, demands: Sequence[Demand]) -> None:
 
 
 def check_proxies(settings: Settings) -> None:
-    """Warn when TRUSTED_PROXIES contains a network with addresses of other owners."""
+    """Warn when TRUSTED_PROXIES contains addresses of other owners, or is set without the URL that people open."""
+    if settings.trusted_proxies and not settings.public_url:
+        _log.warning(
+            "TRUSTED_PROXIES is set, but PUBLIC_URL is not: links lead past the proxies to HOST and PORT, and passkeys do not "
+            "work. Set PUBLIC_URL to the URL that people open"
+        )
     for network in filter(_is_vast, settings.trusted_proxies):
         _log.warning(
             "TRUSTED_PROXIES has %s, in which strangers are: each of them is believed about its address and about TLS, so that "
