@@ -46,7 +46,7 @@ class PasskeyPages:
         self._limits, self._forms, self._login, self._account = limits, forms, login, account
 
     async def sign_in_options(self, call: Call) -> Answer:
-        """The options for signing in: apart from the challenge, they are the same for everybody."""
+        """Get the options for signing in: apart from the challenge, they are the same for everybody."""
         return _json(self._passkeys.request_options("sign-in", call.form_cookie or ""))
 
     async def sign_in(self, call: Call) -> Answer:
@@ -67,11 +67,11 @@ class PasskeyPages:
         return see_other(after)
 
     async def confirm_options(self, call: Call) -> Answer:
-        """The options for proving again, with a passkey, who is signed in."""
+        """Get the options for proving again, with a passkey, who is signed in."""
         return _json(self._passkeys.request_options("confirm", session_of(call).id))
 
     async def confirm(self, call: Call) -> Answer:
-        """Prove again, with the password or a passkey, who is signed in. The session goes on with another value."""
+        """Confirm, with the password or a passkey, who is signed in. The session goes on with another value."""
         session, form = session_of(call), await call.form()
         answer, password = form.one("answer"), form.one("confirmation") or ""
         person = await self._accounts.find(session.subject)
@@ -91,7 +91,7 @@ class PasskeyPages:
         return see_other(f"{ACCOUNT}?done=confirmed#passkeys")
 
     async def creation_options(self, call: Call) -> Answer:
-        """The options for making a passkey. Whoever asks must have given the password or a passkey a short time ago."""
+        """Get the options for making a passkey. Whoever asks must have given the password or a passkey a short time ago."""
         session = session_of(call)
         if now() - session.authenticated >= CONFIRMED:
             raise Forbidden(_UNCONFIRMED)

@@ -19,7 +19,7 @@ REFUSALS = (BadRequest, Conflict, Forbidden)
 
 
 async def start(call: Call) -> Answer:
-    """Go to the first page of administration that the caller may see."""
+    """Open the first page of administration that the caller may see."""
     for section in SECTIONS:
         if call.principal.allows(section.demand):
             return see_other(section.path)
