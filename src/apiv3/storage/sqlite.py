@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -30,8 +31,9 @@ DIALECT = SQLITE
 POOL_SIZE = 6
 BUDGET = 30_000
 """Virtual machine steps that a query on the event loop may take, about a millisecond."""
-MOST_SECONDS = 0.02
-"""Seconds after which such a query ends although it has taken fewer steps, because it reads much in each of them."""
+MOST_SECONDS, LATEST = 0.02, 0.1
+"""Seconds after which such a query ends although it has taken fewer steps, because it reads much in each of them; and seconds
+after which it ends although it had the processor for less time, because it waits for the disk or for other processes."""
 CACHE = 8_192
 """Most KiB of the file that the connection of short queries keeps in memory, four times the default."""
 STEP = 200
@@ -70,7 +72,8 @@ class SqliteConnection:
     def __init__(self, path: str, threads: ThreadPoolExecutor, largest: int | None = None) -> None:
         self._threads = threads
         self.is_laden = False
-        self._on_loop, self._steps, self._until = False, 0, 0.0
+        self._on_loop, self._steps = False, 0
+        self._until, self._latest, self._worked = 0.0, 0.0, inf
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
         _use_wal(self._connection)
         self._connection.execute("PRAGMA synchronous=FULL")
@@ -103,7 +106,8 @@ class SqliteConnection:
         """Run a query on the event loop and return all its rows; None when it has to be run again in a thread."""
         try:
             self._on_loop, self._steps = not self._connection.in_transaction, 0
-            self._until = time.monotonic() + MOST_SECONDS
+            begun = time.monotonic()
+            self._until, self._latest, self._worked = begun + MOST_SECONDS, begun + LATEST, inf
             return self._cursor.execute(sql, args).fetchall()
         except (sqlite3.OperationalError, sqlite3.DataError) as error:
             if not _worth_waiting(error):
@@ -115,7 +119,16 @@ class SqliteConnection:
     def _is_over(self) -> bool:
         """Return whether to interrupt the statement; SQLite calls this after each `STEP` steps."""
         self._steps += STEP
-        return self._on_loop and (self._steps > BUDGET or time.monotonic() > self._until)
+        return self._on_loop and (self._steps > BUDGET or (time.monotonic() > self._until and self._has_worked()))
+
+    def _has_worked(self) -> bool:
+        """Return whether the statement itself has taken the time, rather than another process that had the processor.
+
+        The processor's time takes long to read, so it counts from the first call on: a statement may take MOST_SECONDS twice.
+        """
+        before, self._worked = self._worked, time.thread_time()
+        self._until = time.monotonic() + MOST_SECONDS
+        return self._worked - before > MOST_SECONDS / 2 or self._until > self._latest
 
     async def execute(self, sql: str, *args: Any) -> None:
         """Run a statement inside a transaction, which holds the lock; in a thread if it has many parameters or a large one.
