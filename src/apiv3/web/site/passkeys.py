@@ -71,7 +71,7 @@ class PasskeyPages:
         return _json(self._passkeys.request_options("confirm", session_of(call).id))
 
     async def confirm(self, call: Call) -> Answer:
-        """Confirm, with the password or a passkey, who is signed in. The session goes on with another value."""
+        """Confirm with the password or a passkey who is signed in. The session goes on with another value."""
         session, form = session_of(call), await call.form()
         answer, password = form.one("answer"), form.one("confirmation") or ""
         person = await self._accounts.find(session.subject)
