@@ -54,6 +54,8 @@ async def test_it_follows_what_is_written(visit: Visit, server: LiveServer) -> N
     await expect(newest).to_contain_text("109")
     await expect(newest).to_contain_text("+9 since")
     await expect(page).to_have_title("109 mg/dL · apiv3")
+    labels = await page.locator(".chart .value").evaluate_all("all => all.map(each => each.getBoundingClientRect().right)")
+    assert max(labels) < await page.locator(".chart svg svg").evaluate("points => points.getBoundingClientRect().left")
     await page.get_by_text("All values as a table").click()
     await page.get_by_role("link", name="mmol/L").click()
     await expect(newest).to_contain_text("6.1")

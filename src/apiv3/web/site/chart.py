@@ -1,7 +1,7 @@
 """The last 24 hours as an SVG chart that is made here, so that it needs no script.
 
 The points stand in a part of the picture of their own, which is as wide as the page lets it be; its coordinates are minutes and
-pixels. Texts stand outside of it, placed by percentages, so that they keep their size.
+pixels. Texts stand below it and on its left, placed by percentages, so that they keep their size and no point hides them.
 """
 
 from __future__ import annotations
