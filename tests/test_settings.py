@@ -87,7 +87,7 @@ BAD: dict[str, list[str]] = {
     "BG_LOW": ["39", "0", "3.1"],
     "ALARM_TIMEAGO_WARN_MINS": ["0", "-1", "x", "nan", "10081"],
     "ALARM_TIMEAGO_URGENT_MINS": ["0", "x", "inf", "10081"],
-    "PUBLIC_URL": ["foo", "ftp://ns.example", "https://"],
+    "PUBLIC_URL": ["foo", "ftp://ns.example", "https://", "https://ns.example/data", "https://ns.example//"],
     "SESSION_IDLE_MINUTES": ["0", "-1", "x", "inf", "525601"],
     "SESSION_MAX_DAYS": ["0", "-1", "30d", "nan", "366"],
     "SECURITY_TOKEN_MAX_AGE": ["0", "-1", "6h", "31536001"],

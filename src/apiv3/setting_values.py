@@ -17,7 +17,7 @@ from apiv3.storage import urls
 SHORTEST_JWT_KEY = 32
 """The least number of characters of a key for HS256: 256 bits (RFC 7518, 3.2)."""
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
-_PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?", re.ASCII)
+_PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?", re.ASCII)
 
 
 def check_api_secret(secret: str) -> None:
@@ -88,7 +88,7 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
 def _public_url(value: str) -> str:
     if value and not _PUBLIC_URL.fullmatch(value):
         raise ValueError("no URL of a server")
-    return value.rstrip("/")
+    return value.removesuffix("/")
 
 
 def _limited(value: dict[str, int]) -> dict[str, int]:

@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     public_url: PublicUrl = Field(
         "",
         description="URL under which people reach the server, for the links that it makes: http:// or https://, a host, "
-        "optionally a port and a path; empty: the address to listen on",
+        "optionally a port, and no path, since the server answers at the root of a host only; empty: the address to listen on",
     )
     password_rounds: int = Field(
         12, ge=4, le=16, description="cost of hashing a new password, 4 to 16; each step doubles the time"
