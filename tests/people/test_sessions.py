@@ -611,6 +611,33 @@ def test_a_stranger_who_guesses_locks_nobody_out(fresh_server: FreshServer) -> N
     assert signed_in(server, email).is_signed_in()
 
 
+def test_who_has_too_many_attempts_waiting_is_told_when_to_come_back(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"AUTH_FAIL_DELAY": "10000"})
+    email, stranger = person(server), Browser(server)
+    for _ in range(6):
+        assert stranger.sign_in(email, "a guess").status_code == 401
+    refused = asyncio.run(_first_answer(server, stranger, email, 12))
+    assert (refused.status_code, refused.headers["retry-after"], refused.headers["cache-control"]) == (429, "1", "no-store")
+    assert "Too many requests, try again later." in refused.text
+
+
+async def _first_answer(server: LiveServer, stranger: Browser, email: str, number: int) -> httpx.Response:
+    """The first answer to a number of guesses at once; the others are not waited for."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, cookies=stranger.cookies, timeout=60) as client:
+
+        async def guess() -> httpx.Response:
+            nonce = forms((await client.get("/login")).text, "/login")[0]["nonce"]
+            data = {"email": email, "password": "a guess", "nonce": nonce}
+            return await client.post("/login", data=data, headers=SAME_ORIGIN)
+
+        guesses = [asyncio.create_task(guess()) for _ in range(number)]
+        finished, waiting = await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return finished.pop().result()
+
+
 def test_a_removed_person_stays_named_in_the_trail(pair: LiveServer, anna: str) -> None:
     browser = signed_in(pair, anna)
     done(user(pair.installation, "remove", anna, "--json"))

@@ -103,8 +103,12 @@ def results(bodies: bytes, headers: Headers = ()) -> Answer:
 
 def failure(error: ApiError) -> Answer:
     """Return the answer for an error."""
-    headers = tuple((name.lower().encode(), value.encode()) for name, value in error.headers)
-    return json_answer(failure_fields(error), error.status, headers)
+    return json_answer(failure_fields(error), error.status, error_headers(error))
+
+
+def error_headers(error: ApiError) -> Headers:
+    """Return the headers that an error adds to its answer, such as Retry-After."""
+    return tuple((name.lower().encode(), value.encode()) for name, value in error.headers)
 
 
 def failure_fields(error: ApiError) -> dict[str, Any]:

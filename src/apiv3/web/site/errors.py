@@ -8,7 +8,7 @@ from apiv3.model.errors import ApiError
 from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE, is_page
 from apiv3.web.negotiation import prefers_html
-from apiv3.web.responses import Answer
+from apiv3.web.responses import Answer, error_headers
 from apiv3.web.site.pages import page
 
 _TITLES = {
@@ -46,12 +46,11 @@ def error_page(call: Call, error: ApiError) -> Answer:
         ways.insert(0, (f"/login?next={quote(_target(call), safe='/')}", "Sign in"))
     elif call.method in ("GET", "HEAD") and status in (408, 429, 500, 503):
         ways.insert(0, ("", "Try again"))
-    headers = tuple((name.lower().encode(), value.encode()) for name, value in error.headers)
     return page(
         call,
         "error.html",
         status,
-        headers=(NO_STORE, *headers),
+        headers=(NO_STORE, *error_headers(error)),
         title=_TITLES.get(status, "This does not work"),
         advice=_ADVICE.get(status, ""),
         said=error.message or "",

@@ -14,7 +14,7 @@ from apiv3.security.principal import ANYBODY
 from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.next_page import LOGIN, checked_next, see_other
-from apiv3.web.responses import Answer
+from apiv3.web.responses import Answer, error_headers
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
 
@@ -57,7 +57,8 @@ class Login:
         except BadNonce:
             return self.page(call, after, email, STALE, 403)
         except (Unauthorized, TooManyRequests) as error:
-            return self.page(call, after, email, f"{error.message}.", error.status)
+            refused = self.page(call, after, email, f"{error.message}.", error.status)
+            return refused._replace(headers=(*refused.headers, *error_headers(error)))
         call.keep(await self._logins.begin(person, "password", call.visitor), self._limits)
         return see_other(after)
 
