@@ -8,7 +8,7 @@ from apiv3.model.errors import BadRequest, Conflict
 from apiv3.model.identity import Role
 from apiv3.storage.contracts import Policy
 
-MOST_SUBJECTS = MOST_ROLES = 2000
+MOST_SUBJECTS, MOST_ROLES = 20_000, 2000
 MOST_PERMISSIONS, MOST_TOGETHER = 1000, 5000
 """Most permissions of one role, and of all roles together."""
 LARGEST = 2_000_000
