@@ -21,6 +21,8 @@ from tests.support.wire import Line, ask, request
 MOST_MEMORY, MOST_WAIT = 64, 0.25
 """Megabytes, and seconds at p99."""
 VERSION = "/api/v3/version"
+ELSEWHERE = "127.0.0.9"
+"""An address that no attack came from: one that has used up its live connections is refused further ones for a while."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_an_attack_costs_nobody_but_the_attacker(target: LiveServer, name: str) 
     ids=["a length", "chunks", "200 headers", "a header of 9 kB"],
 )
 def test_a_websocket_that_cannot_begin_is_answered(target: LiveServer, headers: str) -> None:
-    with Line(target) as line:
+    with Line(target, source=ELSEWHERE) as line:
         reply = line.send(UPGRADE + headers.encode() + b"\r\n").reply()
         assert reply.status == (400 if "Length" in headers or "chunked" in headers else 101)
         assert reply.status == 101 or line.ends()
@@ -59,7 +61,7 @@ def test_a_websocket_that_cannot_begin_is_answered(target: LiveServer, headers: 
 
 @pytest.mark.parametrize("frames", [b"\x81\x82\0\0\0\0\xff\xfe\x88\x82\0\0\0\0\x03\xe8", b"\x88\x80\0\0\0\0" * 3])
 def test_bad_frames_and_a_close_in_one_segment_end_the_websocket(target: LiveServer, frames: bytes) -> None:
-    with Line(target) as line:
+    with Line(target, source=ELSEWHERE) as line:
         assert line.send(UPGRADE + b"\r\n").reply().status == 101
         assert line.send(frames).drained()
 

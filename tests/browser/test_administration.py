@@ -27,7 +27,7 @@ async def administrator(server: LiveServer, page: Page) -> str:
     await page.goto(f"{server.url}/admin")
     await page.get_by_label("E-mail address").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Sign in", exact=True).click()
     await expect(page.get_by_role("heading", name="Subjects", exact=True)).to_be_visible()
     return name
 

@@ -414,6 +414,17 @@ def test_pages_show_only_what_the_viewer_may_do(limited: Limited) -> None:
     assert "Administration" not in browser.get("/").text
 
 
+def test_tokens_of_the_more_powerful_are_not_shown(server: LiveServer) -> None:
+    subject = server.admin("POST", "/subjects", {"name": unique("powerful"), "roles": ["admin"]})
+    browser, page = Limited(server).may("admin:api:subjects:read"), f"/admin/subjects/{subject['_id']}"
+    shown = browser.get(page)
+    assert shown.status_code == 200
+    assert "This subject may do more than you" in shown.text
+    answer = browser.post(f"{page}/token", {"nonce": browser.form("/account", "/logout")["nonce"]})
+    assert answer.status_code == 403
+    assert subject["accessToken"] not in shown.text + answer.text
+
+
 def test_nobody_gives_away_more_than_they_hold(server: LiveServer) -> None:
     limited = Limited(server)
     browser = limited.may("admin:api:subjects", "admin:api:roles", "admin:api:users", "api:entries:read")

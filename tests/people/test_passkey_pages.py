@@ -274,7 +274,7 @@ def test_the_page_says_where_passkeys_work(fresh_server: FreshServer) -> None:
     for url, origin, words in (
         ("", None, "Passkeys need a host name"),
         ("http://data.example.org", "http://data.example.org", "Passkeys need HTTPS"),
-        ("https://data.example.org:8443/x", "https://data.example.org:8443", 'data-obstacle=""'),
+        ("https://data.example.org:8443", "https://data.example.org:8443", 'data-obstacle=""'),
     ):
         server = fresh_server(env={"PUBLIC_URL": url})
         page = Browser(server).get("/login", headers={"X-Forwarded-Host": "evil.example"}).text

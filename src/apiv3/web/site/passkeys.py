@@ -20,7 +20,7 @@ from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE
 from apiv3.web.next_page import checked_next, see_other
-from apiv3.web.responses import Answer, json_answer
+from apiv3.web.responses import Answer, error_headers, json_answer
 from apiv3.web.site.account import ACCOUNT, WRONG, AccountPage, session_of
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.login import STALE, Login
@@ -62,7 +62,8 @@ class PasskeyPages:
         except BadNonce:
             return self._login.page(call, after, complaint=STALE, status=403)
         except (PasskeyRefused, TooManyRequests) as error:
-            return self._login.page(call, after, complaint=f"{error.message}.", status=error.status)
+            refused = self._login.page(call, after, complaint=f"{error.message}.", status=error.status)
+            return refused._replace(headers=(*refused.headers, *error_headers(error)))
         call.keep(await self._logins.begin(person, "passkey", call.visitor), self._limits)
         return see_other(after)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from apiv3.model.errors import ApiError, NotFound
+from apiv3.model.errors import ApiError, Forbidden, NotFound
 from apiv3.model.identity import Subject, Timestamp
 from apiv3.security import advice
 from apiv3.security.policy import Policies
@@ -75,7 +75,10 @@ class SubjectPages:
 
     async def token(self, call: Call) -> Answer:
         """Show the access token of a subject."""
-        return self._show(call, await self._find_app(call), with_token=True)
+        subject = await self._find_app(call)
+        if reason := self._withheld(call, subject):
+            raise Forbidden(reason)
+        return self._show(call, subject, with_token=True)
 
     async def ask_rotation(self, call: Call) -> Answer:
         """Ask whether a subject shall get a new access token."""
@@ -124,20 +127,28 @@ class SubjectPages:
         return subject
 
     def _show(self, call: Call, subject: Subject, status: int = 200, *, with_token: bool = False, **said: str) -> Answer:
-        shown = with_token and self._shows_tokens
+        withheld = self._withheld(call, subject)
         return admin_page(
             call,
             "subject.html",
             status,
             subject=subject,
-            token=self._policies.current.token(subject) if shown else None,
-            shows_tokens=self._shows_tokens,
+            token=self._policies.current.token(subject) if with_token and not withheld else None,
+            withheld=withheld,
             warnings=list(map(sentence, advice.on_subject(subject, self._policies.default_roles))),
             roles=_roles(self._policies),
             timestamps=_TIMESTAMPS,
             nonces={name: self._forms.nonce(call) for name in ("change", "token")},
             **said,
         )
+
+    def _withheld(self, call: Call, subject: Subject) -> str:
+        """Return why the caller may not see the subject's access token, empty when they may."""
+        if not self._shows_tokens:
+            return "No page shows access tokens while security is switched off"
+        if not self._policies.current.covers(call.principal, subject):
+            return "This subject may do more than you, so its access token is not shown to you"
+        return ""
 
     def _add_form(self, call: Call, subject: Subject, error: ApiError | None = None) -> Answer:
         return admin_page(
