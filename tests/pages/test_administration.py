@@ -32,8 +32,8 @@ def unique(name: str) -> str:
 @pytest.fixture(scope="module")
 def anna(server: LiveServer) -> Browser:
     """An administrator's browser."""
-    email = f"administrator.{server.port}@x.example"
-    add_person(server.installation, email, PASSWORD, "admin", name=f"Administrator {server.port}")
+    email = f"administrator.{time.time_ns()}@x.example"
+    add_person(server.installation, email, PASSWORD, "admin", name=unique("Administrator"))
     return signed_in(server, email)
 
 

@@ -137,7 +137,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(scope="module")
 def somebody(server: LiveServer) -> dict[str, Any]:
-    return add_person(server.installation, f"somebody.{server.port}@x.example", name=f"somebody {server.port}")
+    return add_person(server.installation, f"somebody.{time.time_ns()}@x.example", name=f"somebody {time.time_ns()}")
 
 
 @pytest.mark.parametrize(("method", "body"), BAD)

@@ -95,19 +95,17 @@ class Authenticator:
         return identity
 
     async def _verified(self, credential: Credential, dated: bool) -> Identity:
-        """Verify; if the credential is unknown, look in the database and try again.
+        """Verify; if the credential is unknown, or its subject must send the time, look in the database and try again.
 
-        Another process may have created it a moment ago.
+        Another process may have created the credential, or excused the subject, a moment ago.
         """
         for verifier in self._verifiers:
             try:
-                identity = verifier.verify(credential)
+                identity = _excused(verifier.verify(credential), dated)
             except Unknown:
                 await verifier.look(credential)
-                identity = verifier.verify(credential)
+                identity = _excused(verifier.verify(credential), dated)
             if identity is not None:
-                if not dated and identity.principal.timestamp == "required":
-                    raise _NotExcused(identity.principal)
                 return identity
         raise ValueError("nobody knows this kind of credential")
 
@@ -120,6 +118,13 @@ class Authenticator:
         if name not in self._reported:
             self._reported.add(name)
             _log.warning(_NO_TIME, name)
+
+
+def _excused(identity: Identity | None, dated: bool) -> Identity | None:
+    """Return the identity. Raises _NotExcused if its subject must send the time, and the call does not carry it."""
+    if identity is not None and not dated and identity.principal.timestamp == "required":
+        raise _NotExcused(identity.principal)
+    return identity
 
 
 def _refusal(credential: Credential, dated: bool) -> Unauthorized:
