@@ -17,15 +17,15 @@ from bench.databases import databases, durability
 from bench.documents import fill
 from bench.live import options as live_options
 from bench.live.command import live
-from bench.measure import Run, Series, interleaved, load_generator
+from bench.measure import PAIRS, Run, Series, interleaved, load_generator
 from bench.operations import Client, admin_token, record
 from bench.options import OPERATIONS, SECURITY, Options, parse
+from bench.people.command import parse as parse_people
+from bench.people.command import people
 from bench.processes import Cpus, Installation, Server, pin
 from bench.report import Result, say
 
 OURS, OPEN, ASGI, SQL = "apiv3", "no security", "bare ASGI", "bare SQL"
-PAIRS = 4
-"""Factor by which rounds are shorter and more numerous when the server is compared with itself: the difference is small."""
 
 
 def main() -> int:
@@ -33,6 +33,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] == ["live"]:
         return live(live_options.parse(arguments[1:]), _begin())
+    if arguments[:1] == ["people"]:
+        return people(parse_people(arguments[1:]), _begin())
     options, conditions = parse(arguments), _begin()
     cpus = conditions.cpus
     results: list[Result] = []

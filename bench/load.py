@@ -28,14 +28,14 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """The requests to send, and the status and body length of the right answer.
+    """The requests to send, and the status and body length of the right answer; None: pages, which vary in length.
 
     `texts` are sent in turn. `template`, where there is one, makes requests that are all different: it takes the number of
     the request, counted from `start`, and the date of its document, as many ms before `newest`.
     """
 
     status: int
-    length: int
+    length: int | None
     texts: tuple[bytes, ...] = ()
     template: bytes = b""
     start: int = 0
@@ -165,8 +165,9 @@ class _Connection(asyncio.Protocol):
         self._head = b""
         at = data.find(b"content-length: ", 0, end) + 16
         length = int(data[at : data.find(b"\r", at)]) if at >= 16 else -1
-        if length != self._round.length or not data.startswith(self._round.status_line):
-            self._round.fail(f"not {self._round.status_line.decode()}with {self._round.length} bytes, but: {data[:600]!r}")
+        if length < 0 or self._round.length not in (None, length) or not data.startswith(self._round.status_line):
+            expected = f"{self._round.status_line.decode()}with {self._round.length or 'some'} bytes"
+            self._round.fail(f"not {expected}, but: {data[:600]!r}")
         self._left = end + 4 + length - len(data)
         return True
 

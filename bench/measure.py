@@ -14,6 +14,8 @@ from bench.load import Requests, Sample
 from bench.processes import Cpus, Server
 
 Run = Callable[[int, Requests, float], Sample]
+PAIRS = 4
+"""Factor by which rounds are shorter and more numerous when the server is compared with itself: the difference is small."""
 
 
 @contextmanager
@@ -80,6 +82,12 @@ def cpu_ratio(one: Series, other: Series) -> Ratio | None:
     """Return the processor time of the other for a request divided by that of one."""
     pairs = zip(one.rounds, other.rounds, strict=True)
     return Ratio.of([b.cpu / a.cpu for a, b in pairs if a.cpu and b.cpu])
+
+
+def tail_ratio(one: Series, other: Series) -> Ratio | None:
+    """Return the p99 of the other divided by that of one."""
+    ours, others = ([Series(each.server, [one]).percentile(0.99) for one in each.rounds] for each in (one, other))
+    return Ratio.of([b / a for a, b in zip(ours, others, strict=True)])
 
 
 def interleaved(

@@ -35,6 +35,7 @@ apiv3 runs as `apiv3 serve` with its default settings. Its access log is on, and
 To compare only writes, with one client and with many: scripts/bench --only CREATE,PUT,PATCH --connections 1,{CONNECTIONS}
 
 `scripts/bench live` measures the live channels instead, with many subscribers: scripts/bench live --help.
+`scripts/bench people` measures credentials, sign-ins and pages of people: scripts/bench people --help.
 """
 
 _WRITE = """also measure growth and the rates of import, export and bulk requests, and write benchmarks.md with its pictures

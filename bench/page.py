@@ -70,7 +70,10 @@ def _introduction(options: Options, grown: Sequence[Grown], conditions: Conditio
         durability(),
         "Processor time and memory are those of apiv3, without PostgreSQL's own processes.",
     )
-    yield paragraph("The [live channels](benchmarks-live.md) with many subscribers are measured on a separate page.")
+    yield paragraph(
+        "Separate pages measure the [live channels](benchmarks-live.md) with many subscribers, and",
+        "[people and their pages](benchmarks-people.md).",
+    )
 
 
 def circumstances(conditions: Conditions, databases: Sequence[str]) -> Iterator[str]:

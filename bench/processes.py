@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -92,6 +93,12 @@ class Server:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def known_as(self, name: str) -> Self:
+        """Return the same running server under another name, to measure different requests to it in turn."""
+        other = copy(self)
+        other.name = name
+        return other
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:

@@ -88,6 +88,18 @@ def _data(result: Result, series: Series) -> dict[str, Any]:
     }
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Align rows in columns as wide as they need. A row of one cell is a sentence below the table."""
+    columns = zip(*(row for row in rows if len(row) > 1), strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    return "\n".join("  ".join(_justified(row, widths)).rstrip() for row in rows)
+
+
+def _justified(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for number, (text, width) in enumerate(zip(row, widths, strict=False)):
+        yield text.rjust(width) if number else text.ljust(width)
+
+
 def counted(connections: int) -> str:
     return "1 connection" if connections == 1 else f"{connections} connections"
 

@@ -11,15 +11,15 @@ from bench.live.options import Options
 from bench.measure import Series, speed_ratio
 from bench.options import CONNECTIONS
 from bench.page import NAMES, Conditions, circumstances, durability, paragraph
+from bench.report import aligned
 
 PAGE = "benchmarks-live.md"
 _ABOUT = {NOBODY: "nobody", OTHERS: f"to {OTHER_COLLECTION}", TOLD: "to entries"}
-Rows = Sequence[Sequence[str]]
 
 
 def tables(measured: Measured) -> str:
     """Return the three tables TOLD, MEMORY and WRITING."""
-    return "\n\n".join(_aligned(rows) for rows in ([*_latency(measured)], [*_memory(measured)], [*_writing(measured)]))
+    return "\n\n".join(aligned(rows) for rows in ([*_latency(measured)], [*_memory(measured)], [*_writing(measured)]))
 
 
 def _latency(measured: Measured) -> Iterator[Sequence[str]]:
@@ -84,18 +84,6 @@ def _told(series: Series, rounds: Sequence[Round]) -> Iterator[str]:
     yield f"{sum(each.delivery.let_go for each in rounds):,} of {sum(each.delivery.subscribers for each in rounds):,}"
     yield f"{median(each.later for each in rounds):.1f}" if due else ""
     yield f"{median(each.delivery.busy for each in rounds) * 100:.0f}"
-
-
-def _aligned(rows: Rows) -> str:
-    """Align the rows in columns. A row of one cell is a sentence below the table."""
-    columns = zip(*(row for row in rows if len(row) > 1), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    return "\n".join("  ".join(_cells(row, widths)).rstrip() for row in rows)
-
-
-def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
-    for number, (text, width) in enumerate(zip(row, widths, strict=False)):
-        yield text.rjust(width) if number else text.ljust(width)
 
 
 # --- the page

@@ -1,0 +1,1 @@
+"""Measure what signing in costs, and the pages that people see: scripts/bench people."""
