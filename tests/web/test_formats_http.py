@@ -263,6 +263,16 @@ def test_no_text_of_a_csv_is_a_formula(corner: Corner) -> None:
     assert (refused.status_code, refused.json()["message"]) == (400, "Parameter csv$exact must be true or false")
 
 
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_csv_of_many_documents_without_the_wanted_field_is_empty(corner: Corner, coding: str) -> None:
+    long = [corner.document(identifier=corner.name(f"long{number}"), notes="n" * 20_000) for number in range(4)]
+    assert corner.api.post(f"{corner.path}/bulk", json=long).status_code == 200
+    query = {"device": corner.device, "fields": "nothing"}
+    answer = corner.api.get(f"{corner.path}.csv", params=query, headers={"Accept-Encoding": coding})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+
+
 @pytest.mark.parametrize("form", ["csv", "xml"])
 def test_what_is_a_file_says_its_name(shelf: Corner, form: str) -> None:
     for path, headers in (

@@ -132,6 +132,7 @@ async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless:
     if pieces is None or bodiless:
         await send({"type": "http.response.body", "body": b"" if bodiless else body})
         return
-    while pieces.left:
-        piece = pieces.take()
-        await send({"type": "http.response.body", "body": piece, "more_body": pieces.left > 0})
+    more = True
+    while more:  # at least once: a large page may become a CSV without a line
+        piece, more = pieces.take(), pieces.left > 0
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
