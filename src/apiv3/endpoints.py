@@ -1,0 +1,125 @@
+"""Build the endpoints from the parts of a server process, and the table of routes that leads to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apiv3.operations.bulk import Bulk
+from apiv3.operations.reading import Reading
+from apiv3.parts import Parts
+from apiv3.provisioning import revealed
+from apiv3.security.accounts.first_invitation import FirstInvitation
+from apiv3.security.accounts.sign_in import SignIn
+from apiv3.settings import Settings, public_url
+from apiv3.storage.failures import FailureTable
+from apiv3.web.administration import Authorization, Roles, Subjects
+from apiv3.web.documents import Documents
+from apiv3.web.events import Events
+from apiv3.web.openapi.document import describe
+from apiv3.web.operation import Bounds
+from apiv3.web.people import People
+from apiv3.web.router import Route
+from apiv3.web.routes import routes
+from apiv3.web.service import Service
+from apiv3.web.site.account import AccountPage
+from apiv3.web.site.admin.checks import CheckPage
+from apiv3.web.site.admin.pages import AdminPages
+from apiv3.web.site.admin.roles import RolePages
+from apiv3.web.site.admin.sessions import SessionPages
+from apiv3.web.site.admin.state import StatePage
+from apiv3.web.site.admin.subjects import SubjectPages
+from apiv3.web.site.admin.trail import TrailPages
+from apiv3.web.site.admin.users import UserPages
+from apiv3.web.site.checklist import Checklist
+from apiv3.web.site.explorer import Explorer
+from apiv3.web.site.first_invitation import FirstInvitationPage
+from apiv3.web.site.forms import Forms
+from apiv3.web.site.front import Front
+from apiv3.web.site.invitation import Invitation
+from apiv3.web.site.login import Login
+from apiv3.web.site.passkey_list import PasskeyList
+from apiv3.web.site.passkeys import PasskeyPages
+from apiv3.web.site.static import StaticFiles
+from apiv3.web.socketio import SocketIo
+from apiv3.web.users import Users
+
+
+def table(parts: Parts) -> Sequence[Route]:
+    """Return all routes of a server, with their endpoints."""
+    settings, installation, limits = parts.settings, parts.installation, parts.limits
+    documents, kinds, administration = installation.documents, installation.collections, installation.administration
+    reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(installation.writing)
+    accounts, logins, lasting = installation.accounts, installation.logins, installation.sessions.limits
+    sign_in, forms, most = _sign_in(parts), Forms(parts.nonces), settings.api3_max_limit
+    listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, lasting, forms, parts.passkeys.party)
+    account = AccountPage(accounts, sign_in, logins, lasting, forms, listed)
+    made: list[Route] = []
+    made += routes(
+        Service(reading, documents),
+        {name: Documents(kind, reading, writing, bulk, limits, most) for name, kind in kinds.items()},
+        Events(parts.feed, kinds, parts.rights),
+        Authorization(parts.authenticator, installation.policies, parts.tokens, installation.demands),
+        Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
+        Roles(administration, installation.policies, limits, installation.demands),
+        Users(accounts, limits),
+        People(sign_in, logins, parts.user_tokens, limits),
+        _live(parts),
+        Explorer(lambda: describe(_described(made), kinds, _bounds(settings)), lambda: made),
+        Front(reading, kinds, parts.thresholds, _checklist(parts)),
+        login,
+        Invitation(accounts, lasting, forms, listed),
+        FirstInvitationPage(FirstInvitation(revealed(settings.jwt_key), accounts), lasting, forms),
+        account,
+        PasskeyPages(parts.passkeys, accounts, sign_in, logins, lasting, forms, login, account),
+        _admin_pages(parts, forms),
+        StaticFiles(),
+    )
+    return made
+
+
+def _described(table: Sequence[Route]) -> Sequence[Route]:
+    """The routes of the API: all but pages for people and Socket.IO."""
+    return [route for route in table if route.path.startswith("/api/")]
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        settings.api3_max_limit,
+        settings.api3_max_body,
+        settings.api3_max_bulk,
+        settings.api3_max_bulk_body,
+        settings.api3_time_skew_tolerance,
+        settings.api3_created_at_fallback_enabled,
+    )
+
+
+def _sign_in(parts: Parts) -> SignIn:
+    installation = parts.installation
+    failures, delay = FailureTable(installation.database), parts.settings.auth_fail_delay
+    return SignIn(installation.account_table, failures, installation.passwords, parts.passkeys, delay)
+
+
+def _live(parts: Parts) -> SocketIo:
+    settings, ledger = parts.settings, parts.ledger
+    patience = settings.api3_request_timeout
+    return SocketIo(parts.engine, parts.workers, settings.cors_origins, ledger.live, patience, ledger.bodies)
+
+
+def _checklist(parts: Parts) -> Checklist:
+    settings, policies = parts.settings, parts.installation.policies
+    reachable = settings.tls_cert is not None or settings.public_url.startswith("https://")
+    return Checklist(lambda: policies.current, is_reachable=reachable)
+
+
+def _admin_pages(parts: Parts, forms: Forms) -> AdminPages:
+    installation = parts.installation
+    administration, policies, accounts = installation.administration, installation.policies, installation.accounts
+    return AdminPages(
+        SubjectPages(administration, policies, forms, shows_tokens=parts.settings.api3_security_enable),
+        RolePages(administration, policies, installation.demands, forms),
+        CheckPage(policies, installation.demands),
+        UserPages(accounts, policies, forms, public_url(parts.settings)),
+        SessionPages(accounts, forms),
+        TrailPages(installation.trail),
+        StatePage(installation.inspection),
+    )
