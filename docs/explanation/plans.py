@@ -27,7 +27,7 @@ from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.postgresql import FEW_ROWS
 from apiv3.web import search_parameters
-from apiv3.web.calls import parameters
+from apiv3.web.parameters import parse_query
 
 START = 1_600_000_000_000
 STEP = 300_000
@@ -118,7 +118,7 @@ class Explaining:
 
 def search(collection: str, query: str) -> Callable[[DocumentTable], Awaitable[object]]:
     """A SEARCH as the server understands the query string."""
-    parsed = search_parameters.search_query(parameters(query.encode()), 1000)
+    parsed = search_parameters.search_query(parse_query(query.encode()), 1000)
     return lambda table: table.search(collection, parsed)
 
 

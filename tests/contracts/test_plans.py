@@ -17,7 +17,7 @@ import pytest
 from apiv3.storage import schema
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
-from apiv3.web.calls import parameters
+from apiv3.web.parameters import parse_query
 from apiv3.web.search_parameters import search_query
 from tests.support.factories import NewDatabase
 from tests.support.postgres import Postgres
@@ -257,4 +257,4 @@ def _store(explained: Explained) -> DocumentTable:
 
 def _parsed(url: str) -> tuple[str, Any]:
     collection, _, query = url.partition("?")
-    return collection, search_query(parameters(query.encode()), 1000)
+    return collection, search_query(parse_query(query.encode()), 1000)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, unquote
+from typing import Any
+from urllib.parse import unquote
 
 from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest
@@ -17,130 +17,20 @@ from apiv3.security.credentials import Credential, Identity, Source, session_key
 from apiv3.security.principal import STRANGER, Principal
 from apiv3.web.cookies import FORM, SESSION
 from apiv3.web.origins import is_own
+from apiv3.web.parameters import Parameters, parse_form, parse_query
 from apiv3.web.proxies import NOWHERE, Proxies, is_proxied
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-T = TypeVar("T")
-
 _SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing (RFC 9110, section 9.2.1)."""
 
-MOST_PARAMETERS = 100
-"""Most parameters in a query string; more are answered with 400."""
-LONGEST_REMEMBERED, MOST_REMEMBERED = 300, 32_768
-"""Most bytes of a query string whose parsed form is cached, and of all such query strings together. The parsed forms take
-about a hundred times as much memory.
-"""
+_LONGEST_REMEMBERED = 300
+"""Most bytes of a header Host whose check is cached."""
 _HOST = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 _SINGLE = (b"authorization", b"authentication-token", b"date", b"api-secret", b"content-length", b"host")
-
-
-class Parameters:
-    """The parameters of a query string, immutable. Calls with the same query string may share one object.
-
-    `values`: name -> its values, both in the order of the query.
-    """
-
-    __slots__ = ("_derived", "_values")
-
-    def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
-        self._values = values
-        self._derived: dict[Callable[[Parameters], Any], Any] = {}
-
-    @property
-    def names(self) -> Iterable[str]:
-        """The names of all parameters, in their order."""
-        return self._values.keys()
-
-    def items(self) -> Iterable[tuple[str, Sequence[str]]]:
-        """Return all names with their values."""
-        return self._values.items()
-
-    def all(self, name: str) -> Sequence[str]:
-        """Return all values of a parameter; empty when it is missing."""
-        return self._values.get(name, ())
-
-    def one(self, name: str) -> str | None:
-        """Return the value of a parameter, None when it is missing. Raises BadRequest when it is repeated."""
-        values = self._values.get(name)
-        if values is None:
-            return None
-        if len(values) > 1:
-            raise BadRequest(f"Parameter {name} is repeated")
-        return values[0]
-
-    def derive(self, make: Callable[[Parameters], T]) -> T:
-        """Return `make(self)`, computed once and then shared by all calls with the same query string."""
-        try:
-            made: T = self._derived[make]
-        except KeyError:
-            made = self._derived[make] = make(self)
-        return made
-
-
-def parameters(query: bytes) -> Parameters:
-    """Parse a query string. Raises BadRequest when it is malformed.
-
-    Apps poll with the same few query strings, so parsed ones are cached, unless they contain a secret.
-    """
-    known = _remembered.get(query)
-    if known is not None:
-        return known
-    parsed = _parse(query)
-    if len(query) <= LONGEST_REMEMBERED and not any(map(_is_unique, parsed.names)):
-        _remembered.keep(query, parsed)
-    return parsed
-
-
-def _parse(query: bytes) -> Parameters:
-    try:
-        text = query.decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
-    except ValueError as error:
-        raise BadRequest(messages.BAD_QUERY) from error
-    if "%00" in text:
-        raise BadRequest(messages.BAD_QUERY)
-    return _grouped(pairs)
-
-
-def _fields(body: bytes) -> Parameters:
-    """Parse a form. Raises BadRequest for a malformed one, and one of another encoding than browsers' default."""
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
-    except ValueError as error:
-        raise BadRequest(messages.BAD_FORM) from error
-    return _grouped(pairs)
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> Parameters:
-    values: dict[str, list[str]] = {}
-    for name, value in pairs:
-        values.setdefault(name, []).append(value)
-    return Parameters(values)
-
-
-def _is_unique(name: str) -> bool:
-    """Whether a query with this parameter is not worth caching: a secret, the time, or a compiled pattern, which is large."""
-    return name in ("token", "now", "sid") or name.endswith("$re")
-
-
-class _Memory(dict[bytes, Parameters]):
-    """A cache of parsed query strings, limited to MOST_REMEMBERED bytes of query strings."""
-
-    size = 0
-
-    def keep(self, query: bytes, parsed: Parameters) -> None:
-        if self.size + len(query) > MOST_REMEMBERED:
-            self.clear()
-            self.size = 0
-        self[query] = parsed
-        self.size += len(query)
-
-
-_remembered = _Memory()
 
 
 def _joined(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -158,7 +48,7 @@ def check_host(scope: Scope, host: bytes | None) -> None:
     if host is None:
         if scope.get("http_version", "1.1") != "1.0":
             raise BadRequest("Header host is missing")
-    elif not (_is_host_remembered if len(host) <= LONGEST_REMEMBERED else _is_host)(host):
+    elif not (_is_host_remembered if len(host) <= _LONGEST_REMEMBERED else _is_host)(host):
         raise BadRequest("Bad header host")
 
 
@@ -256,7 +146,7 @@ class Call:
     def query(self) -> Parameters:
         """The query parameters. Raises BadRequest when they are malformed, or more than MOST_PARAMETERS."""
         if self._query is None:
-            self._query = parameters(self.scope["query_string"])
+            self._query = parse_query(self.scope["query_string"])
         return self._query
 
     def header(self, name: bytes) -> str | None:
@@ -267,7 +157,7 @@ class Call:
     async def form(self) -> Parameters:
         """The fields of the form that was sent; none on a route without a form. Raises BadRequest, and as `read_body` does."""
         if self._form is None:
-            self._form = _fields(b"" if self.read_form is None else await self.read_form())
+            self._form = parse_form(b"" if self.read_form is None else await self.read_form())
         return self._form
 
     @property

@@ -21,8 +21,9 @@ from apiv3.storage.contracts import LargePage, Page
 from apiv3.turns import apart
 from apiv3.web import rendering, requests, search_parameters
 from apiv3.web.bodies import Limits, read_items, read_object
-from apiv3.web.calls import LONGEST_REMEMBERED, Call, Parameters
+from apiv3.web.calls import Call
 from apiv3.web.negotiation import Format, negotiate
+from apiv3.web.parameters import LONGEST_REMEMBERED, Parameters
 from apiv3.web.rendering import Style
 from apiv3.web.responses import Answer, Headers, enveloped, failure_fields
 

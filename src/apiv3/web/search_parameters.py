@@ -11,7 +11,7 @@ import re2
 from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, TooMuchWork
 from apiv3.model.queries import OPERATORS, Fields, Filter, Path, Query, Scalar, Sort
-from apiv3.web.calls import Parameters
+from apiv3.web.parameters import Parameters
 
 LONGEST_PATTERN = 1000
 MOST_PATTERNS = 10

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from apiv3.model import messages
 from apiv3.model.documents import LONGEST_IDENTIFIER
 from apiv3.model.queries import OPERATORS
-from apiv3.web.calls import MOST_PARAMETERS
 from apiv3.web.negotiation import Format
 from apiv3.web.operation import Bounds, Json, ref
+from apiv3.web.parameters import MOST_PARAMETERS
 from apiv3.web.search_parameters import DEFAULT_LIMIT, LONGEST_PATTERN, RESERVED, TIMESTAMPS
 
 LARGEST_SKIP = 10**18 - 1

@@ -12,8 +12,9 @@ from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
 from apiv3.web import requests
 from apiv3.web.administration import author
-from apiv3.web.calls import Call, Parameters
+from apiv3.web.calls import Call
 from apiv3.web.next_page import see_other
+from apiv3.web.parameters import Parameters
 from apiv3.web.responses import Answer
 from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, sentence
 from apiv3.web.site.forms import Forms
