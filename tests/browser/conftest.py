@@ -23,6 +23,12 @@ ARGUMENTS = [
 PATIENCE = 60_000.0
 """Ms after which the page will not do what it should any more."""
 expect.set_options(timeout=PATIENCE)
+CANCELLED = "net::ERR_ABORTED"
+"""What Chromium says of a request that it ended itself, of whatever kind, because the page gave way to another or closed it.
+
+The server is not at fault: Chromium has other words for a connection that is refused, broken or closed too early, and for what
+a policy forbids.
+"""
 
 
 @dataclass
@@ -39,7 +45,7 @@ class Visit:
             self.complaints.append(said.text)
 
     def miss(self, request: Request) -> None:
-        if request.resource_type != "eventsource":  # a stream has no other end
+        if request.failure != CANCELLED:
             self.complaints.append(f"{request.url}: {request.failure}")
 
     async def assert_sound(self) -> None:
