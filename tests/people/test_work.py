@@ -1,8 +1,9 @@
 """Sign-ins cost one hash whatever is wrong, and hashing keeps nobody else waiting."""
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from apiv3.storage import schema
 from apiv3.storage.failures import FailureTable
 from apiv3.storage.passkeys import PasskeyTable
 from tests.support.people import PASSWORD
+
+LONG = 60.0
+"""Seconds after which what is waited for will not happen any more."""
 
 
 def signing(made: Installation, hashing: Passwords, delay: int) -> SignIn:
@@ -86,38 +90,82 @@ async def test_a_password_that_changed_meanwhile_is_not_renewed(database_url: st
         assert (await made.accounts.find("anna@x.example")).account.password == changed.account.password
 
 
-async def test_at_most_two_are_hashed_at_once_and_the_loop_goes_on() -> None:
-    hashing = Passwords(9)
-    work = [asyncio.create_task(hashing.verify(PASSWORD, None)) for _ in range(20)]
-    await asyncio.sleep(0)
-    turns = 0
-    while not all(task.done() for task in work):
-        await asyncio.sleep(0.001)
-        turns += 1
-        assert sum(task.done() for task in work) <= hashing.computed <= sum(task.done() for task in work) + 3
-    assert turns > 10
-    assert [task.result() for task in work] == [False] * 20
+class Gate:
+    """Takes the place of bcrypt: each hash begins, and ends once the gate is open."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        """The passwords, in the order in which their hashes began."""
+        self.most = 0
+        """Most hashes that were under way at once."""
+        self._under_way = 0
+        self._changed = threading.Condition()
+        self._is_open = False
+
+    def verify(self, password: str, _hashed: str) -> bool:
+        with self._changed:
+            self.begun.append(password)
+            self._under_way += 1
+            self.most = max(self.most, self._under_way)
+            self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self._is_open, LONG)
+            self._under_way -= 1
+        return False
+
+    async def wait_until_begun(self, number: int) -> None:
+        """Wait until so many hashes have begun. The event loop goes on meanwhile."""
+
+        def wait() -> bool:
+            with self._changed:
+                return self._changed.wait_for(lambda: len(self.begun) >= number, LONG)
+
+        assert await asyncio.to_thread(wait)
+
+    def open(self) -> None:
+        with self._changed:
+            self._is_open = True
+            self._changed.notify_all()
 
 
-async def test_who_waits_too_long_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    monkeypatch.setattr(passwords, "bcrypt_sha256", gate)
+    yield gate
+    gate.open()
+
+
+def asked(hashing: Passwords, callers: Iterable[str]) -> list[asyncio.Task[bool]]:
+    """Each caller has a password checked that is its own name."""
+    return [asyncio.create_task(hashing.verify(caller, "a hash", caller)) for caller in callers]
+
+
+async def test_at_most_two_are_hashed_at_once_and_the_loop_goes_on(gate: Gate) -> None:
+    hashing = Passwords(4)
+    work = asked(hashing, map(str, range(20)))
+    await gate.wait_until_begun(2)
+    assert hashing.computed == 2
+    gate.open()  # nobody could, if hashing held up the loop
+    assert await asyncio.gather(*work) == [False] * 20
+    assert (hashing.computed, gate.most) == (20, 2)
+
+
+async def test_who_waits_too_long_is_told_to_come_back(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "PATIENCE", 0.01)
-    hashing = Passwords(11)
-    callers = ("one", "another", *["one"] * 4)
-    answers = await asyncio.gather(*(hashing.verify(PASSWORD, None, each) for each in callers), return_exceptions=True)
-    assert any(isinstance(answer, ServerBusy) for answer in answers)
-    assert answers[:2] == [False, False]
+    first, another, *others = asked(Passwords(4), ("one", "another", *["one"] * 4))
+    refused = await asyncio.gather(*others, return_exceptions=True)
+    assert [type(each) for each in refused] == [ServerBusy] * 4
+    gate.open()
+    assert not any(await asyncio.gather(first, another))
 
 
-async def test_callers_take_turns() -> None:
+async def test_callers_take_turns(gate: Gate) -> None:
     """Whoever asks fifty times delays only itself."""
-    hashing, ended = Passwords(4), list[str]()
-
-    async def verify(caller: str) -> None:
-        await hashing.verify(PASSWORD, None, caller)
-        ended.append(caller)
-
-    await asyncio.gather(*(verify(caller) for caller in ["many"] * 50 + ["one"]))
-    assert ended.index("one") < 3
+    work = asked(Passwords(4), ["many"] * 50 + ["one"])
+    await gate.wait_until_begun(2)
+    assert sorted(gate.begun) == ["many", "one"]
+    gate.open()
+    await asyncio.gather(*work)
 
 
 async def test_failures_are_forgotten_after_a_while(database_url: str) -> None:
