@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from apiv3.model.errors import ApiError
+from apiv3.model.errors import ApiError, BadNonce, ForeignPage
 from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE, is_page
 from apiv3.web.negotiation import prefers_html
@@ -32,6 +32,8 @@ _ADVICE = {
     500: "Nothing is wrong with what you did. Whoever runs this server finds the reason in its log.",
     503: "Nothing was changed. Wait a moment, then try again.",
 }
+_UNSENT = "Nothing was changed, since this form was not accepted"
+"""The title when a form, rather than the person, is refused."""
 
 
 def wants_page(call: Call) -> bool:
@@ -41,7 +43,8 @@ def wants_page(call: Call) -> bool:
 
 def error_page(call: Call, error: ApiError) -> Answer:
     """Return the page for an error: what it means, what the server says about it, and the ways on."""
-    status, ways = error.status, [("/", "Go to the first page")]
+    is_unsent = isinstance(error, (BadNonce, ForeignPage))
+    status, ways = error.status, [("/", "To the front page")]
     if status == 401:
         ways.insert(0, (f"/login?next={quote(_target(call), safe='/')}", "Sign in"))
     elif call.method in ("GET", "HEAD") and status in (408, 429, 500, 503):
@@ -51,9 +54,9 @@ def error_page(call: Call, error: ApiError) -> Answer:
         "error.html",
         status,
         headers=(NO_STORE, *error_headers(error)),
-        title=_TITLES.get(status, "This does not work"),
-        advice=_ADVICE.get(status, ""),
-        said=error.message or "",
+        title=_UNSENT if is_unsent else _TITLES.get(status, "This does not work"),
+        advice="" if is_unsent else _ADVICE.get(status, ""),
+        said="" if status == 404 and not call.params else error.message or "",
         request=call.id,
         ways=ways,
     )

@@ -74,4 +74,6 @@ class Invitation:
 
 def spent(call: Call, error: Forbidden) -> Answer:
     """Return the page for an invitation that is not good."""
-    return page(call, "message.html", 404, title="Nothing here", sentences=[f"{error.message}."], links=[])
+    return page(
+        call, "message.html", 404, title="Nothing here", sentences=[f"{error.message}."], links=[("/", "To the front page")]
+    )

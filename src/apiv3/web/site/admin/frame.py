@@ -7,6 +7,7 @@ from typing import Any
 
 from apiv3.model.errors import BadRequest, Conflict, Forbidden
 from apiv3.security.demands import administration
+from apiv3.security.policy import Policies
 from apiv3.web.calls import Call
 from apiv3.web.next_page import see_other
 from apiv3.web.responses import Answer
@@ -16,6 +17,8 @@ from apiv3.web.site.sections import SECTIONS
 
 REFUSALS = (BadRequest, Conflict, Forbidden)
 """Why something cannot be stored: the form is shown again with the reason."""
+_SHOWN = 6
+"""Most permissions that are shown of a role in a form."""
 
 
 async def start(call: Call) -> Answer:
@@ -45,6 +48,16 @@ def confirmation(call: Call, forms: Forms, question: str, effects: Sequence[str]
     """Return the page that asks before a dangerous action: what will happen, a button, and the way back."""
     fields = {"nonce": forms.nonce(call)}
     return page(call, "confirm.html", question=question, effects=effects, action=action, label=label, back=back, fields=fields)
+
+
+def role_options(policies: Policies) -> list[tuple[str, str, str]]:
+    """Return all roles as options of a form: value, label, and the first of their permissions as a hint."""
+    return [(role.name, role.name, _shortened(role.permissions)) for role in policies.current.roles.values()]
+
+
+def _shortened(permissions: Sequence[str]) -> str:
+    more = len(permissions) - _SHOWN
+    return ", ".join(permissions[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def sentence(text: str | None) -> str:

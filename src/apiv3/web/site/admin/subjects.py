@@ -16,7 +16,7 @@ from apiv3.web.calls import Call
 from apiv3.web.next_page import see_other
 from apiv3.web.parameters import Parameters
 from apiv3.web.responses import Answer
-from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, sentence
+from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, role_options, sentence
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.listings import Column, Listing
 from apiv3.web.site.sections import SUBJECTS
@@ -137,7 +137,7 @@ class SubjectPages:
             token=self._policies.current.token(subject) if with_token and not withheld else None,
             withheld=withheld,
             warnings=list(map(sentence, advice.on_subject(subject, self._policies.default_roles))),
-            roles=_roles(self._policies),
+            roles=role_options(self._policies),
             timestamps=_TIMESTAMPS,
             nonces={name: self._forms.nonce(call) for name in ("change", "token")},
             **said,
@@ -157,7 +157,7 @@ class SubjectPages:
             "subject-new.html",
             200 if error is None else error.status,
             subject=subject,
-            roles=_roles(self._policies),
+            roles=role_options(self._policies),
             timestamps=_TIMESTAMPS,
             complaint="" if error is None else sentence(error.message),
             nonce_value=self._forms.nonce(call),
@@ -166,11 +166,6 @@ class SubjectPages:
     def _ask(self, call: Call, subject: Subject, question: str, effects: list[str], action: str, label: str) -> Answer:
         place = f"{SUBJECTS.path}/{subject.id}"
         return confirmation(call, self._forms, question, effects, f"{place}/{action}", label, place)
-
-
-def _roles(policies: Policies) -> list[tuple[str, str, str]]:
-    """Return all roles as options: value, label, hint."""
-    return [(role.name, role.name, ", ".join(role.permissions)) for role in policies.current.roles.values()]
 
 
 def _sent(form: Parameters, stored: Subject) -> Subject:

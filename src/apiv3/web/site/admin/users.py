@@ -14,7 +14,7 @@ from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.next_page import INVITATION, see_other
 from apiv3.web.responses import Answer
-from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, sentence
+from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, role_options, sentence
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.listings import Column, Listing
 from apiv3.web.site.sections import USERS
@@ -143,7 +143,6 @@ class UserPages:
         return admin_page(call, "user.html", status, person=person, state=_state(person), own=own, nonces=nonces, **said)
 
     def _add_form(self, call: Call, email: str, name: str, chosen: tuple[str, ...], error: ApiError | None = None) -> Answer:
-        roles = [(role.name, role.name, ", ".join(role.permissions)) for role in self._policies.current.roles.values()]
         return admin_page(
             call,
             "user-new.html",
@@ -151,7 +150,7 @@ class UserPages:
             email=email,
             name=name,
             chosen=chosen,
-            roles=roles,
+            roles=role_options(self._policies),
             complaint="" if error is None else sentence(error.message),
             nonce_value=self._forms.nonce(call),
         )
