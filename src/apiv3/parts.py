@@ -87,7 +87,7 @@ class Parts:
         )
         folder = os.environ.get(FOLDER)
         self.workers = Workers(self.engine, Path(folder) if folder else None)
-        self.access_log = AccessLog(settings.access_log)
+        self.access_log = AccessLog(settings.access_log, secret=revealed(settings.api_secret))
 
     def _namespaces(self, bells: Bells) -> Mapping[str, Namespace]:
         installation = self.installation

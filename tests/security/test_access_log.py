@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -372,3 +373,24 @@ def test_the_first_start_shows_one_token_once(server: LiveServer) -> None:
     assert len(shown) == 3  # itself, and in the two commands that work when pasted
     assert len([line for line in shown if line.startswith("curl ")]) == 2
     assert re.search(r"shown only now", server.output)
+
+
+SECRET = "correct horse/battery & staple"
+
+
+@pytest.mark.parametrize("written", [quote(SECRET, safe=""), quote_plus(SECRET), quote(quote(SECRET, safe=""), safe="")])
+def test_the_api_secret_is_masked_under_any_name(fresh_server: FreshServer, written: str) -> None:
+    server = fresh_server(env={"API_SECRET": SECRET})
+    for target in (f"/nothing?q={written}", f"/nothing/{written}", f"{ENTRIES}?sgv$gt=1&x={written}"):
+        status = ask(server, "GET", target).status
+        assert status >= 400  # and so its line is written at once
+    wait_until(lambda: server.output.count('"status":4') == 3, "the lines are missing")
+    assert not [word for word in ("battery", "staple", written) if word in server.output]
+    assert server.output.count("***") == 3
+
+
+def test_coloured_lines_mask_secrets_too() -> None:
+    entry = (0.0, "id", "127.0.0.1", None, "GET", b"/api/v3/entries", b"token=phone-0123456789abcdef&limit=3", 200, 0.001)
+    line = _coloured_text([entry])
+    assert "/api/v3/entries?token=***&limit=3" in line
+    assert "0123456789abcdef" not in line

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from apiv3.cli.serve import listen
 from apiv3.security.ledger import Budget
+from apiv3.web.server.connection import Connection
 from apiv3.web.server.connections import Connections
+from apiv3.web.server.http import Http, too_large
 from apiv3.web.server.run import Config, Server, alone
 from tests.support.server import LiveServer
 from tests.support.wire import Line, now_ms, request, unique
@@ -31,6 +36,27 @@ def test_requests_that_come_at_once_are_answered_in_their_order(server: LiveServ
     with Line(server) as line:
         line.send(request("GET", VERSION) + request("GET", STATUS) + request("OPTIONS", VERSION) + request("GET", VERSION))
         assert [line.reply().status for _ in range(4)] == [200, 401, 204, 200]
+
+
+def test_the_next_request_may_come_in_parts(server: LiveServer) -> None:
+    """Its first part comes together with a request that is under way, and the rest after the answer."""
+    both = request("GET", VERSION) + request("GET", STATUS)
+    with Line(server) as line:
+        assert line.send(both[:-30]).reply().status == 200
+        assert line.send(both[-30:]).reply().status == 401
+
+
+async def test_a_connection_that_has_ended_parses_nothing_more() -> None:
+    """Whatever was still scheduled: a second refusal could not be written any more."""
+    connections, transport = Connections(Budget(9), 30), Mock(spec=asyncio.Transport)
+    connection = Connection(connections, ServerState(), ("127.0.0.1", 1), None, encrypted=False)
+    connection.speaker = http = Http(connection, too_large, {}, most=1000)
+    connection.connection_made(transport)
+    connection.get_buffer(-1)[:2000] = b"G" * 2000
+    connection.buffer_updated(2000)
+    http.drained()
+    [(refusal,)] = [call.args for call in transport.write.call_args_list]
+    assert refusal.startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_head_has_no_body_and_all_the_headers(server: LiveServer) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from apiv3.model.timestamps import iso
 from apiv3.web.calls import Call
-from apiv3.web.redaction import redacted
+from apiv3.web.redaction import redacted, without
 
 DELAY = 0.25
 """Seconds for which successful requests are collected before their lines are written together."""
@@ -36,11 +36,11 @@ class AccessLog:
 
     `wanted`: `text` is for people, `json` for programs; `auto` is `text` if the stream is a terminal, else `json`; `off` writes
     nothing. A line that cannot be written (a full disk, a closed pipe) is dropped, so that the log never delays or changes an
-    answer.
+    answer. `secret`: API_SECRET, which is masked wherever it appears, since it has no form by which it could be recognised.
     """
 
-    def __init__(self, wanted: Format = "auto", stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
+    def __init__(self, wanted: Format = "auto", stream: TextIO = sys.stderr, secret: str = "") -> None:
+        self._stream, self._secret = stream, secret.encode()
         self._lines = _lines(wanted, stream)
         self._entries: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -49,9 +49,11 @@ class AccessLog:
         """Log a request that was answered with `status` after `seconds`."""
         if self._lines is None:
             return
-        query = call.scope["query_string"]
+        path, query = call.path, call.scope["query_string"]
+        if self._secret:
+            path, query = without(self._secret, path), without(self._secret, query)
         self._entries.append(
-            (time.time(), call.id, call.address, call.principal.name, call.method, call.path, query, status, seconds)
+            (time.time(), call.id, call.address, call.principal.name, call.method, path, query, status, seconds)
         )
         if status >= 400 or len(self._entries) >= MOST_GATHERED:
             self.flush()

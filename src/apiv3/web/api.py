@@ -124,7 +124,7 @@ class Api:
         """
         started = time.perf_counter()
         try:
-            answer = await self._compression.compress(call, await work)
+            answer = await work
         except SignInNeeded as error:
             answer = self._way_in(call, error)
         except ApiError as error:
@@ -231,13 +231,14 @@ class Api:
         return answer
 
     async def _run(self, call: Call, route: Route, send: Send) -> Answer:
-        """Run the endpoint. Send a stream right away, and count it as a live connection of its address until it ends.
+        """Run the endpoint, and compress its answer. Send a stream at once, and count it as a live connection until it ends.
 
         Raises TooManyRequests when the address has too many live connections.
         """
         answer = await route.handler(call)
         if answer.stream is None:
-            return answer
+            coding = self._compression.coding(call, answer)
+            return answer if coding is None else await self._compression.compress(answer, coding)
         stream, live = ("stream", call.origin.place), self._ledger.live
         if not live.take(stream):
             raise TooManyRequests

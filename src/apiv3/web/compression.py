@@ -103,21 +103,23 @@ class Compression:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="compression")
 
-    async def compress(self, call: Call, answer: Answer) -> Answer:
-        """Return the answer in the coding that the client prefers.
+    def coding(self, call: Call, answer: Answer) -> bytes | None:
+        """Return the coding that the client prefers; None when the answer stays as it is.
 
-        Unchanged are answers outside /api/v3, streams, and public files, which are compressed already.
+        Such are answers outside /api/v3, streams, and public files, which are compressed already.
         """
-        accept, pieces = call.headers.get(b"accept-encoding"), answer.pieces
-        size = pieces.left if pieces else len(answer.body)
-        if not accept or not size or answer.stream is not None or not call.path.startswith(b"/api/v3/"):
-            return answer
+        accept = call.headers.get(b"accept-encoding")
+        if not accept or answer.stream is not None or not call.path.startswith(b"/api/v3/"):
+            return None
+        size = answer.pieces.left if answer.pieces else len(answer.body)
         coding, refuses_plain = choose(accept)
-        if coding is None or (size < SMALLEST and not refuses_plain):
-            return answer
-        if any(name == b"content-encoding" for name, _ in answer.headers):
-            return answer
-        compressor = CODINGS[coding](_QUICK[coding])
+        if not size or (size < SMALLEST and not refuses_plain):
+            return None
+        return None if any(name == b"content-encoding" for name, _ in answer.headers) else coding
+
+    async def compress(self, answer: Answer, coding: bytes) -> Answer:
+        """Return the answer in a coding."""
+        compressor, pieces = CODINGS[coding](_QUICK[coding]), answer.pieces
         answer = answer._replace(headers=(*answer.headers, (b"content-encoding", coding)))
         if pieces is not None:
             return answer._replace(pieces=await self._pieces(compressor, pieces))

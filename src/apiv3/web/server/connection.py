@@ -82,7 +82,7 @@ class Connection(asyncio.BufferedProtocol):
         self.is_new = True
         """Whether no request has begun to arrive yet."""
         self._is_reading = self._is_open = True
-        self._is_over = self._lingers = False
+        self.is_over = self._lingers = False
         """Whether nothing more will be written; and whether the client may nevertheless go on sending for `_LINGER`."""
         self._discarded = 0
         self._large: deque[memoryview] = deque()
@@ -130,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
         return _view
 
     def buffer_updated(self, nbytes: int) -> None:
-        if not self._is_over and self._is_open:
+        if not self.is_over and self._is_open:
             self.speaker.received(bytes(_view[:nbytes]))
         elif self._lingers:
             self._discarded += nbytes
@@ -206,7 +206,7 @@ class Connection(asyncio.BufferedProtocol):
         self._push()
         if not self.is_behind:
             self._wake()
-            if self._is_over:
+            if self.is_over:
                 self._say_goodbye()
             else:
                 self.speaker.drained()
@@ -246,7 +246,7 @@ class Connection(asyncio.BufferedProtocol):
     def _expire(self) -> None:
         if self.is_behind:
             self.expect(_LINGER)  # the client still reads; once it stops, `_is_stalled` finds it
-        elif self._is_over:
+        elif self.is_over:
             self.abort()
         else:
             self.speaker.expired()
@@ -273,8 +273,8 @@ class Connection(asyncio.BufferedProtocol):
         self._finish(lingers=True)
 
     def _finish(self, *, lingers: bool) -> None:
-        if not self._is_over and self._is_open:
-            self._is_over, self._lingers, self.idle_since = True, lingers, None
+        if not self.is_over and self._is_open:
+            self.is_over, self._lingers, self.idle_since = True, lingers, None
             self.expect(_LINGER if lingers else self.patience)
             self.read_on()
             if not self._large:
@@ -288,14 +288,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close the connection at once; unsent bytes are lost."""
-        self._is_over = True
+        self.is_over = True
         self._large.clear()
         self.transport.abort()
 
     def shutdown(self) -> None:
         """Begin the shutdown of the server; uvicorn calls this for each connection."""
         self._connections.end()
-        if not self._is_over:
+        if not self.is_over:
             self.speaker.end()
 
     def connection_lost(self, _error: Exception | None) -> None:

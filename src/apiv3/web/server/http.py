@@ -40,7 +40,8 @@ class Http:
 
     def __init__(self, connection: Connection, app: Any, state: dict[str, Any], most: int) -> None:
         self._connection, self._app, self._state, self._most = connection, app, state, most
-        self.write = connection.write
+        self.write, self.write_large = connection.write, connection.write_large
+        self.caught_up, self.abort = connection.caught_up, connection.abort
         self._parser: Any = httptools.HttpRequestParser(self)
         self._is_parser_fresh, self._is_head_complete = True, False
         self._keeps_alive = self._upgrades = False
@@ -97,6 +98,8 @@ class Http:
 
     def _advance(self) -> None:
         """Parse what has arrived: the rest of the body, or the next head once the last answer has been sent."""
+        if self._connection.is_over:  # a call that was scheduled before the connection ended
+            return
         if self._framing is not None and self._exchange is not None:
             self._read_body(self._framing, self._exchange)
         elif self._at == len(self._unread) or self._parser is None:
@@ -121,6 +124,7 @@ class Http:
             self._refuse(_BAD)
         else:
             self._unread, self._at = unread[at:], 0
+            self._connection.read_on()  # it may have been paused while the request before was under way
 
     def _parse(self, head: bytes, size: int) -> None:
         if not self._is_parser_fresh:
@@ -185,7 +189,7 @@ class Http:
         """Start a request whose head has been parsed. `size`: bytes of the head."""
         try:
             scope = self._scope()
-            body = framing(self._headers, self._most)
+            body = None if self._is_parser_fresh else framing(self._headers, self._most)  # fresh: httptools expects no body
             if body is not None and scope["http_version"] == "1.0" and self._header(b"transfer-encoding"):
                 raise BadFraming("HTTP/1.0 knows no transfer codings")
         except (httptools.HttpParserError, ValueError):
@@ -200,7 +204,8 @@ class Http:
         exchange = Exchange(self, scope, keep_alive=keep_alive, expects_continue=expects_continue, whole=body is None)
         self._framing, self._exchange = body, exchange
         exchange.start(self._app if size <= self._most else too_large, self._connection.tasks)
-        self._advance()
+        if self._at < len(self._unread) or body is not None:
+            self._advance()
 
     def _scope(self) -> dict[str, Any]:
         """Return the request's ASGI scope. Raises ValueError or httptools.HttpParserError for a bad version or target."""
@@ -290,9 +295,6 @@ class Http:
 
     # --- called by the exchange, see `Line`
 
-    def write_large(self, head: bytes, body: bytes) -> None:
-        self._connection.write_large(head, body)
-
     @property
     def is_behind(self) -> bool:
         return self._connection.is_behind
@@ -301,16 +303,10 @@ class Http:
     def is_wanted(self) -> bool:
         return self._connection.is_wanted
 
-    async def caught_up(self) -> None:
-        await self._connection.caught_up()
-
     def read_on(self) -> None:
         """Read on, unless there are bytes that were not parsed yet."""
         if self._at == len(self._unread):
             self._connection.read_on()
-
-    def abort(self) -> None:
-        self._connection.abort()
 
 
 async def too_large(_scope: Any, _receive: Any, send: Any) -> None:
