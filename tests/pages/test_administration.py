@@ -425,6 +425,16 @@ def test_tokens_of_the_more_powerful_are_not_shown(server: LiveServer) -> None:
     assert subject["accessToken"] not in shown.text + answer.text
 
 
+def test_nobody_ends_a_session_of_who_holds_more(server: LiveServer) -> None:
+    email = f"strong.{time.time_ns()}@x.example"
+    add_person(server.installation, email, PASSWORD, "admin", name=email)
+    strong, browser = signed_in(server, email), Limited(server).may("admin:api:sessions")
+    [place] = re.findall(r"/admin/sessions/[0-9a-f]{24}/end", browser.get(f"/admin/sessions?search={email}").text)
+    assert browser.get(place).status_code == 403
+    assert browser.post(place, {"nonce": browser.form("/account", "/logout")["nonce"]}).status_code == 403
+    assert strong.is_signed_in()
+
+
 def test_nobody_gives_away_more_than_they_hold(server: LiveServer) -> None:
     limited = Limited(server)
     browser = limited.may("admin:api:subjects", "admin:api:roles", "admin:api:users", "api:entries:read")
@@ -441,8 +451,10 @@ def test_nobody_gives_away_more_than_they_hold(server: LiveServer) -> None:
         server.installation, f"powerful.{time.time_ns()}@x.example", PASSWORD, "admin", name=unique("powerful")
     )
     place = f"/admin/users/{powerful['_id']}"
-    answer = sent(browser, place, f"{place}/invite")
-    assert (answer.status_code, said(answer)) == (403, gift)
+    power = "You cannot do this to one who holds a permission that you do not hold."
+    for action in ("invite", "change"):
+        answer = sent(browser, place, f"{place}/{action}")
+        assert (answer.status_code, said(answer)) == (403, power)
     own = added(browser, "subjects", name=unique("x"), roles=limited.roles)
     answer = sent(browser, own, f"{own}/change", name=unique("x"), roles=["readable"])
     assert (answer.status_code, said(answer)) == (403, gift)

@@ -16,6 +16,7 @@ from tests.support.server import POLICY_DELAY, LiveServer
 FIELDS = ["_id", "name", "email", "roles", "disabled", "created_at"]
 REFUSED = {"status": 401, "message": "Unauthorized", "description": "Invalid/Missing"}
 ACTIONS = ("read", "create", "update", "delete")
+POWER = "You cannot do this to one who holds a permission that you do not hold"
 GIFT = "You cannot give away a permission that you do not hold"
 LAST = "This is the last active administrator; make another one first"
 _numbers = count()
@@ -181,10 +182,37 @@ def test_nobody_gives_away_more_than_they_hold(server: LiveServer, email: str) -
     made = limited.made("POST", json={"email": f"x{email}", "roles": own})
     for roles in (["admin"], [*own, "readable"]):
         assert refusal(limited.ask("PUT", json={"_id": made["_id"], "roles": roles})) == (403, GIFT)
-    assert refusal(limited.ask("POST", f"/{powerful['_id']}/invitation")) == (403, GIFT)
+    assert refusal(limited.ask("POST", f"/{powerful['_id']}/invitation")) == (403, POWER)
     assert limited.made("POST", f"/{made['_id']}/invitation")["roles"] == own
     assert limited.made("PUT", json={"_id": made["_id"], "roles": ["denied"]})["roles"] == ["denied"]
-    assert limited.made("PUT", json={"_id": powerful["_id"], "roles": ["admin"], "name": f"y{email}"})["roles"] == ["admin"]
+
+
+def test_nobody_changes_who_holds_more(server: LiveServer, email: str) -> None:
+    limited = Caller(server, "admin:api:users", "admin:api:subjects", "api:entries:read")
+    strong = add_person(server.installation, email, PASSWORD, "admin", name=email)
+    changes: list[dict[str, Any]] = [{"name": f"y{email}"}, {"email": f"y{email}"}, {"roles": ["denied"]}]
+    for change in [*changes, {"disabled": True}, {"disabled": False}]:
+        assert refusal(limited.ask("PUT", json={"_id": strong["_id"], **change})) == (403, POWER)
+    assert refusal(limited.ask("DELETE", f"/{strong['_id']}")) == (403, POWER)
+    assert refusal(limited.ask("POST", f"/{strong['_id']}/invitation")) == (403, POWER)
+    assert sign_in(server, email).status_code == 200
+
+
+def test_an_unused_invitation_ends_when_the_person_gains_a_role(server: LiveServer, email: str) -> None:
+    def invited(number: int) -> tuple[str, str]:
+        body = {"email": f"{number}{email}", "roles": ["denied", "careportal"]}
+        made = server.admin("POST", "/users", body)
+        return made["_id"], server.url + made["invitation"]
+
+    def status(link: str) -> int:
+        return httpx.get(link, trust_env=False).status_code
+
+    (by_users, link), (by_subjects, other) = invited(1), invited(2)
+    server.admin("PUT", "/users", {"_id": by_users, "roles": ["careportal"]})
+    assert [status(link), status(other)] == [200, 200]
+    server.admin("PUT", "/users", {"_id": by_users, "roles": ["careportal", "readable"]})
+    server.admin("PUT", "/subjects", {"_id": by_subjects, "name": f"2{email}", "roles": ["readable"]})
+    assert [status(link), status(other)] == [404, 404]
 
 
 # --- the last administrator

@@ -30,6 +30,11 @@ class Author(NamedTuple):
             if not self.principal.holds(permission):
                 raise Forbidden("You cannot give away a permission that you do not hold")
 
+    def check_power(self, permissions: Iterable[Permission]) -> None:
+        """Raise Forbidden unless the author holds all permissions of whoever is to be changed, ended or removed."""
+        if not all(map(self.principal.holds, permissions)):
+            raise Forbidden("You cannot do this to one who holds a permission that you do not hold")
+
 
 OPERATOR = Author(Actor(None, "operator", "command line"), ADMINISTRATOR)
 """Whoever can run commands on the installation."""

@@ -56,14 +56,19 @@ class Administration:
     async def change_subject(self, id: str, change: Callable[[Subject], Subject], by: Author) -> Subject:
         """Replace a subject by what `change` returns for it, and return that.
 
-        Raises BadRequest for invalid values, Conflict when the name is taken, NotFound.
+        Raises BadRequest for invalid values, Conflict when the name is taken, NotFound, and Forbidden unless the author holds
+        all that the subject does. An unused invitation of a person who gains a role ends.
         """
         by.principal.demand(administration("subjects", "update"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
+            by.check_power(granted_by(writer.policy, stored.roles))
             changed = change(stored)
             check_subject(changed, writer.policy)
-            by.check_gift(granted_by(writer.policy, [role for role in changed.roles if role not in stored.roles]))
+            gained = roles_gained(stored, changed)
+            by.check_gift(granted_by(writer.policy, gained))
+            if gained:
+                await writer.end_invitation(id)
             self._check_administrators(writer.policy, administrators.with_subject(writer.policy, changed))
             await writer.put_subject(changed)
             await writer.note(by.entry("subject-changed", subject_target(changed), roles=list(changed.roles)))
@@ -80,7 +85,7 @@ class Administration:
         by.principal.demand(administration("subjects", "update"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
-            by.check_gift(granted_by(writer.policy, stored.roles))
+            by.check_power(granted_by(writer.policy, stored.roles))
             rotated = replace(stored, nonce=secrets.mint())
             await writer.put_subject(rotated)
             await writer.note(by.entry("token-rotated", subject_target(rotated)))
@@ -89,10 +94,15 @@ class Administration:
 
     @retried
     async def remove_subject(self, id: str, by: Author) -> None:
-        """Remove a subject. Raises BadRequest for a malformed `id`, NotFound, Conflict for the last administrator."""
+        """Remove a subject.
+
+        Raises BadRequest for a malformed `id`, NotFound, Conflict for the last administrator, and Forbidden unless the author
+        holds all that the subject does.
+        """
         by.principal.demand(administration("subjects", "delete"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
+            by.check_power(granted_by(writer.policy, stored.roles))
             self._check_administrators(writer.policy, administrators.without_subject(writer.policy, id))
             await writer.remove_subject(id)
             await writer.note(by.entry("subject-removed", subject_target(stored)))
@@ -177,6 +187,11 @@ def granted_by(policy: Policy, names: Iterable[str]) -> list[Permission]:
     """The permissions that roles of these names grant."""
     roles = {**BUILT_IN, **{role.name: role for role in policy.roles}}
     return [permission for name in names if name in roles for permission in compile_role(roles[name])]
+
+
+def roles_gained(before: Subject, after: Subject) -> list[str]:
+    """Return the names of the roles that a subject has only after a change."""
+    return [role for role in after.roles if role not in before.roles]
 
 
 def check_subject(subject: Subject, policy: Policy) -> None:

@@ -96,6 +96,9 @@ class PolicyTableWriter:
         permissions = orjson.dumps(role.permissions).decode()
         await self._execute(_PUT_ROLE, role.id, role.name, permissions, role.notes, role.created_at)
 
+    async def end_invitation(self, id: str) -> None:
+        await self._execute("UPDATE accounts SET invitation = NULL, invitation_expires = NULL WHERE id = ?", id)
+
     async def remove_subject(self, id: str) -> None:
         await self._execute("DELETE FROM sessions WHERE subject = ?", id)
         await self._execute("DELETE FROM accounts WHERE id = ?", id)

@@ -26,7 +26,7 @@ from apiv3.security.demands import administration
 from apiv3.security.logins import Logins
 from apiv3.security.policy import Policies
 from apiv3.security.principal import ADMINISTRATOR, STRANGER
-from apiv3.security.subjects import check_subject, granted_by
+from apiv3.security.subjects import check_subject, granted_by, roles_gained
 from apiv3.storage.contracts import Policy
 from apiv3.storage.contracts.accounts import AccountStore, AccountWriter
 
@@ -88,19 +88,23 @@ class Accounts:
     async def change(self, id: str, change: Callable[[Subject], Subject], address: str | None, by: Author) -> Person:
         """Replace the stored subject by the result of `change`, and the e-mail address if one is given.
 
-        A person who is disabled by that loses every credential. Raises BadRequest, Conflict, Forbidden, NotFound.
+        A person who is disabled by that loses every credential, and one who gains a role loses an unused invitation. Raises
+        BadRequest, Conflict, Forbidden, NotFound.
         """
         by.principal.demand(administration("users", "update"))
         async with self._changing() as writer:
-            stored = await _stored(writer, id)
+            stored, policy = await _stored(writer, id), writer.policy.policy
+            by.check_power(granted_by(policy, stored.subject.roles))
             account = stored.account if address is None else replace(stored.account, email=email(address))
             changed = Person(change(stored.subject), account)
             is_switched = changed.subject.disabled != stored.subject.disabled
             if is_switched and changed.subject.disabled:
                 changed = _disabled(changed)
             await _check(changed, writer)
-            policy = writer.policy.policy
-            by.check_gift(granted_by(policy, [role for role in changed.subject.roles if role not in stored.subject.roles]))
+            gained = roles_gained(stored.subject, changed.subject)
+            by.check_gift(granted_by(policy, gained))
+            if gained:
+                changed = changed._replace(account=replace(changed.account, invitation=None))
             self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
             await writer.put(changed)
             roles, before = list(changed.subject.roles), stored.account.email.address
@@ -162,6 +166,7 @@ class Accounts:
         by.principal.demand(administration("users", "delete"))
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
+            by.check_power(granted_by(policy, stored.subject.roles))
             self._check_administrators(policy, administrators.without_subject(policy, id))
             await writer.remove(id)
             await writer.policy.note(by.entry("account-removed", person_target(stored)))
@@ -173,15 +178,16 @@ class Accounts:
         return await self._logins.all()
 
     async def session(self, id: str, by: Author) -> tuple[Session, Subject]:
-        """Return a session that the author may end, whosever it is, with the person. Raises NotFound, MissingPermission."""
+        """Return a session that the author may end, with the person. Raises NotFound, Forbidden, MissingPermission."""
         by.principal.demand(administration("sessions", "delete"))
         for session, person in await self._logins.all():
             if session.id == id:
+                by.check_power(self._policies.current.principal(person).granted.permissions)
                 return session, person
         raise _no_session()
 
     async def end_session(self, id: str, by: Author) -> None:
-        """End a session, whosever it is. Raises NotFound, MissingPermission."""
+        """End a session of somebody. Raises NotFound, MissingPermission, Forbidden unless the author holds all that they do."""
         _, person = await self.session(id, by)
         if not await self._logins.end([id], "session-ended", await self.find(person.id), by):
             raise _no_session()
@@ -211,9 +217,8 @@ class Accounts:
     async def _replace(self, id: str, change: Callable[[Person], Person], by: Author, action: Action) -> Person:
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
+            by.check_power(granted_by(policy, stored.subject.roles))
             changed = change(stored)
-            if action in ("invitation-made", "password-changed"):  # whoever does that can sign in as the person
-                by.check_gift(granted_by(policy, stored.subject.roles))
             self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
             await writer.put(changed)
             await writer.policy.note(by.entry(action, person_target(changed)))

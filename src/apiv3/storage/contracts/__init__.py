@@ -260,6 +260,9 @@ class PolicyWriter(Protocol):
     async def remove_subject(self, id: str) -> None:
         """Remove the subject with this id, if there is one, and its account if it is a person."""
 
+    async def end_invitation(self, id: str) -> None:
+        """End the invitation of the person with this id, if there is one."""
+
     async def remove_role(self, id: str) -> None:
         """Remove the role with this id, if there is one."""
 

@@ -113,7 +113,10 @@ class UserPages:
     async def enable(self, call: Call) -> Answer:
         """Enable an account."""
         person = await self._find(call)
-        await self._accounts.enable(person.subject.id, author(call))
+        try:
+            await self._accounts.enable(person.subject.id, author(call))
+        except REFUSALS as error:
+            return self._show(call, person, error.status, complaint=sentence(error.message))
         return see_other(f"{_place(person)}?done=enabled")
 
     async def ask_removal(self, call: Call) -> Answer:
