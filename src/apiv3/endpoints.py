@@ -108,7 +108,7 @@ def _live(parts: Parts) -> SocketIo:
 def _checklist(parts: Parts) -> Checklist:
     settings, policies = parts.settings, parts.installation.policies
     reachable = settings.tls_cert is not None or settings.public_url.startswith("https://")
-    return Checklist(lambda: policies.current, is_reachable=reachable)
+    return Checklist(lambda: policies.current, parts.installation.inspection.last_backup, is_reachable=reachable)
 
 
 def _admin_pages(parts: Parts, forms: Forms) -> AdminPages:

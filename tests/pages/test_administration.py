@@ -349,6 +349,7 @@ def test_the_state_is_told(fresh_server: FreshServer, database: str) -> None:
     assert answer.status_code == 201
     page = browser.get("/admin/state").text
     assert "apiv3 0." in page
+    assert "as set by <code>WORKERS</code>" in page
     assert ("sqlite 3." if database == "sqlite" else "postgresql 1") in page
     assert "2020-09-13 12:26:40 UTC" in page
     assert '<span class="tag wrong">unknown</span>' in page

@@ -235,6 +235,8 @@ def test_adding_asks_who_it_is_after_ten_minutes(fresh_server: FreshServer, data
         answer = key.get(options(browser, "/account/confirm/options"))
         said = browser.post(CONFIRM, browser.form("/account", CONFIRM, 1) | {"answer": json.dumps(answer)})
         assert (said.status_code, REFUSED in said.text) == (401, True)
+    failures = trail(server.installation, "--action", "sign-in")
+    assert "the passkey is of another person" in str([each for each in failures if each["outcome"] == "failure"])
     answer = phone.get(asked(Browser(server)))
     said = browser.post(CONFIRM, browser.form("/account", CONFIRM, 1) | {"answer": json.dumps(answer)})
     assert said.status_code == 401

@@ -1,6 +1,7 @@
 """The page `/` on the wire: what it says of the data, in either unit, and what it makes of hostile ones."""
 
 import html
+import os
 import re
 import time
 from datetime import UTC, datetime
@@ -72,6 +73,17 @@ def test_without_data_it_says_so_and_what_to_do(house: httpx.Client) -> None:
     for step in ("Connect an app", "Receive a reading", "Make the server reachable from outside", "Keep a backup"):
         assert step in said
     assert "done" not in said
+
+
+def test_a_backup_counts_when_it_is_recent(house: httpx.Client, open_server: LiveServer) -> None:
+    file = open_server.installation.data / "last_backup"
+    file.touch()
+    try:
+        assert "Keep a backup done" in text(house.get("/"))
+        os.utime(file, (0, 0))
+        assert "Keep a backup done" not in text(house.get("/"))
+    finally:
+        file.unlink()
 
 
 def test_the_newest_reading_stands_with_its_age_trend_and_change(house: httpx.Client) -> None:

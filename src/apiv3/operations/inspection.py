@@ -53,18 +53,17 @@ class Inspection:
             self._processes,
             os.getpid(),
             self._since,
-            last_backup(self._backup),
+            self.last_backup(),
         )
+
+    def last_backup(self) -> int | None:
+        """Return when the file of the backup was touched last, in ms; None if it does not exist."""
+        try:
+            return self._backup.stat().st_mtime_ns // 1_000_000
+        except OSError:
+            return None
 
     async def _holdings(self) -> Sequence[Holding]:
         """Return what each collection of this installation holds, also the empty ones."""
         held = {holding.collection: holding for holding in await self._inventory.holdings()}
         return [held.get(name, Holding(name, 0, None, 0)) for name in self._collections]
-
-
-def last_backup(file: Path) -> int | None:
-    """Return when a file was touched last, in ms; None if it does not exist."""
-    try:
-        return file.stat().st_mtime_ns // 1_000_000
-    except OSError:
-        return None

@@ -66,18 +66,23 @@ class SignIn:
         await self._renew(found, password)
         return found
 
-    async def by_passkey(self, answer: object, purpose: Purpose, owner: str, address: str) -> Person:
+    async def by_passkey(
+        self, answer: object, purpose: Purpose, owner: str, address: str, expected: str | None = None
+    ) -> Person:
         """Return the person whose passkey has answered a challenge for this purpose and owner.
 
-        Raises PasskeyRefused, TooManyRequests.
+        `expected`: the id of the person whose passkey it has to be; None: anybody's. Raises PasskeyRefused, TooManyRequests.
         """
         place = _name("address", network(address))
         async with self._turn(place):
             try:
-                return await self._passkeys.verify(answer, purpose, owner)
+                found = await self._passkeys.verify(answer, purpose, owner)
+                if expected is not None and found.subject.id != expected:
+                    raise PasskeyRefused("the passkey is of another person", found.subject.id)
+                return found
             except PasskeyRefused as error:
-                found = None if error.person is None else await self._store.find(error.person)
-                await self._fail((place,), found, address, "passkey", reason=error.reason)
+                owned = None if error.person is None else await self._store.find(error.person)
+                await self._fail((place,), owned, address, "passkey", reason=error.reason)
                 raise
 
     async def _fail(self, names: Sequence[str], found: Person | None, address: str, way: str, **details: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from apiv3.model import timestamps
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Snapshot
 from apiv3.security.principal import Principal
 
+_RECENT = 7 * 24 * 3_600_000
+"""Milliseconds after which a backup is too old to count."""
 _SUBJECTS = Demand.of("admin", "api", "subjects", "read")
 
 
@@ -25,10 +28,12 @@ class Step(NamedTuple):
 
 
 class Checklist:
-    """`policy`: returns the subjects as they are now. `is_reachable`: whether the settings let people in from outside."""
+    """`policy`: returns the subjects as they are now. `last_backup`: returns when there was a backup, in ms, None if
+    that is unknown. `is_reachable`: whether the settings let people in from outside.
+    """
 
-    def __init__(self, policy: Callable[[], Snapshot], *, is_reachable: bool) -> None:
-        self._policy, self._is_reachable = policy, is_reachable
+    def __init__(self, policy: Callable[[], Snapshot], last_backup: Callable[[], int | None], *, is_reachable: bool) -> None:
+        self._policy, self._last_backup, self._is_reachable = policy, last_backup, is_reachable
 
     def steps(self, who: Principal, *, has_reading: bool) -> list[Step]:
         """Return all steps, for who may read subjects, until the server sees that all are done; else none."""
@@ -56,10 +61,11 @@ class Checklist:
         ]
         if all(step.done for step in steps):
             return []
+        last = self._last_backup()
         backup = Step(
             "Keep a backup",
-            None,
-            "Copy the database and the secrets to another machine every day. The server cannot see whether you do.",
+            None if last is None else timestamps.now() - last < _RECENT,
+            "Copy the database and the secrets to another machine every day, and then touch data/last_backup.",
             guide="docs/how-to/backup-and-restore.md",
         )
         return [*steps, backup]

@@ -81,7 +81,7 @@ class PasskeyPages:
                 email = person.account.email.address
                 found = await self._sign_in.by_password(email, password, call.address, "confirmation")
             else:
-                found = await self._sign_in.by_passkey(_said(answer), "confirm", session.id, call.address)
+                found = await self._sign_in.by_passkey(_said(answer), "confirm", session.id, call.address, session.subject)
         except PasskeyRefused as error:
             return await self._complain(call, session, error)
         except Unauthorized:
