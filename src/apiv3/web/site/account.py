@@ -123,7 +123,7 @@ class AccountPage:
 
 
 def session_of(call: Call) -> Session:
-    """The session of whoever calls. There is none while security is switched off."""
+    """Return the session of whoever calls. Raises SignInNeeded, also while security is switched off."""
     if call.browser_session is None:
         raise SignInNeeded
     return call.browser_session

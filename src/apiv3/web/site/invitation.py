@@ -59,7 +59,7 @@ class Invitation:
         return page(call, "accepted.html", title="Your password is set", sentences=sentences, links=links, passkeys=stay)
 
     def _form(self, call: Call, email: str, error: str = "", status: int = 200) -> Answer:
-        """The form, once more with what is wrong about what was sent."""
+        """Return the form, with what is wrong about what was sent."""
         return page(
             call,
             "invitation.html",

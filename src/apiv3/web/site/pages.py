@@ -28,7 +28,7 @@ class Viewer(NamedTuple):
 
     @classmethod
     def of(cls, call: Call) -> Viewer:
-        """The caller, as far as the gate knows it."""
+        """Return the viewer whom the gate knows as the caller."""
         return cls(call.principal.name, any(call.principal.allows(section.demand) for section in SECTIONS))
 
 
