@@ -210,6 +210,15 @@ async def _log(store: DocumentTable, collection: Collection) -> list[tuple[str, 
     return [(change.kind, change.identifier) for change in await store.changes(collection.name, 0, 100)]
 
 
+async def test_a_tombstone_comes_before_what_follows(store: DocumentTable) -> None:
+    """A document that takes over an older one leaves a tombstone, whose place in the log is that of its own write."""
+    both = Collection(unique("entries"), ("date", "type"))
+    await store.prepare([both.name])
+    await insert(store, both.name, document("old", type="sgv"), identified=False)
+    await at_once(Writing(store, Rules()), both, create("a"), create("c", type="sgv"), create("b"))
+    assert await _log(store, both) == [("create", "a"), ("create", "c"), ("delete", "old"), ("create", "b")]
+
+
 # --- faults
 
 

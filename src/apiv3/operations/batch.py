@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apiv3.model.collections import Collection
-from apiv3.storage.contracts import LARGE, DocumentWriter, Stored
+from apiv3.storage.contracts import LARGE, DocumentWriter, Replacement, Stored
 
 MOST_WAITING = 1_048_576
 """Bytes of stored documents whose new versions wait to be written."""
@@ -31,7 +31,7 @@ class Batch:
         self._unidentified: dict[object, Sequence[Stored]] = {}
         self._new: list[Mapping[str, Any]] = []
         self._new_unidentified: list[Mapping[str, Any]] = []
-        self._replaced: list[tuple[Stored, Mapping[str, Any]]] = []
+        self._replaced: list[Replacement] = []
         self._touched: set[str] = set()
         """The old and new identifiers of documents that wait to be written."""
         self._touched_unidentified = False
@@ -93,7 +93,7 @@ class Batch:
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
         self._touch(stored)
         self._touched.add(document["identifier"])
-        self._replaced.append((stored, document))
+        self._replaced.append(Replacement.of(self, stored, document))
         self._size += len(stored.body)
         if self._size > MOST_WAITING:
             await self.flush()

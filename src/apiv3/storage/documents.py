@@ -18,7 +18,7 @@ from apiv3.model import timestamps
 from apiv3.model.documents import is_valid
 from apiv3.retrying import retried
 from apiv3.storage.changes import BURY, ChangeLog
-from apiv3.storage.contracts import LargeDocument, Stored
+from apiv3.storage.contracts import LargeDocument, Replacement, Stored
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect, Row
 from apiv3.storage.gathering import Gathering
@@ -217,14 +217,14 @@ class DocumentTableWriter:
                 await self._execute_many(_INSERT + _VALUES, rows)
 
     async def replace(self, stored: Stored, document: Mapping[str, Any]) -> None:
-        await self.replace_all([(stored, document)])
+        await self.replace_all([Replacement.of(self, stored, document)])
 
-    async def replace_all(self, changes: Sequence[tuple[Stored, Mapping[str, Any]]]) -> None:
-        rows = [(*_row(document, _is_identified(stored, document)), stored.key) for stored, document in changes]
+    async def replace_all(self, changes: Sequence[Replacement]) -> None:
+        rows = [(*_row(document, _is_identified(stored, document)), stored.key) for stored, document, _ in changes]
         await self._execute_many(_REPLACE, rows)
-        for stored, document in changes:
-            if document["identifier"] != stored.identifier:
-                await self._bury(stored.identifier)
+        for stored, _, buried in changes:
+            if buried is not None:
+                await self._bury(stored.identifier, buried)
 
     async def _execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement once for each row of parameters."""
@@ -238,11 +238,11 @@ class DocumentTableWriter:
 
     async def _remove(self, key: int, identifier: str) -> None:
         await self._connection.execute(self._sql("DELETE FROM documents WHERE id = ?"), key)
-        await self._bury(identifier)
+        await self._bury(identifier, self.tick())
 
-    async def _bury(self, identifier: str) -> None:
+    async def _bury(self, identifier: str, tick: int) -> None:
         """Leave a tombstone for an identifier that no document has any more."""
-        await self._connection.execute(self._sql(BURY), self._collection, self.tick(), identifier)
+        await self._connection.execute(self._sql(BURY), self._collection, tick, identifier)
 
     async def prune(self, before: int, limit: int) -> int:
         """Remove up to `limit` documents older than `before` (ms), and return how many were removed."""

@@ -122,6 +122,19 @@ class Window(NamedTuple):
 WHOLE = Window()
 
 
+class Replacement(NamedTuple):
+    """A stored document, its new version, and the `srvModified` of the tombstone in ms, None if the identifier stays."""
+
+    stored: Stored
+    document: Mapping[str, Any]
+    buried: int | None
+
+    @classmethod
+    def of(cls, writer: Upserter, stored: Stored, document: Mapping[str, Any]) -> Replacement:
+        """Return a replacement that takes the tombstone's `srvModified` now, before any later change gets one."""
+        return cls(stored, document, writer.tick() if document["identifier"] != stored.identifier else None)
+
+
 class Upserter(Protocol):
     """Stores documents in one collection, new ones and new versions, inside a writing transaction."""
 
@@ -153,8 +166,8 @@ class DocumentWriter(Upserter, Protocol):
         Large documents that have an identifier of their own come without their bodies.
         """
 
-    async def replace_all(self, changes: Sequence[tuple[Stored, Mapping[str, Any]]]) -> None:
-        """Replace many documents: pairs of a stored document and its new version."""
+    async def replace_all(self, changes: Sequence[Replacement]) -> None:
+        """Replace many documents."""
 
 
 class DocumentStore(Protocol):
