@@ -35,6 +35,8 @@ LONGEST_DELAY = 10.0
 MOST_WAITING = 10
 """Most attempts that wait from one address for one account. Further ones are refused with 429."""
 WRONG = "Wrong e-mail address or password"
+_FOREIGN = "the passkey is of another person"
+"""The cause of a failure, for the audit trail."""
 
 
 class SignIn:
@@ -78,7 +80,7 @@ class SignIn:
             try:
                 found = await self._passkeys.verify(answer, purpose, owner)
                 if expected is not None and found.subject.id != expected:
-                    raise PasskeyRefused("the passkey is of another person", found.subject.id)
+                    raise PasskeyRefused(_FOREIGN, found.subject.id)
                 return found
             except PasskeyRefused as error:
                 owned = None if error.person is None else await self._store.find(error.person)
