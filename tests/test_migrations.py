@@ -25,7 +25,8 @@ from tests.support.processes import clean_environment
 from tests.support.storage import document, history, insert
 
 TABLES = {"alembic_version", "documents", "clocks", "tombstones", "alarms", "silences", "notifications", "subjects", "roles"}
-TABLES |= {"accounts", "failures", "audit", "sessions", "nonces", "passkeys"}
+TABLES |= {"accounts", "failures", "audit", "sessions", "nonces", "passkeys", "clients"}
+TABLES |= {"grants", "access_tokens", "refresh_tokens", "authorization_requests", "codes", "device_codes", "consents"}
 
 
 def on(url: str, work: Any) -> Any:

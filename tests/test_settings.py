@@ -63,6 +63,10 @@ BAD: dict[str, list[str]] = {
     "API3_REQUIRE_HTTPS": ["maybe"],
     "TRUSTED_PROXIES": ["nonsense", "10.0.0.0/33", "10.0.0.1, nonsense", "*", "proxy.example.org", "10.0.0.1:80"],
     "API3_JWT_LIFETIME": ["0", "-1", "1h", "31536001"],
+    "OAUTH_ACCESS_LIFETIME": ["0", "-1", "1h", "86401"],
+    "OAUTH_REFRESH_GRACE": ["-1", "x", "3601"],
+    "OAUTH_PASSWORD_GRANT": ["maybe"],
+    "OAUTH_SCOPES": ["read", "[]", '{"read": "api:*:read"}', '{"a b": []}', '{"api:x": []}', '{"read": ["api entries"]}', "{"],
     "API3_MAX_LIMIT": ["0", "-1", "x", "100001"],
     "API3_MAX_BODY": ["0", "1023", "1MB", "1073741825"],
     "API3_MAX_BULK": ["0", "-1", "x", "100001"],
@@ -124,7 +128,8 @@ def test_a_bad_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str,
         assert "lower-case letters, digits and _" in sentence
         assert "no name of a route or of the six" in sentence
     allowed = re.search(
-        r"true|off|\d|separated by|lower-case|sqlite:|at least|there are|https://, a host", sentence.partition(f"{name} ")[2]
+        r"true|off|\d|JSON object|separated by|lower-case|sqlite:|at least|there are|https://, a host",
+        sentence.partition(f"{name} ")[2],
     )
     assert allowed, "it does not say what is allowed"
 

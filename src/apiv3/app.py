@@ -107,8 +107,9 @@ class Server:
             installation.audit,
             settings.audit_days,
         )
-        following = follow(installation.policies, installation.sessions)
-        await asyncio.gather(following, installation.sessions.run(), pruning.run())
+        following = follow(installation.policies, installation.sessions, installation.access_tokens)
+        works = (installation.sessions.run(), installation.access_tokens.run(), pruning.run())
+        await asyncio.gather(following, *works)
 
     def _check_default_roles(self) -> None:
         """Warn about default roles that do not exist. This is no error, since they may be added later."""
@@ -142,6 +143,7 @@ def build(server: Server) -> ASGIApp:
         parts.limits,
         parts.access_log,
         others,
+        server.installation.scopes,
         settings.public_url,
     )
     return with_cors(api, settings.cors_origins)

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from apiv3.model.clients import DEVICE_CODE
 from apiv3.operations.bulk import Bulk
 from apiv3.operations.reading import Reading
 from apiv3.parts import Parts
 from apiv3.provisioning import revealed
 from apiv3.security.accounts.first_invitation import FirstInvitation
 from apiv3.security.accounts.sign_in import SignIn
+from apiv3.security.oauth2.authentication import ClientAuthentication, Registry
+from apiv3.security.oauth2.authorization import Authorization as OAuth2Authorization
+from apiv3.security.oauth2.grants.authorization_code import AuthorizationCodeGrant
+from apiv3.security.oauth2.grants.client_credentials import ClientCredentialsGrant
+from apiv3.security.oauth2.grants.device_code import DeviceCodeGrant
+from apiv3.security.oauth2.grants.grant import TokenGrant
+from apiv3.security.oauth2.grants.password import PasswordGrant
+from apiv3.security.oauth2.grants.refresh_token import RefreshTokenGrant
+from apiv3.security.oauth2.token_endpoint import TokenEndpoint, TokenInspection
 from apiv3.settings import Settings, public_url
 from apiv3.storage.failures import FailureTable
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
+from apiv3.web.oauth2 import OAuth2
 from apiv3.web.openapi.document import describe
 from apiv3.web.operation import Bounds
 from apiv3.web.people import People
@@ -31,6 +42,7 @@ from apiv3.web.site.admin.subjects import SubjectPages
 from apiv3.web.site.admin.trail import TrailPages
 from apiv3.web.site.admin.users import UserPages
 from apiv3.web.site.checklist import Checklist
+from apiv3.web.site.consent import Consent
 from apiv3.web.site.explorer import Explorer
 from apiv3.web.site.first_invitation import FirstInvitationPage
 from apiv3.web.site.forms import Forms
@@ -62,6 +74,8 @@ def table(parts: Parts) -> Sequence[Route]:
         Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
         Roles(administration, installation.policies, limits, installation.demands),
         Users(accounts, limits),
+        _oauth2(parts, sign_in),
+        Consent(_authorization(parts), accounts, forms, public_url(settings)),
         People(sign_in, logins, parts.user_tokens, limits),
         _live(parts),
         Explorer(lambda: describe(_described(made), kinds, _bounds(settings)), lambda: made),
@@ -97,6 +111,40 @@ def _sign_in(parts: Parts) -> SignIn:
     installation = parts.installation
     failures, delay = FailureTable(installation.database), parts.settings.auth_fail_delay
     return SignIn(installation.account_table, failures, installation.passwords, parts.passkeys, delay)
+
+
+def _registry(parts: Parts) -> Registry:
+    settings, installation = parts.settings, parts.installation
+    return Registry(installation.client_table, public_url(settings), tuple(sorted(installation.scopes.named)))
+
+
+def _authorization(parts: Parts) -> OAuth2Authorization:
+    installation = parts.installation
+    return OAuth2Authorization(installation.grant_table, _registry(parts), installation.scopes, installation.access_tokens)
+
+
+def _oauth2(parts: Parts, sign_in: SignIn) -> OAuth2:
+    settings, installation = parts.settings, parts.installation
+    store, tokens, scopes = installation.grant_table, installation.access_tokens, installation.scopes
+    policies, issuer = installation.policies, installation.issuer
+    devices = DeviceCodeGrant(store, scopes, policies, issuer)
+    grants: dict[str, TokenGrant] = {
+        "authorization_code": AuthorizationCodeGrant(store, tokens, policies, issuer),
+        "client_credentials": ClientCredentialsGrant(store, scopes, issuer),
+        "refresh_token": RefreshTokenGrant(store, tokens, scopes, policies, issuer, revealed(settings.jwt_key)),
+        DEVICE_CODE: devices,
+    }
+    if settings.oauth_password_grant:
+        grants["password"] = PasswordGrant(store, scopes, sign_in, issuer)
+    return OAuth2(
+        ClientAuthentication(_registry(parts), parts.throttle),
+        TokenEndpoint(grants),
+        TokenInspection(store, tokens, policies, public_url(settings)),
+        devices,
+        scopes,
+        parts.limits,
+        public_url(settings),
+    )
 
 
 def _live(parts: Parts) -> SocketIo:

@@ -14,6 +14,9 @@ from apiv3.security import demands
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.logins import Logins
+from apiv3.security.oauth2.access_tokens import AccessTokens
+from apiv3.security.oauth2.issuing import Issuer, Lifetimes
+from apiv3.security.oauth2.scopes import NAMED, ScopeTable
 from apiv3.security.policy import Policies
 from apiv3.security.sessions import Sessions
 from apiv3.security.subjects import Administration
@@ -21,8 +24,10 @@ from apiv3.security.trail import Trail
 from apiv3.settings import Settings
 from apiv3.storage.accounts import AccountTable
 from apiv3.storage.audit import AuditTable
+from apiv3.storage.clients import ClientTable
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
+from apiv3.storage.grants import GrantTable
 from apiv3.storage.inventory import InventoryTable
 from apiv3.storage.policy import PolicyTable
 from apiv3.storage.sessions import SessionTable
@@ -51,6 +56,11 @@ class Installation:
         self.session_table = SessionTable(self.database)
         self.sessions = Sessions(self.session_table, _limits(settings))
         self.logins = Logins(self.session_table, self.sessions, self.policies)
+        self.scopes = ScopeTable(settings.oauth_scopes or NAMED)
+        self.client_table, self.grant_table = ClientTable(self.database), GrantTable(self.database)
+        self.access_tokens = AccessTokens(self.grant_table)
+        lifetimes = Lifetimes(settings.oauth_access_lifetime, settings.oauth_refresh_grace)
+        self.issuer = Issuer(lifetimes)
         self.accounts = Accounts(self.account_table, self.policies, self.passwords, self.logins)
 
     async def open(self) -> None:

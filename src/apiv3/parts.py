@@ -35,6 +35,7 @@ from apiv3.security.throttle import Throttle
 from apiv3.security.tokens import Tokens
 from apiv3.security.verifiers.access_token import AccessTokenVerifier
 from apiv3.security.verifiers.api_secret import ApiSecretVerifier
+from apiv3.security.verifiers.bearer import BearerVerifier
 from apiv3.security.verifiers.jwt import JwtVerifier
 from apiv3.security.verifiers.session import SessionVerifier
 from apiv3.security.verifiers.user_token import UserTokenVerifier
@@ -63,16 +64,19 @@ class Parts:
         self.limits = Limits(size, patience, bulk_size, settings.api3_max_bulk, self.ledger.bodies)
         self.tokens = Tokens(revealed(settings.jwt_key), settings.api3_jwt_lifetime)
         self.user_tokens = UserTokens(revealed(settings.jwt_key), settings.security_token_max_age)
+        self.throttle = Throttle(settings.auth_fail_delay)
         verifiers = (
             ApiSecretVerifier(revealed(settings.api_secret)),
             SessionVerifier(installation.sessions, policies),
+            BearerVerifier(installation.access_tokens, installation.scopes, policies),
             UserTokenVerifier(self.user_tokens, policies),
             JwtVerifier(self.tokens, policies),
             AccessTokenVerifier(policies),
         )
-        self.authenticator = Authenticator(verifiers, Throttle(settings.auth_fail_delay), policies)
+        self.authenticator = Authenticator(verifiers, self.throttle, policies)
         installation.sessions.on_end.append(self.authenticator.forget)
-        self.rights = LastingRights(policies, installation.sessions)
+        installation.access_tokens.on_end.append(self.authenticator.forget)
+        self.rights = LastingRights(policies, installation.sessions, installation.access_tokens)
         self.nonces = Nonces(revealed(settings.jwt_key), installation.session_table)
         party, challenges = RelyingParty(public_url(settings)), Challenges(revealed(settings.jwt_key))
         self.passkeys = Passkeys(PasskeyTable(installation.database), party, challenges)
@@ -105,6 +109,7 @@ class Parts:
         return Gate(
             self.authenticator,
             Safeguard(self.installation.sessions, self.nonces, self.installation.logins),
+            self.installation.access_tokens,
             enabled=settings.api3_security_enable,
             require_https=settings.api3_require_https,
             timestamp_rule=settings.api3_client_timestamp,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from typing import Annotated, Literal
 
@@ -11,12 +12,15 @@ from pydantic_settings import NoDecode
 
 from apiv3.model import collections
 from apiv3.security.addresses import Network
+from apiv3.security.permissions import check_meant
 from apiv3.security.secrets import SHORTEST_SECRET
 from apiv3.storage import urls
 
 SHORTEST_JWT_KEY = 32
 """The least number of characters of a key for HS256: 256 bits (RFC 7518, 3.2)."""
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
+_SCOPE = re.compile(r"[A-Za-z0-9._/-]{1,100}", re.ASCII)
+"""The name of a scope. One with a colon would be a permission."""
 _PUBLIC_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?", re.ASCII)
 
 
@@ -91,6 +95,23 @@ def _public_url(value: str) -> str:
     return value.removesuffix("/")
 
 
+def _scopes(value: object) -> object:
+    """Read a JSON object whose values are lists. Raises ValueError for another text."""
+    found = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(found, dict) or not all(isinstance(each, (list, tuple)) for each in found.values()):
+        raise ValueError("no JSON object with lists")
+    return found
+
+
+def _known_scopes(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    for name, permissions in value.items():
+        if _SCOPE.fullmatch(name) is None:
+            raise ValueError("no name of a scope")
+        for permission in permissions:
+            check_meant(permission)
+    return value
+
+
 def _limited(value: dict[str, int]) -> dict[str, int]:
     """Leave out the collections whose documents are kept for ever."""
     return {name: days for name, days in value.items() if days}
@@ -105,5 +126,6 @@ ApiSecret = Annotated[SecretStr, AfterValidator(_api_secret)]
 JwtKey = Annotated[SecretStr, AfterValidator(_jwt_key)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
+ScopesByName = Annotated[dict[str, tuple[str, ...]], NoDecode, BeforeValidator(_scopes), AfterValidator(_known_scopes)]
 AccessLogFormat = Annotated[Literal["auto", "text", "json", "off"], BeforeValidator(_access_log)]
 DaysByCollection = Annotated[dict[str, Annotated[int, Field(ge=0, le=36_500)]], NoDecode, AfterValidator(_limited)]

@@ -27,6 +27,7 @@ from apiv3.setting_values import (
     Networks,
     Origins,
     PublicUrl,
+    ScopesByName,
     Words,
 )
 from apiv3.storage import urls
@@ -95,6 +96,23 @@ class Settings(BaseSettings):
         (), description="addresses or networks of proxies whose X-Forwarded-* headers are trusted, separated by commas"
     )
     api3_jwt_lifetime: int = Field(3600, ge=1, le=31_536_000, description="seconds for which a JWT is valid, 1 to 31536000")
+    oauth_access_lifetime: int = Field(
+        3600, ge=1, le=86_400, description="seconds for which an access token of OAuth2 is valid, 1 to 86400"
+    )
+    oauth_refresh_grace: int = Field(
+        30,
+        ge=0,
+        le=3600,
+        description="seconds for which a refresh token that was used gives the same tokens once more, 0 to 3600 (0: never)",
+    )
+    oauth_password_grant: bool = Field(
+        False, description="whether applications made for it may send people's passwords: true, false, on or off"
+    )
+    oauth_scopes: ScopesByName = Field(
+        {},
+        description="scopes of OAuth2 as a JSON object: the name of each with a list of the permissions that it allows; "
+        "empty: read, write and execute",
+    )
     api3_max_limit: int = Field(1000, ge=1, le=100_000, description="largest number of documents in an answer, 1 to 100000")
     api3_max_body: int = Field(
         8_388_608, ge=1024, le=1_073_741_824, description="largest size of a request body in bytes, 1024 to 1073741824"

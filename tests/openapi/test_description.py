@@ -101,8 +101,22 @@ def test_every_operation_says_what_it_needs(operation: Shown) -> None:
 
 
 VERBS = (
-    *("Accept", "Add", "Ask", "Change", "Check", "Confirm", "Create", "Delete", "Disable", "Enable", "End", "Exchange"),
-    *("Export", "Find", "Get", "Give", "Go", "Import", "Invite", "List", "Make", "Mark", "Open", "Read", "Remove"),
+    *(
+        "Accept",
+        "Add",
+        "Ask",
+        "Change",
+        "Check",
+        "Confirm",
+        "Create",
+        "Delete",
+        "Describe",
+        "Disable",
+        "Enable",
+        "End",
+        "Exchange",
+    ),
+    *("Export", "Find", "Get", "Give", "Go", "Import", "Invite", "Issue", "List", "Make", "Mark", "Open", "Read", "Remove"),
     *("Rename", "Replace", "Revoke", "Search", "Send", "Set", "Show", "Sign", "Start", "Stop", "Stream", "Verify"),
 )
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from apiv3.model.errors import BadRequest, MissingToken, Unauthorized
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.gate import Access, Gate, TimestampRule
+from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.policy import Policies
 from apiv3.security.safeguard import Safeguard
 from apiv3.security.throttle import Throttle
 from apiv3.storage.contracts import PolicyStore
+from apiv3.storage.contracts.oauth2 import GrantStore
 from apiv3.web.calls import Call
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
@@ -263,7 +265,8 @@ async def _told(
 ) -> str:
     """What a call without a token is told: that it has none, once its timestamp is good."""
     nobody = Authenticator((), Throttle(0), Policies(cast("PolicyStore", None), ""))
-    gate = Gate(nobody, cast("Safeguard", None), require_https=False, timestamp_rule=rule, tolerance=tolerance)
+    tokens = AccessTokens(cast("GrantStore", None))
+    gate = Gate(nobody, cast("Safeguard", None), tokens, require_https=False, timestamp_rule=rule, tolerance=tolerance)
     query = "" if now is None else str(httpx.QueryParams({"now": now}))
     headers = [] if date is None else [(b"date", date.strip().encode())]
     scope = {"method": "GET", "raw_path": SHARED.encode(), "headers": headers, "query_string": query.encode()}

@@ -9,11 +9,13 @@ import pytest
 from apiv3.model.sessions import Limits
 from apiv3.security.credentials import Identity
 from apiv3.security.lasting import LastingRights
+from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.permissions import PermissionSet
 from apiv3.security.policy import Policies
 from apiv3.security.principal import Principal
 from apiv3.security.sessions import Sessions
 from apiv3.storage.contracts import Policy
+from apiv3.storage.contracts.oauth2 import GrantStore
 from apiv3.storage.contracts.sessions import SessionStore
 from tests.support.policies import SlowStore
 
@@ -23,7 +25,7 @@ async def test_nothing_stays_of_a_connection_that_failed_at_its_beginning() -> N
     store = SlowStore(Policy(1, (), ()))
     policies = Policies(store, "x" * 12)
     await policies.refresh()
-    rights = LastingRights(policies, Sessions(cast("SessionStore", None), Limits(1, 1)))
+    rights = LastingRights(policies, Sessions(cast("SessionStore", None), Limits(1, 1)), AccessTokens(cast("GrantStore", None)))
     ends = 0
 
     def end() -> None:

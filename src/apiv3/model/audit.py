@@ -12,6 +12,12 @@ Action = Literal[
     "account-enabled",
     "account-made",
     "account-removed",
+    "application-allowed",
+    "application-withdrawn",
+    "client-changed",
+    "client-made",
+    "client-removed",
+    "client-rotated",
     "invitation-made",
     "invitation-used",
     "passkey-added",
@@ -27,6 +33,7 @@ Action = Literal[
     "subject-changed",
     "subject-made",
     "subject-removed",
+    "token-replayed",
     "token-rotated",
 ]
 """What an entry can tell of."""
@@ -45,7 +52,7 @@ class Actor(NamedTuple):
 class Target(NamedTuple):
     """What it was done to, by the names that it had then."""
 
-    kind: Literal["subject", "role", "person"]
+    kind: Literal["subject", "role", "person", "application"]
     id: str
     name: str
     email: str = ""

@@ -12,7 +12,7 @@
     │   ├── MissingPermission     │   └── AnswerTooLarge       ServerBusy 503
     │   ├── NotSecure             └── ReadOnly 422             ShuttingDown 503
     │   └── BadNonce
-    └── NotFound 404              BadRequest: TooMuchWork, ValueRefused
+    └── NotFound 404              BadRequest: TooMuchWork, ValueRefused       OAuth2Error 400, 401
         ├── BadOperation
         └── OlderProtocol
 
@@ -85,6 +85,16 @@ class SignInNeeded(Unauthorized):
     """A page that only people who are signed in may see. Browsers are sent to the form for signing in."""
 
     message = "Sign in first"
+
+
+class OAuth2Error(ApiError):
+    """A refusal of the OAuth2 endpoints. `error`: its code (RFC 6749, sections 4.1.2.1 and 5.2); `message`: for developers."""
+
+    status = 400
+
+    def __init__(self, error: str, description: str, status: int = 400, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(description, headers=headers)
+        self.error, self.status = error, status
 
 
 class Forbidden(ApiError):

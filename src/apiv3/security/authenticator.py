@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from apiv3.model.errors import BadToken, MissingTimestamp, MissingToken, SignInNeeded, Unauthorized
 from apiv3.security import secrets
-from apiv3.security.credentials import Credential, Identity, Unknown, Verifier
+from apiv3.security.credentials import BEARER, Credential, Identity, Unknown, Verifier
 from apiv3.security.policy import Policies
 from apiv3.security.principal import Principal
 from apiv3.security.throttle import Throttle
@@ -19,6 +19,8 @@ _NO_TIME = (
     "the calls of the subject %r carry no time (the header Date, or now in the query), so they are refused; if its app cannot "
     "send it, `apiv3 subject change NAME --no-timestamp` allows calls without it"
 )
+_INVALID_TOKEN = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
+"""What an application is told whose access token is bad (RFC 6750, section 3.1)."""
 _log = logging.getLogger(__name__)
 
 
@@ -70,7 +72,8 @@ class Authenticator:
         verified, for an address with too many failures.
 
         `dated`: False for a call that should carry the client's time, but does not. Then only a subject that may leave it out
-        is accepted; a bad credential and a good one of any other subject are refused alike, with MissingTimestamp.
+        is accepted; a bad credential and a good one of any other subject are refused alike, with MissingTimestamp. Access
+        tokens of OAuth2 need no time.
 
         Raises SignInNeeded for a session that is over. The throttle ignores sessions: nobody can guess 256 random bits, and a
         page that was left open must not slow down the others in its network.
@@ -81,6 +84,7 @@ class Authenticator:
             except ValueError as error:
                 raise SignInNeeded from error
         self._throttle.check(credential.address, credential.secret)
+        dated = dated or credential.secret.startswith(BEARER)
         try:
             identity = await self._verified(credential, dated)
         except Expired as error:
@@ -130,4 +134,6 @@ def _excused(identity: Identity | None, dated: bool) -> Identity | None:
 def _refusal(credential: Credential, dated: bool) -> Unauthorized:
     if not dated:
         return MissingTimestamp()
+    if credential.secret.startswith(BEARER):
+        return BadToken(headers=_INVALID_TOKEN)
     return MissingToken() if credential.source == "query" else BadToken()

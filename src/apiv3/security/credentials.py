@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from apiv3.model.grants import AccessToken
 from apiv3.model.sessions import Session
 from apiv3.security.principal import Principal
 
@@ -31,7 +32,8 @@ class Identity:
 
     `access_token`: the subject's access token, also when the credential was a JWT or a user token; empty for API_SECRET.
     `expires`: when the credential expires, in seconds since 1970; None: it is good as long as the subject has it.
-    `way`: the kind of credential, for the audit trail. `session`: the session, if that was the credential.
+    `way`: the kind of credential, for the audit trail. `session`, `bearer`: the session or the access token of OAuth2, if that
+    was the credential.
     """
 
     principal: Principal
@@ -39,6 +41,11 @@ class Identity:
     expires: float | None = None
     way: str = "access token"
     session: Session | None = None
+    bearer: AccessToken | None = None
+
+
+BEARER = "at_"
+"""How the access tokens of OAuth2 begin."""
 
 
 def session_key(value: str) -> bytes:

@@ -34,6 +34,7 @@ from apiv3.model.errors import (
 )
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.credentials import Credential, Identity, session_key
+from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import ANYBODY
 from apiv3.security.safeguard import Browser, Safeguard
@@ -133,6 +134,7 @@ class Gate:
         self,
         authenticator: Authenticator,
         safeguard: Safeguard,
+        bearers: AccessTokens,
         *,
         enabled: bool = True,
         require_https: bool = True,
@@ -141,7 +143,7 @@ class Gate:
         api_secret_enabled: bool = True,
         local_origins: Sequence[str] | None = None,
     ) -> None:
-        self._authenticator, self._safeguard = authenticator, safeguard
+        self._authenticator, self._safeguard, self._bearers = authenticator, safeguard, bearers
         self._enabled, self._require_https = enabled, require_https
         self._timestamp_rule, self._tolerance = timestamp_rule, tolerance * 60_000
         self._api_secret_enabled, self._local_origins = api_secret_enabled, local_origins
@@ -168,6 +170,8 @@ class Gate:
             dated = not access.timestamp or caller.session is not None or self._is_dated(caller)
             caller.identity = await self._identify(caller, dated)
             caller.principal = caller.identity.principal
+            if caller.identity.bearer is not None:
+                self._bearers.touch(caller.identity.bearer)
             access.check(caller)
         if (access.page or not caller.is_safe) and caller.identity is not None and caller.identity.session is not None:
             await self._safeguard.check(caller, caller.identity.session, access)

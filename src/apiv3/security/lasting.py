@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from apiv3.security.credentials import Identity
+from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.permissions import Demand
 from apiv3.security.policy import Policies
 from apiv3.security.sessions import Sessions
@@ -24,15 +25,16 @@ class _Held:
 class LastingRights:
     """The rights that open connections of this process depend on.
 
-    They are checked again whenever the policy changes or a session ends, which takes effect within a second, whichever process
-    did that.
+    They are checked again whenever the policy changes, or a session or a grant ends. That takes effect within a second,
+    whichever process did it.
     """
 
-    def __init__(self, policies: Policies, sessions: Sessions) -> None:
-        self._policies, self._sessions = policies, sessions
+    def __init__(self, policies: Policies, sessions: Sessions, tokens: AccessTokens) -> None:
+        self._policies, self._sessions, self._tokens = policies, sessions, tokens
         self._all: set[_Held] = set()
         policies.on_change.append(self._review)
         sessions.on_end.append(self._review)
+        tokens.on_end.append(self._review)
 
     @contextmanager
     def hold(self, identity: Identity | None, demands: Sequence[Demand], end: Callable[[], None]) -> Iterator[None]:
@@ -65,6 +67,9 @@ class LastingRights:
     def _holds(self, held: _Held) -> bool:
         session = held.identity.session
         if session is not None and self._sessions.has_ended(session):
+            return False
+        token = held.identity.bearer
+        if token is not None and self._tokens.has_ended(token):
             return False
         known = self._policies.current.find(held.identity.access_token)
         if known is None:

@@ -46,7 +46,7 @@ class Snapshot:
         }
         active = [subject for subject in self.subjects if not subject.disabled]
         self._by_token = {secrets.digest(secrets.token_digits(self.token(s))): self.principal(s) for s in active}
-        self._people = {subject.id: subject for subject in active if subject.is_person}
+        self._active = {subject.id: subject for subject in active}
 
     def token(self, subject: Subject) -> str:
         """Return the subject's access token."""
@@ -80,8 +80,13 @@ class Snapshot:
         return [name for name in roles if any(own.implies(wanted) for own in self._compiled.get(name, ()))]
 
     def person(self, id: str) -> Subject | None:
-        """The person with this id, unless the account is disabled."""
-        return self._people.get(id)
+        """Return the person with this id, unless the account is disabled."""
+        subject = self.active(id)
+        return subject if subject is not None and subject.is_person else None
+
+    def active(self, id: str) -> Subject | None:
+        """Return the subject with this id, unless it is disabled."""
+        return self._active.get(id)
 
 
 def compile_role(role: Role) -> tuple[Permission, ...]:

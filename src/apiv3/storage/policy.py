@@ -27,6 +27,9 @@ _PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonc
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, notes = excluded.notes,
     created_at = excluded.created_at, nonce = excluded.nonce, timestamp = excluded.timestamp, disabled = excluded.disabled"""
 _END_SESSIONS = "DELETE FROM sessions WHERE subject = ? AND nonce <> ?"
+_NEXT_GRANTS = "UPDATE clocks SET last = last + 1 WHERE name = '/grants' RETURNING last"
+_END_GRANTS = "UPDATE grants SET ended = ? WHERE (client = ? OR subject = ?) AND ended IS NULL"
+_FORGET_CONSENTS = "DELETE FROM consents WHERE client = ? OR subject = ?"
 _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,
     created_at = excluded.created_at"""
@@ -103,7 +106,14 @@ class PolicyTableWriter:
         await self._execute("DELETE FROM sessions WHERE subject = ?", id)
         await self._execute("DELETE FROM accounts WHERE id = ?", id)
         await self._execute("DELETE FROM passkeys WHERE person = ?", id)
+        await self._execute("DELETE FROM clients WHERE id = ?", id)
+        await self.end_grants(id)
         await self._execute("DELETE FROM subjects WHERE id = ?", id)
+
+    async def end_grants(self, id: str) -> None:
+        ((revision,),) = await self.connection.fetch(_NEXT_GRANTS)
+        await self._execute(_END_GRANTS, revision, id, id)
+        await self._execute(_FORGET_CONSENTS, id, id)
 
     async def remove_role(self, id: str) -> None:
         await self._execute("DELETE FROM roles WHERE id = ?", id)

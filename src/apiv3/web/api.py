@@ -24,16 +24,26 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from apiv3.model import timestamps
-from apiv3.model.errors import ApiError, BadOperation, NotSecure, OlderProtocol, ShuttingDown, SignInNeeded, TooManyRequests
+from apiv3.model.errors import (
+    ApiError,
+    BadOperation,
+    MissingPermission,
+    NotSecure,
+    OlderProtocol,
+    ShuttingDown,
+    SignInNeeded,
+    TooManyRequests,
+)
 from apiv3.security.gate import Access, Gate
 from apiv3.security.ledger import Ledger
+from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.storage.contracts import SMALL
 from apiv3.web.access_log import AccessLog
 from apiv3.web.bodies import Disconnected, Limits, read_body
 from apiv3.web.calls import Call, Receive, Scope, Send
 from apiv3.web.complaints import Complaints
 from apiv3.web.compression import Compression
-from apiv3.web.headers import NO_STORE, common_headers, is_page
+from apiv3.web.headers import NO_STORE, common_headers, is_open, is_page
 from apiv3.web.next_page import way_in
 from apiv3.web.proxies import Proxies
 from apiv3.web.redirect import https_address, to_https
@@ -57,6 +67,8 @@ LARGEST_FORM = 65_536
 """Most bytes of a form."""
 _NOBODY_THERE = Answer(499)
 """The client has disconnected. This answer is logged, but never sent."""
+_PREFLIGHT = ((b"access-control-allow-headers", b"authorization, content-type"), (b"access-control-max-age", b"86400"))
+"""What pages of any site may send to the endpoints of OAuth2 that are open to them."""
 _ALLOWED_HEADERS = (
     "Authentication-Token",
     "Authorization",
@@ -74,7 +86,7 @@ class Api:
     """ASGI application that serves `routes` behind the gate.
 
     `others` is the ASGI application for everything that is neither HTTP nor a websocket, such as the lifespan.
-    `public_url`: the URL under which people reach the server; empty if it is unknown.
+    `scopes`: those of OAuth2, for its errors. `public_url`: the URL under which people reach the server; empty: unknown.
     """
 
     def __init__(
@@ -86,11 +98,12 @@ class Api:
         limits: Limits,
         access_log: AccessLog,
         others: ASGIApp,
+        scopes: ScopeTable,
         public_url: str = "",
     ) -> None:
         self._routes, self._gate, self._ledger, self._access_log = RouteTable(routes), gate, ledger, access_log
         self._proxies, self._complaints, self._others, self._public_url = proxies, Complaints(proxies), others, public_url
-        self._limits = limits
+        self._limits, self._scopes = limits, scopes
         self._compression = Compression()
         self._ids = map(f"{token_hex(4)}{{:x}}".format, count(1))
 
@@ -163,6 +176,9 @@ class Api:
         if wants_page(call):
             return error_page(call, error)
         answer = failure(error)
+        if isinstance(error, MissingPermission) and call.identity is not None and call.identity.bearer is not None:
+            wanted = f'Bearer error="insufficient_scope", scope="{self._scopes.naming(error.permission)}"'
+            answer = answer._replace(headers=(*answer.headers, (b"www-authenticate", wanted.encode())))
         return answer._replace(headers=(*answer.headers, NO_STORE)) if is_page(call.path) else answer
 
     async def _answer(self, call: Call, send: Send) -> Answer:
@@ -256,8 +272,9 @@ def _options(methods: Any, call: Call) -> Answer:
     """
     if call.method != "OPTIONS" or not methods:
         raise OlderProtocol if _APIV1.match(call.path) else BadOperation
-    allowed = ", ".join([*methods, "OPTIONS"])
-    return Answer(204, headers=((b"allow", allowed.encode()),))
+    allowed = ", ".join([*methods, "OPTIONS"]).encode()
+    preflight = ((b"access-control-allow-methods", allowed), *_PREFLIGHT) if is_open(call.path) else ()
+    return Answer(204, headers=((b"allow", allowed), *preflight))
 
 
 def lifespan(running: Callable[[], AbstractAsyncContextManager[Mapping[str, Any]]]) -> ASGIApp:
@@ -269,7 +286,14 @@ def lifespan(running: Callable[[], AbstractAsyncContextManager[Mapping[str, Any]
 
 
 class _Cors(CORSMiddleware):
-    """Add the header Date to the preflight answers, which Starlette sends without passing through `Api`."""
+    """CORS for the API. Pages for people are never for other sites; endpoints of OAuth2 see to it themselves.
+
+    Adds the header Date to the preflight answers, which Starlette sends without passing through `Api`.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("raw_path", b"")
+        await (self.app if is_open(path) or path.startswith(b"/oauth/") else super().__call__)(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)

@@ -13,7 +13,7 @@ from apiv3.model.errors import BadRequest
 from apiv3.model.sessions import Limits, Session, Started, Visitor, browser_name
 from apiv3.security.accounts.user_tokens import is_user_token
 from apiv3.security.addresses import is_loopback
-from apiv3.security.credentials import Credential, Identity, Source, session_key
+from apiv3.security.credentials import BEARER, Credential, Identity, Source, session_key
 from apiv3.security.principal import STRANGER, Principal
 from apiv3.web.cookies import FORM, SESSION
 from apiv3.web.origins import is_own
@@ -73,6 +73,7 @@ class Call:
     none), set by the gate. `params`: the parameters that the route took from the path, percent-encoded. `on_end`: called when
     the endpoint has finished, whether it succeeded or not. `on_sent`: called when the client has received the answer, or has
     disconnected. `read_form`: reads the body, on a route for a form. `cookies`: the headers Set-Cookie of the answer.
+    `form_target`: where forms of the answer may lead besides this server, as a source of a Content-Security-Policy.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Call:
         "_query",
         "address",
         "cookies",
+        "form_target",
         "headers",
         "id",
         "identity",
@@ -109,6 +111,7 @@ class Call:
         self.origin = NOWHERE
         self.read_form: Callable[[], Awaitable[bytes]] | None = None
         self.cookies: tuple[tuple[bytes, bytes], ...] = ()
+        self.form_target = b""
         self._query: Parameters | None = None
         self._form: Parameters | None = None
 
@@ -235,7 +238,11 @@ class Call:
             header = b"Authentication-Token " + other if header is None else None
         elif b"cookie" in self.headers and (session := self.session) is not None:
             header = session_key(session) if header is None else None
-        return None if header is None or (self.scope["query_string"] and self.query.all("token")) else header
+        return None if header is None or (self.scope["query_string"] and self._has_query_token()) else header
+
+    def _has_query_token(self) -> bool:
+        """Whether the query contains a credential. Nobody filters documents by `access_token` (RFC 6750, section 2.3)."""
+        return bool(self.query.all("token") or self.query.all("access_token"))
 
     def credential(self, *, api_secret: bool) -> Credential | None:
         """Return the credential, None when there is none or it is empty. Raises BadRequest for more than one, also when one
@@ -245,6 +252,8 @@ class Call:
         if token := self.header(b"authentication-token"):
             found.append((token, "authentication-token"))
         found += [(token, "query") for token in self.query.all("token") if token]
+        if any(token.startswith(BEARER) for token in self.query.all("access_token")):
+            raise BadRequest(messages.BEARER_IN_QUERY)
         if session := self.session:
             found.append((session, "session"))
         if api_secret and (digest := self.header(b"api-secret")):

@@ -38,9 +38,20 @@ _PAGE: Headers = (NOSNIFF, NO_REFERRER, POLICY, ISOLATED, NOT_EMBEDDED)
 _ENCRYPTED_API, _ENCRYPTED_DOCUMENTS, _ENCRYPTED_PAGE = (*_API, HSTS), (*_DOCUMENTS, HSTS), (*_PAGE, HSTS)
 
 
+_OPEN = (b"/oauth/token", b"/oauth/revoke", b"/oauth/device_authorization", b"/.well-known/oauth-authorization-server")
+"""The endpoints of OAuth2 that pages of any site may call: single-page applications. No cookie counts there."""
+_MACHINES = (b"/api/", b"/socket.io", b"/oauth/token", b"/oauth/revoke", b"/oauth/introspect", b"/oauth/device_authorization")
+OPEN_TO_ALL = (b"access-control-allow-origin", b"*")
+
+
 def is_page(path: bytes) -> bool:
-    """Whether a path is one for people with a browser: all but the API and the live channels."""
-    return not path.startswith((b"/api/", b"/socket.io"))
+    """Whether a path is one for people with a browser: all but the API, the live channels and what programs call of OAuth2."""
+    return not path.startswith((*_MACHINES, b"/.well-known/"))
+
+
+def is_open(path: bytes) -> bool:
+    """Whether pages of any site may call a path (CORS), without credentials of the browser."""
+    return path in _OPEN
 
 
 def common_headers(call: Call) -> Headers:
@@ -51,4 +62,14 @@ def common_headers(call: Call) -> Headers:
         headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
     else:
         headers = _ENCRYPTED_API if call.origin.encrypted else _API
+    if call.form_target:
+        headers = tuple(_leading_to(call.form_target) if header == POLICY else header for header in headers)
+    if is_open(call.path):
+        headers = (*headers, OPEN_TO_ALL)
     return (*headers, *call.cookies, (b"x-request-id", call.id.encode()))
+
+
+def _leading_to(target: bytes) -> tuple[bytes, bytes]:
+    """Return the policy of a page whose forms may lead to a site besides this server."""
+    name, value = POLICY
+    return name, value.replace(b"form-action 'self'", b"form-action 'self' " + target)

@@ -13,7 +13,7 @@ INVITATION = "/invitation/"
 """Where invitations are used; the code follows."""
 FIRST_INVITATION = f"{INVITATION}first/"
 """Where the invitation of the first administrator is used; the code follows."""
-LONGEST = 2000
+LONGEST = 6000
 """Most characters of a path to go to."""
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """A path: printable ASCII without a backslash, which browsers read as a slash; two slashes would begin another host's URL."""

@@ -105,7 +105,7 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> Parameters:
 
 def _is_unique(name: str) -> bool:
     """Whether a query with this parameter is not worth caching: a secret, the time, or a compiled pattern, which is large."""
-    return name in ("token", "now", "sid") or name.endswith("$re")
+    return name in ("token", "access_token", "code_challenge", "now", "sid") or name.endswith("$re")
 
 
 class _Memory(dict[bytes, Parameters]):

@@ -19,6 +19,7 @@ from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.negotiation import Format
 from apiv3.web.next_page import FIRST_INVITATION, INVITATION, LOGIN
+from apiv3.web.oauth2 import AUTHORIZE, DEVICE_AUTHORIZATION, INTROSPECT, METADATA, REVOKE, TOKEN, TOKEN_INFO, OAuth2
 from apiv3.web.openapi import operations
 from apiv3.web.operation import Operation
 from apiv3.web.people import People
@@ -27,6 +28,7 @@ from apiv3.web.service import Service
 from apiv3.web.site.account import ACCOUNT, AccountPage
 from apiv3.web.site.admin.frame import start
 from apiv3.web.site.admin.pages import AdminPages
+from apiv3.web.site.consent import Consent
 from apiv3.web.site.explorer import PATH as EXPLORER
 from apiv3.web.site.explorer import Explorer
 from apiv3.web.site.first_invitation import FirstInvitationPage
@@ -59,6 +61,8 @@ def routes(
     subjects: Subjects,
     roles: Roles,
     users: Users,
+    oauth2: OAuth2,
+    consent: Consent,
     people: People,
     live: SocketIo,
     explorer: Explorer,
@@ -97,6 +101,16 @@ def routes(
     yield Route("PUT", f"{V2}/users", users.change, _admin("users", "update"), operations.CHANGE_USER)
     yield Route("DELETE", f"{V2}/users/{{_id}}", users.remove, _admin("users", "delete"), operations.REMOVE_USER)
     yield Route("POST", f"{V2}/users/{{_id}}/invitation", users.invite, _admin("users", "update"), operations.INVITE)
+
+    yield Route("POST", TOKEN, oauth2.token, PUBLIC)
+    yield Route("POST", REVOKE, oauth2.revoke, PUBLIC)
+    yield Route("POST", INTROSPECT, oauth2.introspect, PUBLIC)
+    yield Route("GET", TOKEN_INFO, oauth2.token_info, PUBLIC)
+    yield Route("POST", TOKEN_INFO, oauth2.token_info, PUBLIC)
+    yield Route("POST", DEVICE_AUTHORIZATION, oauth2.device_authorization, PUBLIC)
+    yield Route("GET", METADATA, oauth2.metadata, PUBLIC)
+    yield Route("GET", AUTHORIZE, consent.ask, PAGE)
+    yield Route("POST", AUTHORIZE, consent.decide, PERSONAL)
 
     yield Route("POST", "/api/requestAuthToken", people.request_token, PUBLIC, operations.REQUEST_TOKEN)
     yield Route("GET", f"{FIRST_INVITATION}{{code}}", first.form, PAGE)

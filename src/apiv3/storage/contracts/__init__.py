@@ -271,7 +271,12 @@ class PolicyWriter(Protocol):
         """Store a role, in place of the one with the same id."""
 
     async def remove_subject(self, id: str) -> None:
-        """Remove the subject with this id, if there is one, and its account if it is a person."""
+        """Remove the subject with this id, if there is one: its account if it is a person, its client if it is an application,
+        and all grants of either.
+        """
+
+    async def end_grants(self, id: str) -> None:
+        """End all grants of the subject or the client with this id, and forget the consents."""
 
     async def end_invitation(self, id: str) -> None:
         """End the invitation of the person with this id, if there is one."""

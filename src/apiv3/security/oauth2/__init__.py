@@ -1,0 +1,1 @@
+"""The OAuth2 provider: clients, scopes, authorizations and tokens (RFC 6749)."""

@@ -1,0 +1,186 @@
+"""Check authorization requests, remember what people allow, and issue codes (RFC 6749, section 4.1; RFC 7636; RFC 9700)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from apiv3.model.audit import Target
+from apiv3.model.clients import Application
+from apiv3.model.errors import BadRequest, OAuth2Error
+from apiv3.model.grants import Code, Grant, Request
+from apiv3.model.identity import Subject
+from apiv3.model.timestamps import now
+from apiv3.retrying import retried
+from apiv3.security import secrets
+from apiv3.security.accounts import nonces
+from apiv3.security.authors import Author
+from apiv3.security.oauth2 import redirects
+from apiv3.security.oauth2.access_tokens import AccessTokens
+from apiv3.security.oauth2.authentication import Registry
+from apiv3.security.oauth2.scopes import ScopeTable
+from apiv3.storage.contracts.oauth2 import GrantStore
+
+CODE_LIFETIME = 60
+"""Seconds in which a code must be exchanged."""
+LONGEST_STATE = 2000
+"""Most characters of `state`."""
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+"""The SHA-256 of a verifier in base64url (RFC 7636, section 4.2)."""
+_REPEATABLE = ("client_id", "redirect_uri")
+"""What must be sure before any answer may go to the client."""
+
+Sent = Mapping[str, Sequence[str]]
+"""The parameters of a request: name -> values."""
+
+
+class Redirected(Exception):
+    """An error that is answered to the client, by a redirect to its URI (RFC 6749, section 4.1.2.1)."""
+
+    def __init__(self, redirect: str, state: str | None, error: OAuth2Error) -> None:
+        super().__init__(error.error)
+        self.redirect, self.state, self.error = redirect, state, error
+
+
+class Asked(NamedTuple):
+    """A checked request, and the client that made it."""
+
+    application: Application
+    request: Request
+
+
+class Authorization:
+    """The authorization endpoint, free of HTTP."""
+
+    def __init__(self, store: GrantStore, registry: Registry, scopes: ScopeTable, tokens: AccessTokens) -> None:
+        self._store, self._registry, self._scopes, self._tokens = store, registry, scopes, tokens
+
+    async def check(self, sent: Sent) -> Asked:
+        """Return the request that some parameters make.
+
+        Raises BadRequest for an unknown client or a wrong redirect URI: the answer must not leave this server. Raises
+        Redirected for everything else that is wrong.
+        """
+        for name in _REPEATABLE:
+            if len(sent.get(name, ())) > 1:
+                raise BadRequest(f"The application sent {name} twice")
+        application = await self._registry.find(_one(sent, "client_id") or "")
+        if application is None:
+            raise BadRequest("This application is not registered here")
+        redirect = _redirect(application, _one(sent, "redirect_uri"))
+        states = sent.get("state", ())
+        state = states[0] if len(states) == 1 else None
+        try:
+            return Asked(application, self._request(application, redirect, state, sent))
+        except OAuth2Error as error:
+            raise Redirected(redirect, state, error) from error
+
+    def _request(self, application: Application, redirect: str, state: str | None, sent: Sent) -> Request:
+        repeated = [name for name, values in sent.items() if len(values) > 1]
+        if repeated:
+            raise OAuth2Error("invalid_request", f"A parameter is repeated: {repeated[0][:50]}")
+        if state is not None and len(state) > LONGEST_STATE:
+            raise OAuth2Error("invalid_request", f"state has more than {LONGEST_STATE} characters")
+        kind = _one(sent, "response_type")
+        if kind is None:
+            raise OAuth2Error("invalid_request", "The parameter response_type is missing")
+        if kind != "code":
+            raise OAuth2Error("unsupported_response_type", "There is only response_type=code")
+        if "authorization_code" not in application.client.grants:
+            raise OAuth2Error("unauthorized_client", "The client may not use authorization codes")
+        challenge = _one(sent, "code_challenge") or ""
+        if _one(sent, "code_challenge_method") != "S256" or _CHALLENGE.fullmatch(challenge) is None:
+            raise OAuth2Error("invalid_request", "PKCE is required: send code_challenge, and code_challenge_method=S256")
+        scopes = self._scopes.chosen(_one(sent, "scope"), application.client.scopes)
+        return Request(application.client.id, redirect, bool(sent.get("redirect_uri")), scopes, state, challenge)
+
+    async def is_remembered(self, asked: Asked, subject: Subject) -> bool:
+        """Whether a person has allowed this client as much before, and only the client can receive the answer.
+
+        Any program on a machine can take the place of a public client on a loopback address or with a scheme of its own, so
+        these are asked for each time (RFC 8252, section 8.6).
+        """
+        client, request = asked.application.client, asked.request
+        if client.is_public and not redirects.is_provable(request.redirect):
+            return False
+        allowed = await self._store.consented(subject.id, client.id)
+        return allowed is not None and self._scopes.covers(allowed, request.scopes)
+
+    async def keep(self, nonce: str, session: str, request: Request) -> None:
+        """Keep a request until the form with this nonce is sent, as long as the nonce is good."""
+        await self._store.keep_request(secrets.stored_digest(nonce), session, request, now() + nonces.LIFETIME * 1000)
+
+    @retried
+    async def kept(self, nonce: str, session: str) -> Request | None:
+        """Return the request of a form, once; None when the session has none under this nonce."""
+        async with self._store.changing() as writer:
+            return await writer.take_request(secrets.stored_digest(nonce), session)
+
+    @retried
+    async def allow(self, request: Request, subject: Subject, by: Author | None) -> str:
+        """Issue a code for a request. `by`: who has just consented; None when that was remembered."""
+        secret = secrets.mint()
+        code = Code(
+            secrets.stored_digest(secret),
+            request.client,
+            subject.id,
+            subject.nonce,
+            request.redirect,
+            request.redirect_sent,
+            request.scopes,
+            request.challenge,
+            now() + CODE_LIFETIME * 1000,
+        )
+        application = await self._registry.find(request.client)
+        before = await self._store.consented(subject.id, request.client) or ()
+        async with self._store.changing() as writer:
+            await writer.add_code(code)
+            if by is not None and application is not None:
+                await writer.consent(subject.id, request.client, tuple(sorted({*before, *request.scopes})))
+                await writer.note(by.entry("application-allowed", target(application), scopes=list(request.scopes)))
+        return secret
+
+    async def grants(self, subject: Subject) -> Sequence[Grant]:
+        """Return what a person has allowed applications, the last used first."""
+        found = await self._store.of_subject(subject.id, now())
+        return [grant for grant in found if grant.nonce == subject.nonce]
+
+    async def withdraw(self, client: str, subject: Subject, by: Author) -> int:
+        """End all that a person has allowed a client, and return how many grants that were."""
+        application = await self._registry.find(client)
+        ended = await self._withdraw(client, application, subject, by)
+        await self._tokens.catch_up()
+        return ended
+
+    @retried
+    async def _withdraw(self, client: str, application: Application | None, subject: Subject, by: Author) -> int:
+        ids = [grant.id for grant in await self._store.of_subject(subject.id, now()) if grant.client == client]
+        async with self._store.changing() as writer:
+            await writer.forget_consent(subject.id, client)
+            ended = await writer.end(ids)
+            named = Target("application", client, client) if application is None else target(application)
+            await writer.note(by.entry("application-withdrawn", named, tokens=len(ended)))
+        return len(ended)
+
+
+def target(application: Application) -> Target:
+    """An application as the target of an entry of the audit trail."""
+    return Target("application", application.client.id, application.subject.name)
+
+
+def _one(sent: Sent, name: str) -> str | None:
+    """Return the value of a parameter; an empty one counts as missing (RFC 6749, section 3.1)."""
+    values = sent.get(name, ())
+    return values[0] if values and values[0] else None
+
+
+def _redirect(application: Application, asked: str | None) -> str:
+    registered = application.client.redirects
+    if asked is None:
+        if len(registered) != 1:
+            raise BadRequest("The application did not say where to send you back (redirect_uri)")
+        return registered[0]
+    if not redirects.is_registered(asked, registered):
+        raise BadRequest("The application wants to send you to an address that is not registered for it (redirect_uri)")
+    return asked

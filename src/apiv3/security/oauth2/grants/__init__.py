@@ -1,0 +1,1 @@
+"""The ways to get tokens: one module for each `grant_type`."""

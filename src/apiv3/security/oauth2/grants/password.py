@@ -1,0 +1,41 @@
+"""Issue tokens for a person's e-mail address and password (RFC 6749, section 4.3).
+
+Seed 003 asks for it; RFC 9700, section 2.4, forbids it. It is off unless OAUTH_PASSWORD_GRANT is true.
+"""
+
+from __future__ import annotations
+
+from apiv3.model.accounts import Person
+from apiv3.model.clients import Application
+from apiv3.model.errors import OAuth2Error, Unauthorized
+from apiv3.model.grants import Scopes
+from apiv3.retrying import retried
+from apiv3.security.accounts.sign_in import SignIn
+from apiv3.security.oauth2.grants.grant import Form, invalid_grant, required
+from apiv3.security.oauth2.issuing import Issued, Issuer
+from apiv3.security.oauth2.scopes import ScopeTable
+from apiv3.storage.contracts.oauth2 import GrantStore
+
+
+class PasswordGrant:
+    """Confidential clients only. Failures count as those of the form for signing in do."""
+
+    def __init__(self, store: GrantStore, scopes: ScopeTable, sign_in: SignIn, issuer: Issuer) -> None:
+        self._store, self._scopes, self._sign_in, self._issuer = store, scopes, sign_in, issuer
+
+    async def redeem(self, application: Application, form: Form, address: str) -> Issued:
+        if application.client.is_public:
+            raise OAuth2Error("unauthorized_client", "Only a confidential client may send passwords")
+        name, password = required(form, "username"), required(form, "password")
+        scopes = self._scopes.chosen(form.get("scope"), application.client.scopes)
+        try:
+            person = await self._sign_in.by_password(name, password, address, "application")
+        except Unauthorized as error:
+            raise invalid_grant(f"{error.message}") from error
+        return await self._issue(application, person, scopes)
+
+    @retried
+    async def _issue(self, application: Application, person: Person, scopes: Scopes) -> Issued:
+        async with self._store.changing() as writer:
+            begun = await self._issuer.begin(writer, application.client, person.subject, "password", scopes)
+            return begun[1]

@@ -1,0 +1,106 @@
+"""The authorization endpoint of OAuth2: a person decides what an application may do (RFC 6749, section 4.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from apiv3.model.errors import BadRequest, OAuth2Error
+from apiv3.model.identity import Subject
+from apiv3.model.sessions import Session
+from apiv3.security.accounts.accounts import Accounts
+from apiv3.security.oauth2.authorization import Asked, Authorization, Redirected
+from apiv3.web.administration import author
+from apiv3.web.calls import Call
+from apiv3.web.headers import NO_STORE
+from apiv3.web.next_page import way_in
+from apiv3.web.responses import Answer
+from apiv3.web.site.account import session_of
+from apiv3.web.site.forms import Forms
+from apiv3.web.site.pages import page
+
+_STALE = "This form was sent already, or it is too old. Go back to the application, and begin there again."
+_ORIGIN = re.compile(r"https?://[^/?#\[\]]+", re.ASCII)
+
+
+class Consent:
+    """The endpoints of `/oauth/authorize`. `issuer`: the URL under which people reach the server."""
+
+    def __init__(self, authorization: Authorization, accounts: Accounts, forms: Forms, issuer: str) -> None:
+        self._authorization, self._accounts, self._forms, self._issuer = authorization, accounts, forms, issuer
+
+    async def ask(self, call: Call) -> Answer:
+        """Ask what an application may do, or go straight back to it if that was allowed before."""
+        try:
+            asked = await self._authorization.check(dict(call.query.items()))
+        except BadRequest as error:
+            return _mistake(call, f"{error.message}.", 400)
+        except Redirected as error:
+            return self._refuse(error.redirect, error.state, error.error)
+        session = call.browser_session
+        if session is None:
+            return way_in(_own_address(call), lost=False)
+        subject = await self._subject(session)
+        if await self._authorization.is_remembered(asked, subject):
+            return await self._allow(call, asked, subject, consented=False)
+        nonce = self._forms.nonce(call)
+        await self._authorization.keep(nonce, session.id, asked.request)
+        call.form_target = form_target(asked.request.redirect)
+        return page(call, "consent.html", **_described(asked), nonce_value=nonce, address=_own_address(call))
+
+    async def decide(self, call: Call) -> Answer:
+        """Send the decision about what an application has asked for back to it."""
+        session, form = session_of(call), await call.form()
+        decision = form.one("decision")
+        request = await self._authorization.kept(await call.nonce(form=True) or "", session.id)
+        if request is None or decision not in ("allow", "deny"):
+            return _mistake(call, _STALE, 403 if request is None else 400)
+        if decision == "deny":
+            return self._refuse(request.redirect, request.state, OAuth2Error("access_denied", "The person has refused"))
+        code = await self._authorization.allow(request, await self._subject(session), author(call))
+        return self._back(request.redirect, request.state, {"code": code})
+
+    async def _allow(self, call: Call, asked: Asked, subject: Subject, *, consented: bool) -> Answer:
+        code = await self._authorization.allow(asked.request, subject, author(call) if consented else None)
+        return self._back(asked.request.redirect, asked.request.state, {"code": code})
+
+    def _refuse(self, redirect: str, state: str | None, error: OAuth2Error) -> Answer:
+        return self._back(redirect, state, {"error": error.error, "error_description": error.message or ""})
+
+    def _back(self, redirect: str, state: str | None, said: dict[str, str]) -> Answer:
+        """Send the browser back to the application; the query of its URI is kept (RFC 6749, section 3.1.2; RFC 9207)."""
+        said = said | ({} if state is None else {"state": state}) | {"iss": self._issuer}
+        location = f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(said)}"
+        return Answer(303, headers=((b"location", location.encode()), NO_STORE))
+
+    async def _subject(self, session: Session) -> Subject:
+        return (await self._accounts.find(session.subject)).subject
+
+
+def form_target(redirect: str) -> bytes:
+    """Return the source for `form-action` of a Content-Security-Policy: browsers apply it to redirects after a form, too."""
+    origin = _ORIGIN.match(redirect)
+    return (redirect.partition(":")[0] + ":" if origin is None else origin[0]).encode()
+
+
+def _described(asked: Asked) -> dict[str, Any]:
+    client, subject = asked.application
+    return {"name": subject.name, "scopes": asked.request.scopes, "redirect": asked.request.redirect, "client": client}
+
+
+def _own_address(call: Call) -> str:
+    query = call.scope["query_string"].decode("ascii", "replace")
+    return call.path.decode("ascii") + (f"?{query}" if query else "")
+
+
+def _mistake(call: Call, sentence: str, status: int) -> Answer:
+    """A page instead of a redirect: nothing about the request is sure (RFC 6749, section 4.1.2.1)."""
+    return page(
+        call,
+        "message.html",
+        status,
+        title="The application cannot be connected",
+        sentences=[sentence, "Tell whoever made the application. Nothing was allowed."],
+        links=[("/", "To the front page")],
+    )
