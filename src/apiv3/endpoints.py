@@ -65,7 +65,7 @@ def table(parts: Parts) -> Sequence[Route]:
     sign_in, forms, most = _sign_in(parts), Forms(parts.nonces), settings.api3_max_limit
     listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, lasting, forms, parts.passkeys.party)
     account = AccountPage(accounts, sign_in, logins, lasting, forms, listed)
-    made: list[Route] = []
+    scopes, made = installation.scopes, list[Route]()
     made += routes(
         Service(reading, documents),
         {name: Documents(kind, reading, writing, bulk, limits, most) for name, kind in kinds.items()},
@@ -78,7 +78,7 @@ def table(parts: Parts) -> Sequence[Route]:
         Consent(_authorization(parts), accounts, forms, public_url(settings)),
         People(sign_in, logins, parts.user_tokens, limits),
         _live(parts),
-        Explorer(lambda: describe(_described(made), kinds, _bounds(settings)), lambda: made),
+        Explorer(lambda: describe(_described(made), kinds, _bounds(settings), scopes), lambda: made, scopes),
         Front(reading, kinds, parts.thresholds, _checklist(parts)),
         login,
         Invitation(accounts, lasting, forms, listed),

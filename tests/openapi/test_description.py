@@ -40,7 +40,7 @@ def plain_routes(made: Installation) -> list[Route]:
 
 def described(**settings: Any) -> Json:
     made = installation(**settings)
-    return dict(describe(plain_routes(made), made.collections, BOUNDS))
+    return dict(describe(plain_routes(made), made.collections, BOUNDS, made.scopes))
 
 
 DOCUMENT = described(api3_extra_collections=["weather"])
@@ -156,14 +156,14 @@ def test_a_route_without_a_description_is_found_out() -> None:
     made = installation()
     [first, *others] = plain_routes(made)
     with pytest.raises(Undescribed, match="GET /api/v3/version has no operation"):
-        describe([replace(first, operation=None), *others], made.collections, BOUNDS)
+        describe([replace(first, operation=None), *others], made.collections, BOUNDS, made.scopes)
 
 
 def test_a_route_that_is_not_where_its_operation_says_is_found_out() -> None:
     made = installation()
     lost = [replace(each, path="/elsewhere") if each.path == "/api/v3/entries" else each for each in plain_routes(made)]
     with pytest.raises(Undescribed, match="/elsewhere is not of the form"):
-        describe(lost, made.collections, BOUNDS)
+        describe(lost, made.collections, BOUNDS, made.scopes)
 
 
 def test_messages_are_those_of_the_reference() -> None:
@@ -186,7 +186,7 @@ def generalised(message: str) -> str:
 
 def test_settings_bound_it() -> None:
     made = installation()
-    document = describe(plain_routes(made), made.collections, BOUNDS._replace(limit=7, created_at_fallback=False))
+    document = describe(plain_routes(made), made.collections, BOUNDS._replace(limit=7, created_at_fallback=False), made.scopes)
     [search] = [each for each in operations(dict(document)) if each.id == "search"]
     [limit] = [each["schema"] for each in search.about["parameters"] if each["name"] == "limit"]
     assert (limit["maximum"], limit["default"]) == (7, 7)
@@ -315,3 +315,31 @@ def test_it_is_public(fresh_server: FreshServer) -> None:
     named = {each["name"]: each["schema"] for each in search.about["parameters"]}
     assert named["limit"]["maximum"] == 50
     assert "weather" in named["collection"]["enum"]
+
+
+# --- scopes of OAuth2
+
+
+def test_each_operation_names_the_scopes_that_allow_it() -> None:
+    document = described()
+
+    def scopes(method: str, path: str) -> list[list[str]]:
+        return [way["oauth2"] for way in document["paths"][path][method]["security"] if "oauth2" in way]
+
+    assert scopes("get", "/api/v3/{collection}") == [["read"]]
+    assert scopes("post", "/api/v3/{collection}") == [["write"]]
+    assert scopes("delete", "/api/v3/{collection}/{identifier}") == [["write"]]
+    assert scopes("get", "/api/v3/status") == [[]]
+    assert scopes("get", "/api/v3/version") == []
+    assert scopes("post", "/api/v2/authorization/roles") == [["execute"]]
+    flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
+    for flow in ("authorizationCode", "clientCredentials"):
+        assert list(flows[flow]["scopes"]) == ["read", "write", "execute", "offline_access"]
+
+
+def test_an_installation_names_its_own_scopes() -> None:
+    document = described(oauth_scopes={"glucose": ["api:entries:read,create"]})
+    ways = [way["oauth2"] for way in document["paths"]["/api/v3/{collection}"]["get"]["security"] if "oauth2" in way]
+    assert ways == [["api:{collection}:read"]]
+    flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
+    assert flows["clientCredentials"]["scopes"]["glucose"] == "Allows api:entries:read,create."

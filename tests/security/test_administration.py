@@ -420,6 +420,10 @@ IMPLIED: dict[str, set[str] | None] = {
     "careportal": {"api:treatments:create"},
     "devicestatus-upload": {"api:devicestatus:create"},
     "activity": set(),
+    "reader": {f"api:{name}:read" for name in COLLECTIONS},
+    "writer": {f"api:{name}:{action}" for name in COLLECTIONS for action in ("create", "update", "delete")},
+    "moderator": {f"api:{name}:{action}" for name in COLLECTIONS for action in ("create", "read", "update", "delete")},
+    "administrator": None,
 }
 
 

@@ -33,10 +33,10 @@ def test_routes_stand_with_what_they_are_about(page: str) -> None:
     sections = re.findall(r'<h3 id="(.*?)">', page)
     assert {"Server", "entries", "treatments", "settings", "Administration", "Live", "Pages"} < set(sections)
     assert set(sections) <= set(re.findall(r'<a href="#(.*?)">', page))
-    assert all(_rows(page, name)[0] == ["Method", "URL", "Permission", "What it does"] for name in sections)
-    assert [row[:3] for row in _rows(page, "settings")[1:3]] == [
-        ["GET", "/api/v3/settings .json .csv .xml", "api:settings:admin"],
-        ["POST", "/api/v3/settings", "api:settings:create or api:settings:update"],
+    assert all(_rows(page, name)[0] == ["Method", "URL", "Permission", "Scope", "What it does"] for name in sections)
+    assert [row[:4] for row in _rows(page, "settings")[1:3]] == [
+        ["GET", "/api/v3/settings .json .csv .xml", "api:settings:admin", "execute"],
+        ["POST", "/api/v3/settings", "api:settings:create or api:settings:update", "write"],
     ]
     assert ["GET", "/api/v3/openapi.json", "none"] in [row[:3] for row in _rows(page, "Server")]
     assert [row[1] for row in _rows(page, "Live")[1:]] == ["/socket.io"] * 2

@@ -48,6 +48,8 @@ class Subject:
     is_person: bool = False
 
 
+_READ, _WRITE = ("api:*:read",), ("api:*:create,update,delete",)
+_EXECUTE = ("api:*:admin", "notifications:*:ack", "admin:*")
 BUILT_IN_ROLES = tuple(
     Role(name, permissions, notes)
     for name, permissions, notes in (
@@ -58,6 +60,12 @@ BUILT_IN_ROLES = tuple(
         ("careportal", ("api:treatments:create",), "may add treatments"),
         ("devicestatus-upload", ("api:devicestatus:create",), "may add device status"),
         ("activity", ("api:activity:create",), "may add activity"),
+        ("reader", _READ, "may do what the scope read allows"),
+        ("writer", _WRITE, "may do what the scope write allows"),
+        ("moderator", (*_READ, *_WRITE), "may do what the scopes read and write allow"),
+        ("administrator", (*_READ, *_WRITE, *_EXECUTE), "may do what the scopes read, write and execute allow"),
     )
 )
-"""The built-in roles (docs/reference/protocol.md, section 2). A stored role of the same name overrides the built-in one."""
+"""The built-in roles (docs/reference/protocol.md, section 2); the last four are those of seed 003, with its scopes.
+A stored role of the same name overrides the built-in one.
+"""

@@ -37,6 +37,7 @@ from apiv3.model.errors import (
 from apiv3.security.gate import Access, Gate
 from apiv3.security.ledger import Ledger
 from apiv3.security.oauth2.scopes import ScopeTable
+from apiv3.security.permissions import Demand
 from apiv3.storage.contracts import SMALL
 from apiv3.web.access_log import AccessLog
 from apiv3.web.bodies import Disconnected, Limits, read_body
@@ -177,7 +178,8 @@ class Api:
             return error_page(call, error)
         answer = failure(error)
         if isinstance(error, MissingPermission) and call.identity is not None and call.identity.bearer is not None:
-            wanted = f'Bearer error="insufficient_scope", scope="{self._scopes.naming(error.permission)}"'
+            scope = self._scopes.allowing(Demand(tuple(error.permission.split(":"))))[0]
+            wanted = f'Bearer error="insufficient_scope", scope="{scope}"'
             answer = answer._replace(headers=(*answer.headers, (b"www-authenticate", wanted.encode())))
         return answer._replace(headers=(*answer.headers, NO_STORE)) if is_page(call.path) else answer
 

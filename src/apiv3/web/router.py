@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from apiv3.model.errors import NotAcceptable
+from apiv3.model.grants import Scopes
 from apiv3.security.gate import Access
+from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.web.calls import Call
 from apiv3.web.operation import Operation
 from apiv3.web.responses import Answer
@@ -49,6 +51,11 @@ class Route:
             return "none"
         anybody = "any person" if self.access.page else "any subject"
         return " or ".join(demand.name for demand in self.access.demands) or anybody
+
+    def scopes(self, table: ScopeTable) -> Scopes:
+        """Return the scopes of OAuth2 that allow the route's first permission, each by itself; none if it demands nothing."""
+        demands = self.access.demands
+        return table.allowing(demands[0]) if demands and not self.access.page else ()
 
 
 Found = tuple[Mapping[str, Route], tuple[bytes, ...]]

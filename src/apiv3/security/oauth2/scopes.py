@@ -28,9 +28,10 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+", re.ASCII)
 
 
 class ScopeTable:
-    """The scopes that this server knows. `named`: scope -> the permissions that it stands for."""
+    """The scopes that this server knows: each with the permissions that it stands for, as `texts` and compiled (`named`)."""
 
     def __init__(self, named: Mapping[str, Iterable[str]] = NAMED) -> None:
+        self.texts = {name: tuple(texts) for name, texts in named.items()} | {OFFLINE: ()}
         self.named = {name: tuple(map(Permission.parse, texts)) for name, texts in named.items()} | {OFFLINE: ()}
         self.ceiling = lru_cache(maxsize=1024)(self._ceiling)
         """Return the permissions that some scopes allow together. Cached, since few combinations are in use."""
@@ -70,11 +71,10 @@ class ScopeTable:
         ceiling = self.ceiling(most)
         return all(scope in most or (scope not in self.named and ceiling.implies(Permission.parse(scope))) for scope in asked)
 
-    def naming(self, permission: str) -> str:
-        """Return the scopes that allow what was refused, separated by blanks; the permission itself if none does."""
-        demand = Demand(tuple(permission.split(":")))
+    def allowing(self, demand: Demand) -> Scopes:
+        """Return the scopes that allow what is demanded, each by itself; the permission itself if no name does."""
         names = [name for name, owned in self.named.items() if any(each.satisfies(demand) for each in owned)]
-        return " ".join(names) or permission
+        return tuple(names) or (demand.name,)
 
     def _ceiling(self, scopes: Scopes) -> PermissionSet:
         return PermissionSet(permission for scope in scopes for permission in self._permissions(scope))

@@ -8,6 +8,8 @@ from typing import Any
 
 from apiv3 import __version__
 from apiv3.model.collections import Collection
+from apiv3.security.oauth2.scopes import OFFLINE, ScopeTable
+from apiv3.web.oauth2 import AUTHORIZE, TOKEN
 from apiv3.web.openapi import parameters, schemas
 from apiv3.web.openapi.operations import TAGS
 from apiv3.web.openapi.parameters import Parameter
@@ -23,6 +25,9 @@ at `/api/v2/authorization/request/{accessToken}`. A call with more than one cred
 
 Pages send the cookie of a person's session instead. Calls with a session that may change something need a nonce in the
 header `X-Nonce`, or are answered with 403.
+
+Applications send an access token of OAuth2 in the same header, and need no timestamp. Its scopes limit what their subject may
+do.
 
 **Timestamp.** Calls to `/api/v3` also carry the client's time, in the header `Date` or the parameter `now`. Those with a
 session need none.
@@ -55,6 +60,13 @@ _SCHEMES: Json = {
         "description": "The hex SHA-1 of API_SECRET. Only administration accepts it.",
     },
 }
+_SCOPES = {
+    "read": "Read documents of every collection.",
+    "write": "Create, change and delete documents of every collection.",
+    "execute": "Administer the server, and silence alarms.",
+    OFFLINE: "Get refresh tokens, so that the access lasts when the person is away.",
+}
+"""What the usual scopes are for; one of OAUTH_SCOPES with another name is described by its permissions."""
 _HEADERS: Json = {
     "Last-Modified": ("The time of the last change, in whole seconds; never later than `Date`.", {"type": "string"}),
     "ETag": ("The version of this answer. For HISTORY: the greatest `srvModified` in it.", {"type": "string"}),
@@ -67,8 +79,8 @@ class Undescribed(ValueError):
     """A route has no operation, or its path does not match its operation's."""
 
 
-def describe(routes: Sequence[Route], collections: Mapping[str, Collection], bounds: Bounds) -> Json:
-    """Return the OpenAPI document for all routes. `bounds`: limits of this installation. Raises Undescribed."""
+def describe(routes: Sequence[Route], collections: Mapping[str, Collection], bounds: Bounds, scopes: ScopeTable) -> Json:
+    """Return the OpenAPI document for all routes. `bounds`, `scopes`: those of this installation. Raises Undescribed."""
     table = parameters.table(bounds)
     document: dict[str, Any] = {
         "openapi": "3.1.1",
@@ -78,13 +90,15 @@ def describe(routes: Sequence[Route], collections: Mapping[str, Collection], bou
         "paths": {},
         "components": {
             "schemas": schemas.table(collections, bounds),
-            "securitySchemes": _SCHEMES,
+            "securitySchemes": {**_SCHEMES, "oauth2": _oauth2(scopes)},
             "headers": {name: {"description": about, "schema": schema} for name, (about, schema) in _HEADERS.items()},
         },
     }
     for operation, members in _grouped(routes).items():
         path = operation.path or members[0].path
-        document["paths"].setdefault(path, {})[members[0].method.lower()] = _operation(operation, members, table, bounds)
+        document["paths"].setdefault(path, {})[members[0].method.lower()] = _operation(
+            operation, members, table, bounds, scopes
+        )
     return document
 
 
@@ -97,7 +111,28 @@ def _grouped(routes: Sequence[Route]) -> Mapping[Operation, Sequence[Route]]:
     return groups
 
 
-def _operation(operation: Operation, members: Sequence[Route], table: Mapping[str, Parameter], bounds: Bounds) -> Json:
+def _oauth2(scopes: ScopeTable) -> Json:
+    """The security scheme of applications, with the URLs of this server."""
+    about = {name: _SCOPES.get(name) or _listed(permissions) for name, permissions in scopes.texts.items()}
+    urls = {"tokenUrl": TOKEN, "refreshUrl": TOKEN}
+    flows = {
+        "authorizationCode": {"authorizationUrl": AUTHORIZE, **urls, "scopes": about},
+        "clientCredentials": {**urls, "scopes": about},
+    }
+    return {"type": "oauth2", "description": "An access token of an application. It needs no client's time.", "flows": flows}
+
+
+def _listed(permissions: Sequence[str]) -> str:
+    return f"Allows {', '.join(permissions) or 'nothing'}."
+
+
+def _operation(
+    operation: Operation,
+    members: Sequence[Route],
+    table: Mapping[str, Parameter],
+    bounds: Bounds,
+    scopes: ScopeTable,
+) -> Json:
     route, choices = members[0], _choices(operation, members)
     names = [*re.findall(r"\{(\w+)\}", operation.path or route.path), *operation.parameters]
     if not (route.access.public or route.access.administration):
@@ -115,7 +150,7 @@ def _operation(operation: Operation, members: Sequence[Route], table: Mapping[st
             **{str(status): _reply(reply) for status, reply in operation.replies.items()},
             **refusals(operation, route.access, used, permission),
         },
-        "security": _security(route),
+        "security": _security(members, permission, scopes),
         "x-permission": permission,
     }
     if exceptions:
@@ -196,8 +231,13 @@ def _body(body: Body, bounds: Bounds) -> Json:
     return {"description": about, "required": True, "content": content}
 
 
-def _security(route: Route) -> list[Json]:
-    if route.access.public:
+def _security(members: Sequence[Route], permission: str, scopes: ScopeTable) -> list[Json]:
+    """Return the ways to authenticate. Each scope that stands there is enough by itself for all routes of the operation."""
+    access = members[0].access
+    if access.public:
         return []
-    ways = ["bearer", "accessToken", *(["apiSecret"] if route.access.administration else [])]
-    return [{way: []} for way in ways]
+    ways = ["bearer", "accessToken", *(["apiSecret"] if access.administration else [])]
+    found = [route.scopes(scopes) for route in members]
+    common = [[scope] for scope in found[0] if all(scope in each for each in found)]
+    wanted = common or [[permission.partition(" or ")[0]] if access.demands else []]
+    return [*({way: []} for way in ways), *({"oauth2": names} for names in wanted)]

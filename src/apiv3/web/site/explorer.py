@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
+from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.web.assets import Asset
 from apiv3.web.calls import Call
 from apiv3.web.negotiation import Format
@@ -25,17 +26,20 @@ LIVE, PAGES = "Live", "Pages"
 
 
 class Row(NamedTuple):
-    """A row of the table: routes that differ only in the format share one. `formats`: the endings that the path may have."""
+    """A row of the table: routes that differ only in the format share one. `formats`: the endings that the path may have.
+    `scopes`: the scopes of OAuth2 each of which allows it.
+    """
 
     route: Route
     formats: Sequence[str]
+    scopes: Sequence[str]
 
 
 class Explorer:
     """The endpoints. `describe`: makes the OpenAPI description. `table`: returns all routes. Each is called once."""
 
-    def __init__(self, describe: Callable[[], Json], table: Callable[[], Sequence[Route]]) -> None:
-        self._describe, self._table = describe, table
+    def __init__(self, describe: Callable[[], Json], table: Callable[[], Sequence[Route]], scopes: ScopeTable) -> None:
+        self._describe, self._table, self._scopes = describe, table, scopes
         self._description: Asset | None = None
         self._sections: Mapping[str, Sequence[Row]] = {}
         self._making = asyncio.Lock()
@@ -51,16 +55,16 @@ class Explorer:
     async def page(self, call: Call) -> Answer:
         """Show the interactive page: every route with the permission that it demands; enter a token, send requests."""
         if not self._sections:
-            self._sections = _sections(self._table())
+            self._sections = _sections(self._table(), self._scopes)
         return page(call, "explorer.html", sections=self._sections)
 
 
-def _sections(table: Sequence[Route]) -> Mapping[str, Sequence[Row]]:
+def _sections(table: Sequence[Route], scopes: ScopeTable) -> Mapping[str, Sequence[Row]]:
     """Group routes: the server, each collection, administration, people, live connections, pages."""
     groups = defaultdict(list)
     for route in table:
         groups[_section(route)].append(route)
-    return {name: list(_rows(routes)) for name, routes in groups.items()}
+    return {name: list(_rows(routes, scopes)) for name, routes in groups.items()}
 
 
 def _section(route: Route) -> str:
@@ -69,13 +73,14 @@ def _section(route: Route) -> str:
     return _stem(route.path).split("/")[3] if route.operation.tag == DOCUMENTS else route.operation.tag
 
 
-def _rows(routes: Sequence[Route]) -> Iterator[Row]:
+def _rows(routes: Sequence[Route], scopes: ScopeTable) -> Iterator[Row]:
     paths = {(route.method, route.path) for route in routes}
     for route in routes:
         if _stem(route.path) != route.path and (route.method, _stem(route.path)) in paths:
             continue
         endings = [f".{form.extension}" for form in Format]
-        yield Row(route, [each for each in endings if (route.method, f"{route.path}{each}") in paths])
+        formats = [each for each in endings if (route.method, f"{route.path}{each}") in paths]
+        yield Row(route, formats, route.scopes(scopes))
 
 
 def _stem(path: str) -> str:
