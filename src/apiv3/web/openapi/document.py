@@ -150,7 +150,7 @@ def _operation(
             **{str(status): _reply(reply) for status, reply in operation.replies.items()},
             **refusals(operation, route.access, used, permission),
         },
-        "security": _security(members, permission, scopes),
+        "security": _security([each for each in members if each.permission not in exceptions.values()], permission, scopes),
         "x-permission": permission,
     }
     if exceptions:
@@ -232,7 +232,7 @@ def _body(body: Body, bounds: Bounds) -> Json:
 
 
 def _security(members: Sequence[Route], permission: str, scopes: ScopeTable) -> list[Json]:
-    """Return the ways to authenticate. Each scope that stands there is enough by itself for all routes of the operation."""
+    """Return the ways to authenticate. Each scope that stands there is enough by itself for all of these routes."""
     access = members[0].access
     if access.public:
         return []
