@@ -23,6 +23,7 @@ from apiv3.security.oauth2.token_endpoint import TokenEndpoint, TokenInspection
 from apiv3.settings import Settings, public_url
 from apiv3.storage.failures import FailureTable
 from apiv3.web.administration import Authorization, Roles, Subjects
+from apiv3.web.clients import ClientEndpoints
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.oauth2 import OAuth2
@@ -74,6 +75,7 @@ def table(parts: Parts) -> Sequence[Route]:
         Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
         Roles(administration, installation.policies, limits, installation.demands),
         Users(accounts, limits),
+        ClientEndpoints(installation.clients, limits),
         _oauth2(parts, sign_in),
         Consent(_authorization(parts), accounts, forms, public_url(settings)),
         People(sign_in, logins, parts.user_tokens, limits),

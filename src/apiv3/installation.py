@@ -15,6 +15,7 @@ from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.passwords import Passwords
 from apiv3.security.logins import Logins
 from apiv3.security.oauth2.access_tokens import AccessTokens
+from apiv3.security.oauth2.clients import Clients
 from apiv3.security.oauth2.issuing import Issuer, Lifetimes
 from apiv3.security.oauth2.scopes import NAMED, ScopeTable
 from apiv3.security.policy import Policies
@@ -59,6 +60,7 @@ class Installation:
         self.scopes = ScopeTable(settings.oauth_scopes or NAMED)
         self.client_table, self.grant_table = ClientTable(self.database), GrantTable(self.database)
         self.access_tokens = AccessTokens(self.grant_table)
+        self.clients = Clients(self.client_table, self.policies, self.scopes, self.access_tokens)
         lifetimes = Lifetimes(settings.oauth_access_lifetime, settings.oauth_refresh_grace)
         self.issuer = Issuer(lifetimes)
         self.accounts = Accounts(self.account_table, self.policies, self.passwords, self.logins)

@@ -465,8 +465,8 @@ def test_the_shell_completes_names(installation: Installation) -> None:
         ("subject rotate p", ["phone"]),
         ("subject remove p", ["phone"]),
         ("check ph", ["phone"]),
-        ("subject add x --role re", ["readable", "reporter"]),
-        ("role show re", ["readable", "reporter"]),
+        ("subject add x --role re", ["readable", "reader", "reporter"]),
+        ("role show re", ["readable", "reader", "reporter"]),
         ("role change ", ["reporter"]),
         ("role remove ", ["reporter"]),
     ]:
@@ -475,7 +475,7 @@ def test_the_shell_completes_names(installation: Installation) -> None:
 
 def test_completion_makes_nothing_and_says_nothing(nothing: Installation) -> None:
     assert _completed(nothing, "subject show ") == []
-    assert _completed(nothing, "subject add x --role rea") == ["readable"]
+    assert _completed(nothing, "subject add x --role read") == ["readable", "reader"]
     nothing.settings = {"API3_MAX_LIMIT": "nonsense"}
     assert _completed(nothing, "export ") == []
     assert not list(nothing.folder.iterdir())

@@ -250,6 +250,7 @@ def ask(client: httpx.Client, method: str, path: str, **options: Any) -> httpx.R
     return answer
 
 
+CLIENT_ID = str(examples.NEW_CLIENT["a web application"]["_id"])
 EXAMPLE_ID = str(examples.CHANGED_SUBJECT["other roles"]["_id"])
 
 
@@ -279,6 +280,8 @@ def test_every_example_works(database: str, fresh_server: FreshServer) -> None:
         for body in bodies(operation) * (2 if promised == {200, 201} else 1):
             if "/users/" in path:  # the id of an example is that of the subject among the examples
                 path = path.replace(EXAMPLE_ID, anna["_id"])
+            if "/clients/" in path:
+                path = path.replace(EXAMPLE_ID, CLIENT_ID)
             answer = ask(client, operation.method.upper(), path, **for_person(operation, body, anna["_id"]), **options)
             assert_as_described(document, operation, answer)
             seen[answer.status_code] = answer

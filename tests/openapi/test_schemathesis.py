@@ -68,4 +68,4 @@ def test_every_operation_with_made_up_data_and_chains_of_them(fresh_server: Fres
     said = run(fresh_server("postgres", env=SMALL), tmp_path, "fuzzing,stateful")
     check(said, 150)
     [covered] = re.findall(r"(\d+) covered", said)
-    assert int(covered) > 0
+    assert int(covered) > 0, said

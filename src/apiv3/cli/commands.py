@@ -28,6 +28,7 @@ _MODULES = {
     "subject": "subject",
     "role": "role",
     "user": "user",
+    "client": "client",
     "audit": "audit",
     "check": "subject",
     "import": "import_",

@@ -16,6 +16,7 @@ _ADMINISTRATION = {
     "subjects": ACTIONS,
     "roles": ("create", "list", "update", "delete"),
     "users": ACTIONS,
+    "clients": ACTIONS,
     "sessions": ("read", "delete"),
     "failures": ("read",),
     "audit": ("read",),

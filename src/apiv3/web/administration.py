@@ -259,3 +259,11 @@ def texts(body: Document, field: str, split: Callable[[str], Sequence[str]]) -> 
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise BadRequest(f"Bad {field}: it must be a list of texts")
     return tuple(value)
+
+
+def flag(body: Document, field: str) -> bool | None:
+    """Return the truth value of a field, None if it is missing or null. Raises BadRequest."""
+    value = body.get(field)
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"Bad {field}: it must be true or false")
+    return value

@@ -15,6 +15,7 @@ from apiv3.security.demands import ACTIONS, administration
 from apiv3.security.gate import Access
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
+from apiv3.web.clients import ClientEndpoints
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.negotiation import Format
@@ -61,6 +62,7 @@ def routes(
     subjects: Subjects,
     roles: Roles,
     users: Users,
+    clients: ClientEndpoints,
     oauth2: OAuth2,
     consent: Consent,
     people: People,
@@ -101,6 +103,12 @@ def routes(
     yield Route("PUT", f"{V2}/users", users.change, _admin("users", "update"), operations.CHANGE_USER)
     yield Route("DELETE", f"{V2}/users/{{_id}}", users.remove, _admin("users", "delete"), operations.REMOVE_USER)
     yield Route("POST", f"{V2}/users/{{_id}}/invitation", users.invite, _admin("users", "update"), operations.INVITE)
+
+    yield Route("GET", f"{V2}/clients", clients.all, _admin("clients", "read"), operations.CLIENTS)
+    yield Route("POST", f"{V2}/clients", clients.add, _admin("clients", "create"), operations.ADD_CLIENT)
+    yield Route("PUT", f"{V2}/clients", clients.change, _admin("clients", "update"), operations.CHANGE_CLIENT)
+    yield Route("DELETE", f"{V2}/clients/{{_id}}", clients.remove, _admin("clients", "delete"), operations.REMOVE_CLIENT)
+    yield Route("POST", f"{V2}/clients/{{_id}}/rotate", clients.rotate, _admin("clients", "update"), operations.ROTATE_SECRET)
 
     yield Route("POST", TOKEN, oauth2.token, PUBLIC)
     yield Route("POST", REVOKE, oauth2.revoke, PUBLIC)

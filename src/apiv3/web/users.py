@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from apiv3.model.accounts import Person
 from apiv3.model.documents import Document
-from apiv3.model.errors import BadRequest
 from apiv3.model.identity import Subject
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.web import requests
-from apiv3.web.administration import author, text, texts, words
+from apiv3.web.administration import author, flag, text, texts, words
 from apiv3.web.bodies import Limits, read_object
 from apiv3.web.calls import Call
 from apiv3.web.next_page import INVITATION
@@ -41,7 +40,7 @@ class Users:
         """
         body = await read_object(call, self._limits)
         name, address, roles = text(body, "name"), text(body, "email"), texts(body, "roles", words)
-        disabled = _flag(body, "disabled")
+        disabled = flag(body, "disabled")
 
         def change(stored: Subject) -> Subject:
             return replace(
@@ -70,10 +69,3 @@ def shown(person: Person, code: str | None = None) -> Document:
     record: Document = {"_id": subject.id, "name": subject.name, "email": account.email.address, "roles": list(subject.roles)}
     record |= {"disabled": subject.disabled, "created_at": subject.created_at}
     return record if code is None else {**record, "invitation": f"{INVITATION}{code}"}
-
-
-def _flag(body: Document, field: str) -> bool | None:
-    value = body.get(field)
-    if value is not None and not isinstance(value, bool):
-        raise BadRequest(f"Bad {field}: it must be true or false")
-    return value

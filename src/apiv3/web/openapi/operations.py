@@ -301,6 +301,43 @@ INVITE = Operation(
     errors=(_NOBODY, _GIFT, Conflict("The account of {email} is disabled; enable it first")),
 )
 
+_CLIENT: tuple[ApiError, ...] = (
+    *(_NAME, _NOTES, _KIND, _ID, BadRequest("Unknown role {name}; there are: ..."), BadRequest("Bad scope {scope}: {reason}")),
+    *(BadRequest("Bad redirect URI {uri}: {reason}"), BadRequest("Unknown grant {name}; there are: ...")),
+    *(BadRequest("Bad {field}: it must be true or false"), Conflict("There is a subject named {name} already"), _GIFT),
+    BadRequest("A client with the grant authorization_code needs a redirect URI"),
+)
+_NO_CLIENT = NotFound("There is no client {id}; list what there is to see the ids")
+CLIENTS = Operation("clients", ADMINISTRATION, {200: Reply.of("The applications.", "Clients")})
+ADD_CLIENT = Operation(
+    "addClient",
+    ADMINISTRATION,
+    {
+        200: Reply.of(
+            "The application, and its secret.", "NewSecret", links=_next("changeClient", "rotateSecret", "removeClient")
+        )
+    },
+    "Nobody can read the secret back later. Without `grants`, it gets those that fit; without `scopes`, `read`.",
+    body=Body.of("NewClient", examples.NEW_CLIENT, _BODY),
+    errors=(*_CLIENT, Conflict("There is a subject with the _id {id} already")),
+)
+CHANGE_CLIENT = Operation(
+    "changeClient",
+    ADMINISTRATION,
+    {200: Reply.of("The application as stored.", "Client")},
+    body=Body.of("ClientChange", examples.CHANGED_CLIENT, _BODY),
+    errors=(*_CLIENT, _NO_CLIENT, BadRequest("Field public cannot be changed: register another application")),
+)
+REMOVE_CLIENT = Operation(
+    "removeClient", ADMINISTRATION, {200: Reply.of("The application was removed.", "Nothing")}, errors=(_NO_CLIENT, _GIFT)
+)
+ROTATE_SECRET = Operation(
+    "rotateSecret",
+    ADMINISTRATION,
+    {200: Reply.of("The application, and its new secret.", "NewSecret")},
+    errors=(_NO_CLIENT, _GIFT, BadRequest("A public client has no secret")),
+)
+
 # --- people
 
 REQUEST_TOKEN = Operation(

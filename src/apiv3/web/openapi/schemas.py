@@ -220,6 +220,16 @@ def _administration() -> dict[str, Json]:
     address = {"type": "string", "format": "address", "description": "An e-mail address."}
     given = {**_words("role", "Names of existing roles, at least one."), "minLength": 1, "minItems": 1}
     called = {**name, "type": ["string", "null"], "pattern": f"^({name['pattern'][1:-1]})?$"}
+    flag = {"type": "boolean"}
+    client: dict[str, Json] = {"_id": id_, "client_id": id_, "name": text, "redirect_uris": texts, "scopes": texts}
+    client |= {"grants": texts, "public": flag, "introspect": flag, "roles": texts, "notes": text}
+    client |= {"owner": {"type": ["string", "null"]}, "created_at": text}
+    settable = {
+        "redirect_uris": _words("redirect", "Where people go back to."),
+        "scopes": _words("scope", "What it may ask for."),
+    }
+    settable |= {"grants": _words("grant", "How it gets tokens."), "roles": roles, "notes": notes}
+    settable |= {"public": {"type": ["boolean", "null"]}, "introspect": {"type": ["boolean", "null"]}}
     role: dict[str, Json] = {"name": text, "permissions": texts, "notes": text}
     named = {"_id": id_, "created_at": text}
     return {
@@ -253,6 +263,11 @@ def _administration() -> dict[str, Json]:
                 "disabled": {"type": ["boolean", "null"]},
             },
         ),
+        "Client": _object(client),
+        "Clients": {"type": "array", "items": ref("Client")},
+        "NewSecret": _object(client, {"client_secret": {**text, "description": "Left out for a public client."}}),
+        "NewClient": _open({"name": name}, {"_id": chosen, **settable}),
+        "ClientChange": _open({"_id": id_}, {"name": {**name, "type": ["string", "null"]}, **settable}),
         "Role": _object(role, named),
         "Roles": {"type": "array", "items": ref("Role")},
         "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "timestamp": left_out}),
