@@ -87,6 +87,8 @@ class Connection(asyncio.BufferedProtocol):
         self._discarded = 0
         self._large: deque[memoryview] = deque()
         self._is_paused = False
+        self._is_due = False
+        """Whether the next piece of what is large will be passed to the transport in the next turn of the event loop."""
         self._lag: tuple[int, float] = 0, 0.0
         """Unsent bytes when the client last took some, and when that was, in seconds by the loop's clock."""
         self._waiters: list[asyncio.Future[None]] = []
@@ -161,7 +163,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._large.append(memoryview(data))
             elif len(data) > _PIECE:
                 self._large.append(memoryview(data))
-                self._push()
+                self._advance()
             else:
                 self.transport.write(data)
 
@@ -175,15 +177,33 @@ class Connection(asyncio.BufferedProtocol):
             view = view[_PIECE:]
         else:
             self._large.append(memoryview(head))
-        self._large.append(view)
-        self._push()
+        if view:
+            self._large.append(view)
+        self._go_on()
 
-    def _push(self) -> None:
-        while self._large and not self._is_paused and self._is_open:
-            view = self._large.popleft()
-            if len(view) > _PIECE:
-                self._large.appendleft(view[_PIECE:])
-            self.transport.write(view[:_PIECE])
+    def _advance(self) -> None:
+        """Pass the next piece to the transport; the one after it comes in the next turn of the event loop.
+
+        The system may take megabytes at once, and it takes milliseconds to copy them. All at once would keep every other client
+        waiting, as often as there are connections on which somebody asks for a large answer.
+        """
+        self._is_due = False
+        if not self._large or self._is_paused or not self._is_open:
+            return
+        view = self._large.popleft()
+        if len(view) > _PIECE:
+            self._large.appendleft(view[_PIECE:])
+        self.transport.write(view[:_PIECE])
+        if self._large:
+            self._go_on()
+        elif not self._is_paused:
+            self._caught_up()
+
+    def _go_on(self) -> None:
+        """Have the next piece passed to the transport in the next turn of the event loop, if there is one."""
+        if self._large and not self._is_paused and not self._is_due:
+            self._is_due = True
+            self.loop.call_soon(self._advance)
 
     @property
     def is_behind(self) -> bool:
@@ -203,13 +223,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        self._push()
-        if not self.is_behind:
-            self._wake()
-            if self.is_over:
-                self._say_goodbye()
-            else:
-                self.speaker.drained()
+        if self._large:
+            self._go_on()
+        else:
+            self._caught_up()
+
+    def _caught_up(self) -> None:
+        """Nothing large remains, and the transport holds little: tell whoever waits for that."""
+        self._wake()
+        if self.is_over:
+            self._say_goodbye()
+        else:
+            self.speaker.drained()
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
