@@ -13,11 +13,11 @@ import pytest
 
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE
 from tests.support.wire import now_ms, request, unique
 
 ENTRIES = "/api/v3/entries"
 WRITERS = 144
-PATIENCE = 60.0
 LONGEST_PAUSE = 0.3
 """Seconds between two requests on a connection: some connections are idle when the server begins to end."""
 
