@@ -34,6 +34,11 @@ from tests.support.factories import (  # noqa: E402  (after the registration)
 from tests.support.needs import do_without  # noqa: E402
 from tests.support.postgres import Postgres, postgres_server  # noqa: E402
 from tests.support.server import LiveServer  # noqa: E402
+from tests.support.waiting import PATIENCE  # noqa: E402
+
+# Nor is it how long an answer takes: this is what httpx waits where nothing else is said.
+for _kind in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _kind, PATIENCE)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -320,7 +320,7 @@ def test_writers_where_transactions_are_serializable_by_default(fresh_server: Fr
     database = urlsplit(server.installation.database_url).path[1:]
     postgres.execute(f"ALTER DATABASE {database} SET default_transaction_isolation = 'serializable'")
     server.restart()
-    client = server.client(server.subject("phone", "api:*:*"), timeout=60)
+    client = server.client(server.subject("phone", "api:*:*"))
     documents = [{"identifier": f"entry-{number}", "date": DATE, "app": "test"} for number in range(160)]
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(lambda each: client.post("/api/v3/entries", json=each), documents))

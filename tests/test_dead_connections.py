@@ -51,7 +51,7 @@ def test_a_server_outlives_its_connections(url: str, way: Blackhole, tmp_path: P
     server = LiveServer(Installation(tmp_path, url))
     server.start()
     try:
-        client = server.client(server.subject("phone", "api:*:*"), timeout=60)
+        client = server.client(server.subject("phone", "api:*:*"))
         with ThreadPoolExecutor(20) as threads:
             posts = [partial(client.post, ENTRIES, json=entry(f"before-{number}")) for number in range(40)]
             reads = [partial(client.get, f"{ENTRIES}/before-{number}") for number in range(40)]

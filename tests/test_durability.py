@@ -96,7 +96,7 @@ class Groups:
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
         with suppress(httpx.TransportError):
-            async with httpx.AsyncClient(base_url=self._url, trust_env=False, verify=False, timeout=60) as client:
+            async with httpx.AsyncClient(base_url=self._url, trust_env=False, verify=False) as client:
                 yield client
 
     async def _one(self, name: str) -> None:

@@ -63,7 +63,7 @@ def entry(identifier: str, **fields: Any) -> dict[str, Any]:
 def test_a_server_works_behind_pgbouncer(start: Start, parameters: str) -> None:
     server = start(parameters, workers=2)
     token = server.subject("phone", "api:*:*")
-    client = server.client(token, timeout=60)
+    client = server.client(token)
     names = [secrets.token_hex(6) for _ in range(24)]
     asked: list[Callable[[], httpx.Response]] = []
     for name in names:

@@ -39,7 +39,7 @@ def server(lasting_server: FreshServer) -> LiveServer:
 
 @pytest.fixture(scope="module")
 def client(server: LiveServer) -> httpx.Client:
-    return server.client(server.subject("phone", "api:*:*"), timeout=60)
+    return server.client(server.subject("phone", "api:*:*"))
 
 
 class Injected:

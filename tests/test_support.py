@@ -2,16 +2,17 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
 from tests.support.postgres import Postgres
-from tests.support.processes import clean_environment
+from tests.support.processes import Guardian, clean_environment
 from tests.support.server import LiveServer
+from tests.support.waiting import wait_until
 from tests.support.wire import unique
 
 ROOT = Path(__file__).parents[1]
@@ -49,10 +50,44 @@ def test_a_run_that_dies_leaves_neither_processes_nor_files(tmp_path: Path) -> N
     died = subprocess.run(
         [sys.executable, "-c", DIES_WITHOUT_CLEANING_UP, folder], stdout=subprocess.PIPE, text=True, check=False
     )
-    deadline = time.monotonic() + 10
-    while folder.exists() or _runs(int(died.stdout)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not folder.exists() and not _runs(int(died.stdout)))
+
+
+HAS_A_CHILD = "sleep 60 & echo $!; exec sleep 60"
+
+
+def test_whoever_is_looked_after_no_more_leaves_no_process(tmp_path: Path) -> None:
+    """Also when only the first process of the group has been waited for."""
+    with subprocess.Popen(["sh", "-c", HAS_A_CHILD], stdout=subprocess.PIPE, text=True, start_new_session=True) as first:
+        guardian = Guardian(first.pid, tmp_path)
+        assert first.stdout is not None
+        child = int(first.stdout.readline())
+        first.kill()
+    assert _runs(child)
+    guardian.dismiss()
+    wait_until(lambda: not _runs(child))
+    assert tmp_path.exists()
+
+
+def test_a_condition_is_checked_at_each_worker(fresh_server: FreshServer) -> None:
+    server = fresh_server(workers=3)
+    wait_until(lambda: len(server.worker_pids) == 3)
+    asked = list[list[str]]()
+
+    def condition() -> bool:
+        asked.append([_state(pid) for pid in server.worker_pids])
+        return httpx.get(f"{server.url}/api/v3/version", trust_env=False).is_success
+
+    server.wait_everywhere(condition)
+    assert sorted(states.count("T") for states in asked) == [2, 2, 2]
+    assert {states.index(next(state for state in states if state != "T")) for states in asked} == {0, 1, 2}
+    assert "T" not in map(_state, server.worker_pids)
+    server.stop()
+
+
+def _state(pid: int) -> str:
+    """T where a process is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def _runs(pid: int) -> bool:

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.pages import section
 from tests.support.processes import clean_environment, demand, free_port
-from tests.support.terminal import Terminal, wait_until
+from tests.support.terminal import Terminal
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 NO_PART_OF_IT = (".*", "__pycache__", "data", "tests")

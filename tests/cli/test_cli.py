@@ -9,7 +9,6 @@ import pty
 import re
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -26,10 +25,10 @@ from tests.support.commands import Done, children, here, process
 from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.server import LiveServer
+from tests.support.waiting import wait_until
 from tests.support.wire import ask, unique
 
 ENTRIES = "/api/v3/entries"
-WITHIN = 10.0
 """Seconds that a crowded machine gets for what takes a server one."""
 
 COMMANDS = {
@@ -484,13 +483,6 @@ def test_completion_makes_nothing_and_says_nothing(nothing: Installation) -> Non
 # --- beside a server that runs ----------------------------------------------------------------------------------------
 
 
-def _wait_for(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not happens():
-        assert time.monotonic() < deadline, "the server did not notice"
-        time.sleep(0.02)
-
-
 def test_what_is_changed_here_bites_there(database: str, shared_servers: Callable[[str], LiveServer]) -> None:
     server = shared_servers(database)
     installation, name, role = server.installation, unique("phone"), unique("role")
@@ -503,20 +495,20 @@ def test_what_is_changed_here_bites_there(database: str, shared_servers: Callabl
 
     server.admin("POST", "/roles", {"name": role, "permissions": ["api:entries:read"]})
     token = _json(installation, "subject", "add", name, "--role", role, run=process)["accessToken"]
-    _wait_for(lambda: exchanged(token))
+    wait_until(lambda: exchanged(token))
     client = server.client(token)
     assert status() == 200
 
     _said(installation, "role", "change", role, "api:food:read")
-    _wait_for(lambda: (status(), status("/api/v3/food")) == (403, 200))
+    wait_until(lambda: (status(), status("/api/v3/food")) == (403, 200))
 
     fresh = _json(installation, "subject", "rotate", name)["accessToken"]
-    _wait_for(lambda: status("/api/v3/food") == 401 and not exchanged(token))
+    wait_until(lambda: status("/api/v3/food") == 401 and not exchanged(token))
     client = server.client(fresh)
     assert status("/api/v3/food") == 200
 
     _said(installation, "subject", "remove", name)
-    _wait_for(lambda: status("/api/v3/food") == 401 and not exchanged(fresh))
+    wait_until(lambda: status("/api/v3/food") == 401 and not exchanged(fresh))
     _said(installation, "role", "remove", role)
 
 

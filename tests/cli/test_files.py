@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
 from tests.support.processes import free_port
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import unique
 
 ROOT = Path(__file__).parents[2]
@@ -341,12 +341,9 @@ def test_an_interruption(tmp_path: Path) -> None:
     assert importing.stdin is not None
     importing.stdin.write(b"".join(lines))
     importing.stdin.flush()
-    deadline = time.monotonic() + 60
-    while (stored := len(_exported(installation))) < 10_000 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert stored == 10_000
+    wait_until(lambda: len(_exported(installation)) == 10_000)
     importing.send_signal(signal.SIGINT)
-    output, errors = importing.communicate(timeout=30)
+    output, errors = importing.communicate(timeout=PATIENCE)
     assert importing.returncode == 1
     assert output.decode() == "entries: 10,000 new, 0 there already, 0 refused\n"
     assert "Interrupted." in errors.decode()

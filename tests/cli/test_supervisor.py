@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,32 +15,19 @@ import pytest
 from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
 from tests.support.outages import own_postgres
-from tests.support.processes import Guardian, free_port
+from tests.support.processes import Guardian, free_port, is_there
 from tests.support.server import LiveServer
+from tests.support.waiting import wait_until
 
 ENTRIES = "/api/v3/entries"
-PATIENCE = 60.0
 TRIES = 20
 """Requests on connections of their own, so that each of two workers answers some."""
 LONGEST_DEATH = 12.0
 """Seconds: what is wrong with the workers has ended the server after so long."""
 
 
-def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.1)
-
-
-def workers(server: LiveServer) -> list[int]:
-    """The workers: what was started by spawning, unlike multiprocessing's own helper."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
-
-
 def kill_workers(server: LiveServer, number: int) -> None:
-    for pid in workers(server)[:number]:
+    for pid in server.worker_pids[:number]:
         os.kill(pid, signal.SIGKILL)
 
 
@@ -51,7 +37,7 @@ def statuses(server: LiveServer, token: str) -> set[int]:
     for _ in range(TRIES):
         params = {"token": token, "now": str(time.time_ns() // 1_000_000)}
         try:
-            found.add(httpx.get(f"{server.url}{ENTRIES}", params=params, trust_env=False, verify=False, timeout=30).status_code)
+            found.add(httpx.get(f"{server.url}{ENTRIES}", params=params, trust_env=False, verify=False).status_code)
         except httpx.TransportError:
             found.add(0)
     return found
@@ -103,9 +89,9 @@ def test_workers_that_start_while_sqlite_cannot_be_opened(fresh_server: FreshSer
 
 def test_a_worker_that_dies_is_told_of_and_replaced(fresh_server: FreshServer) -> None:
     server = fresh_server(workers=2)
-    [dead, *_] = before = workers(server)
+    [dead, *_] = before = server.worker_pids
     os.kill(dead, signal.SIGKILL)
-    wait_until(lambda: len(workers(server)) == 2 and workers(server) != before, server.output)
+    wait_until(lambda: len(server.worker_pids) == 2 and server.worker_pids != before, server.output)
     assert f"worker {dead} was ended by SIGKILL; another one takes its place" in server.output
 
 
@@ -140,20 +126,12 @@ def test_nothing_outlives_a_start_that_is_killed(tmp_path: Path, new_database: N
         time.sleep(delay)
         process.kill()
         process.wait()
-        wait_until(lambda: not _is_there(process.pid), "something outlives its parent")
+        wait_until(lambda: not is_there(process.pid), "something outlives its parent")
         guardian.dismiss()
         server = LiveServer(installation, workers=number)
         server.port, server.url = port, f"http://127.0.0.1:{port}"
         server.start()  # on the same port, and on what the first start has left
         server.stop()
-
-
-def _is_there(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_directories_of_killed_parents_are_removed(fresh_server: FreshServer) -> None:

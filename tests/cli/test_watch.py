@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -25,9 +24,8 @@ from tests.support.live import Stream
 from tests.support.processes import free_port
 from tests.support.server import LiveServer
 from tests.support.tls import self_signed
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import unique
-
-PATIENCE = 30.0
 
 
 class Watch:
@@ -97,13 +95,6 @@ def api(server: LiveServer) -> httpx.Client:
 @pytest.fixture(scope="module")
 def token(server: LiveServer) -> str:
     return server.subject(unique("watcher"), "api:*:read")
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_lines_for_people(server: LiveServer, api: httpx.Client, token: str, watch: NewWatch) -> None:

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.support.engineio import PATH, Poller, beside, socket, wait_for
+from tests.support.engineio import PATH, Poller, beside, socket
 from tests.support.factories import FreshServer, NewDatabase, running_server
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import Line, Reply, ask, request
 
 UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
@@ -85,10 +86,10 @@ def test_a_polling_client_goes_on_over_a_websocket(live: LiveServer, version: in
     poller = Poller(live, version)
     with beside(live, poller) as trial:
         trial.send("2probe")
-        assert trial.recv(timeout=20) == "3probe"
+        assert trial.recv(timeout=PATIENCE) == "3probe"
         poller.post("40/alarm,")
         trial.send("5")
-        assert str(trial.recv(timeout=20)).startswith("40/alarm,")
+        assert str(trial.recv(timeout=PATIENCE)).startswith("40/alarm,")
         assert poller.poll().status == 400
 
 
@@ -232,7 +233,7 @@ def test_connections_of_an_address_are_bounded(fresh_server: FreshServer) -> Non
         assert poller.request("GET").status == 429
         assert _opening(server).status == 429
     assert poller.post("1").status == 200
-    wait_for(lambda: poller.request("GET").status == 200)
+    wait_until(lambda: poller.request("GET").status == 200)
 
 
 def test_who_never_subscribes_is_let_go(fresh_server: FreshServer) -> None:
@@ -253,7 +254,7 @@ def test_the_log_tells_of_connections_and_no_secrets(fresh_server: FreshServer) 
     poller.post("40/alarm,")
     with socket(server) as client:
         sid = client.greeting["sid"]
-    wait_for(lambda: '"status":101' in server.output)
+    wait_until(lambda: '"status":101' in server.output)
     assert "sid=***" in server.output
     assert poller.sid not in server.output
     assert sid not in server.output

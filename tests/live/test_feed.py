@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 
@@ -19,8 +19,7 @@ from apiv3.storage.documents import DocumentTable
 from tests.support.factories import NewDatabase
 from tests.support.live import apply
 from tests.support.storage import document, history, insert, sequence, unique
-
-PATIENCE = 20.0
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -39,20 +38,29 @@ async def opened(migrated_url: str) -> AsyncIterator[Database]:
 
 
 class Counting(DocumentTable):
-    """Counts what the log is asked. `away`: it cannot be asked."""
+    """Counts what the log is asked, and which of it is not answered yet. `away`: it cannot be asked."""
 
-    asked = 0
+    asked = unanswered = 0
     away = False
 
     async def changes(self, collection: str, since: int, limit: int) -> Sequence[Change]:
-        self.asked += 1
-        if self.away:
-            raise StorageUnavailable
-        return await super().changes(collection, since, limit)
+        with self._question():
+            if self.away:
+                raise StorageUnavailable
+            return await super().changes(collection, since, limit)
 
     async def clock(self, collection: str) -> Clock:
+        with self._question():
+            return await super().clock(collection)
+
+    @contextmanager
+    def _question(self) -> Iterator[None]:
         self.asked += 1
-        return await super().clock(collection)
+        self.unanswered += 1
+        try:
+            yield
+        finally:
+            self.unanswered -= 1
 
 
 class Halting(Counting):
@@ -139,11 +147,16 @@ async def test_each_change_is_read_once_for_all(feed: Feed, store: Counting, two
 
 
 async def settled(store: Counting) -> None:
-    """Until nobody asks any more."""
-    asked = -1
-    while asked != store.asked:
+    """Until nobody asks any more: every question is answered, and no other one follows from the answers.
+
+    From an answer to the next question it takes a few turns of the event loop, or the pause of a reader. Both are over after
+    some sleeps in a row, however slow the machine is: each of them lets every task have a turn that is ready for it.
+    """
+    asked, sleeps = -1, 0
+    while sleeps < 10:
+        sleeps = sleeps + 1 if asked == store.asked and not store.unanswered else 0
         asked = store.asked
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(readers.GATHER)
 
 
 async def test_nobody_asks_when_nobody_follows(feed: Feed, store: Counting, two: tuple[str, str]) -> None:

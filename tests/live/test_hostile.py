@@ -8,9 +8,10 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.engineio import PATH, Poller, beside, socket, subscriber, wait_for
+from tests.support.engineio import PATH, Poller, beside, socket, subscriber
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import Line, ask, now_ms, request
 
 DEEP = "[" * 30_000
@@ -108,7 +109,7 @@ def test_two_changes_of_transport_at_once(watched: LiveServer) -> None:
     poller = Poller(watched)
     with beside(watched, poller) as first:
         first.send("2probe")
-        assert first.recv(timeout=20) == "3probe"
+        assert first.recv(timeout=PATIENCE) == "3probe"
         target = f"{PATH}?EIO=4&transport=websocket&sid={poller.sid}"
         assert ask(watched, "GET", target, *HANDSHAKE).status == 400
 
@@ -180,7 +181,7 @@ def test_who_does_not_read_is_dropped_and_nobody_else_notices(fresh_server: Fres
             note = {"app": "test", "eventType": "Note", "date": now_ms(), "device": f"d{number}", "utcOffset": 0}
             assert writer.post("/api/v3/treatments", json={**note, "notes": "x" * 500_000}).status_code == 201
             assert attentive.change()[1]["doc"]["device"] == f"d{number}"
-        wait_for(lambda: '"status":101' in server.output)  # the line in the log when a websocket is over
+        wait_until(lambda: '"status":101' in server.output)  # the line in the log when a websocket is over
     assert "Traceback" not in server.output
 
 

@@ -22,10 +22,11 @@ from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
-from tests.support.live import PATIENCE, State
+from tests.support.live import State
 from tests.support.processes import clean_environment
 from tests.support.scribbler import COLLECTIONS
 from tests.support.storage import history
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -166,16 +167,9 @@ def _cut_bells(url: str) -> None:
 def _wait_for_changes(watchers: list[Watcher]) -> None:
     """Until each of them has heard of something new."""
     before = [watcher.last_id for watcher in watchers]
-    _wait_until(lambda: all(one.last_id != known for one, known in zip(watchers, before, strict=True)), "nothing is told")
+    wait_until(lambda: all(one.last_id != known for one, known in zip(watchers, before, strict=True)), "nothing is told")
 
 
 def _compare(watchers: list[Watcher], url: str) -> None:
     expected = table(url)  # nobody writes any more
-    _wait_until(lambda: all(watcher.states == expected for watcher in watchers), "a follower has not what the table has")
-
-
-def _wait_until(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+    wait_until(lambda: all(watcher.states == expected for watcher in watchers), "a follower has not what the table has")

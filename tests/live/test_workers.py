@@ -16,9 +16,10 @@ from apiv3.live.engine import Engine
 from apiv3.live.sessions import Rules
 from apiv3.live.workers import Workers
 from apiv3.security.ledger import Budget
-from tests.support.engineio import Poller, beside, socket, wait_for
+from tests.support.engineio import Poller, beside, socket
 from tests.support.factories import FreshServer, NewDatabase, running_server
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import now_ms
 
 
@@ -45,11 +46,11 @@ def test_a_polling_client_goes_on_over_a_websocket_at_any_worker(crowd: LiveServ
         poller = Poller(crowd)
         with beside(crowd, poller) as trial:
             trial.send("2probe")
-            assert trial.recv(timeout=20) == "3probe"
+            assert trial.recv(timeout=PATIENCE) == "3probe"
             trial.send("5")
             trial.send("40/alarm,")
-            assert str(trial.recv(timeout=20)).startswith("40/alarm,")
-        wait_for(lambda poller=poller: poller.poll().json["code"] == 1)  # type: ignore[misc]
+            assert str(trial.recv(timeout=PATIENCE)).startswith("40/alarm,")
+        wait_until(lambda poller=poller: poller.poll().json["code"] == 1)  # type: ignore[misc]
 
 
 def test_bad_packets_are_refused_at_any_worker(crowd: LiveServer) -> None:
@@ -91,11 +92,11 @@ def test_sessions_of_a_dead_worker_are_unknown(fresh_server: FreshServer, brief_
     server = fresh_server(workers=2, env={"TMPDIR": str(brief_path)})
     [place] = brief_path.glob("apiv3-*")
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    wait_for(lambda: len(list(place.iterdir())) == 2)
+    wait_until(lambda: len(list(place.iterdir())) == 2)
     pollers = [Poller(server) for _ in range(6)]
-    for pid in _children(server.pid):
+    for pid in server.worker_pids:
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: all(_is_unknown(poller) for poller in pollers))
+    wait_until(lambda: all(_is_unknown(poller) for poller in pollers))
     with socket(server) as client:
         client.enter("/alarm")
     server.stop()
@@ -120,12 +121,6 @@ def brief_path() -> Iterator[Path]:
     """A folder whose path is short enough for sockets in it."""
     with TemporaryDirectory() as folder:
         yield Path(folder)
-
-
-def _children(pid: int) -> list[int]:
-    """The workers: what was started by spawning, unlike multiprocessing's own helper."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def _is_unknown(poller: Poller) -> bool:

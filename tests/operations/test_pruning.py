@@ -15,6 +15,7 @@ from tests.support.documents import Corner, Json, api_of, import_documents
 from tests.support.factories import FreshServer
 from tests.support.live import Stream
 from tests.support.server import LiveServer
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -27,13 +28,6 @@ def restarted(server: LiveServer, settings: dict[str, str | None]) -> httpx.Clie
     server.installation.settings = {**server.installation.settings, **settings}
     server.start()
     return api_of(server, "api:*:*")
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def identifiers(api: httpx.Client, collection: str) -> list[str]:

@@ -17,7 +17,7 @@ from apiv3.settings import load
 from tests.support.browsers import SAME_ORIGIN, Browser, choose_password, forms, signed_in
 from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person, done, sign_in, trail, user
-from tests.support.server import POLICY_DELAY, LiveServer
+from tests.support.server import LiveServer
 
 ENTRIES = "/api/v3/entries"
 TOKEN = re.compile(r'id="token" value="([^"]+)"')
@@ -517,8 +517,9 @@ def test_every_page_is_whole(server: LiveServer, anna: Browser) -> None:
 def test_a_change_of_another_process_is_seen_at_once(fresh_server: FreshServer) -> None:
     server = fresh_server(workers=2)
     add_person(server.installation, "anna@x.example", PASSWORD, "admin", name="Anna")
-    time.sleep(POLICY_DELAY)
+    server.wait_everywhere(lambda: sign_in(server, "anna@x.example").status_code == 200)
     browser = signed_in(server, "anna@x.example")
+    server.wait_everywhere(lambda: browser.get("/admin/subjects").status_code == 200)
     for number in range(6):
         place = added(browser, "subjects", name=f"phone {number}", roles=[])
         assert f"phone {number}" in rows(browser.get("/admin/subjects"))

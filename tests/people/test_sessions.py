@@ -24,8 +24,9 @@ from tests.support.engineio import socket
 from tests.support.factories import FreshServer
 from tests.support.live import Stream
 from tests.support.people import PASSWORD, add_person, done, token, trail, user
-from tests.support.server import POLICY_TIMEOUT, LiveServer
+from tests.support.server import LiveServer
 from tests.support.tls import self_signed
+from tests.support.waiting import wait_until
 
 ENTRIES = "/api/v3/entries"
 ANOTHER = "another long secret"
@@ -49,13 +50,6 @@ def tls_server(fresh_server: FreshServer, tmp_path: Path) -> LiveServer:
 @pytest.fixture
 def anna(pair: LiveServer) -> str:
     return person(pair)
-
-
-def everywhere(server: LiveServer, has_happened: Callable[[], bool]) -> None:
-    """Wait until it has happened in both processes: any of ten connections would show that it has not."""
-    deadline = time.monotonic() + POLICY_TIMEOUT
-    while not all(has_happened() for _ in range(10)):
-        assert time.monotonic() < deadline, f"it never happens everywhere\n{server.output[-2000:]}"
 
 
 # --- how a session begins
@@ -339,7 +333,7 @@ def test_signing_out_ends_it_everywhere(pair: LiveServer, anna: str) -> None:
     assert browser.session is None
     assert value is not None
     browser.session = value
-    everywhere(pair, lambda: browser.get(ENTRIES).status_code == 401)
+    pair.wait_everywhere(lambda: browser.get(ENTRIES).status_code == 401)
     assert other.is_signed_in()
     [out] = [each for each in trail(pair.installation, "--actor", anna) if each["action"] == "sign-out"]
     assert (out["actor"]["way"], out["target"]["email"]) == ("session", anna)
@@ -404,7 +398,7 @@ def test_a_socket_may_subscribe_with_the_session_of_its_page(pair: LiveServer, a
     if end is lose_a_role:
         return
     browser.session = cookie["Cookie"].partition("=")[2]
-    everywhere(pair, lambda: not browser.is_signed_in())
+    pair.wait_everywhere(lambda: not browser.is_signed_in())
     for headers in (cookie, {}, {"Cookie": f"session={other.session}", "Sec-Fetch-Site": "cross-site"}):
         with socket(pair, additional_headers=headers) as page:
             assert page.subscribe("")["success"] is False
@@ -453,13 +447,13 @@ def test_it_ends_every_other_session_and_token(pair: LiveServer, anna: str, way:
         statuses = other.get(ENTRIES).status_code, Browser(pair).get(ENTRIES, headers=headers).status_code
         return statuses == (401, 401)
 
-    everywhere(pair, is_over)
+    pair.wait_everywhere(is_over)
     if way in (by_page, by_the_button):
         assert browser.session != value
-        everywhere(pair, browser.is_signed_in)
+        pair.wait_everywhere(browser.is_signed_in)
         assert browser.get("/account").text.count("(this one)") == 1
     else:
-        everywhere(pair, lambda: not browser.is_signed_in())
+        pair.wait_everywhere(lambda: not browser.is_signed_in())
     assert value is not None
     browser.session = value
     assert not browser.is_signed_in()
@@ -500,7 +494,7 @@ def test_my_sessions_are_listed_and_ended(pair: LiveServer, anna: str) -> None:
     page = browser.get("/account").text
     assert ("Firefox on Linux" in page, "Safari on iPhone" in page, "127.0.0.1" in page) == (True, True, True)
     end_one(pair, anna, other, browser)
-    everywhere(pair, lambda: not other.is_signed_in())
+    pair.wait_everywhere(lambda: not other.is_signed_in())
     assert "Safari on iPhone" not in browser.get("/account").text
     [ended] = [each for each in trail(pair.installation, "--actor", anna) if each["action"] == "session-ended"]
     assert ended["details"]["browser"] == "Safari on iPhone"
@@ -513,16 +507,13 @@ def test_another_role_makes_another_value(pair: LiveServer, anna: str) -> None:
     browser = signed_in(pair, anna)
     value = browser.session
     done(user(pair.installation, "change", anna, "--role", "readable", "--role", "careportal", "--json"))
-    deadline = time.monotonic() + POLICY_TIMEOUT
-    while browser.session == value:
-        assert browser.is_signed_in()
-        assert time.monotonic() < deadline
+    wait_until(lambda: browser.is_signed_in() and browser.session != value)
     renewed = browser.session
-    everywhere(pair, browser.is_signed_in)
+    pair.wait_everywhere(browser.is_signed_in)
     assert browser.session == renewed
     assert value is not None
     browser.session = value
-    everywhere(pair, lambda: not browser.is_signed_in())
+    pair.wait_everywhere(lambda: not browser.is_signed_in())
 
 
 # --- limits, and what stays behind
@@ -565,9 +556,7 @@ def test_limits(fresh_server: FreshServer) -> None:
     assert stream.ends()
     stream.close()
     assert used.is_signed_in()
-    deadline = time.monotonic() + 30
-    while used.is_signed_in():
-        assert time.monotonic() < deadline
+    wait_until(lambda: not used.is_signed_in())
     assert "; Max-Age=7;" in Browser(server).sign_in(email).headers["set-cookie"]
 
 
@@ -623,7 +612,7 @@ def test_who_has_too_many_attempts_waiting_is_told_when_to_come_back(fresh_serve
 
 async def _first_answer(server: LiveServer, stranger: Browser, email: str, number: int) -> httpx.Response:
     """The first answer to a number of guesses at once; the others are not waited for."""
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False, cookies=stranger.cookies, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, cookies=stranger.cookies) as client:
 
         async def guess() -> httpx.Response:
             nonce = forms((await client.get("/login")).text, "/login")[0]["nonce"]
@@ -641,7 +630,7 @@ async def _first_answer(server: LiveServer, stranger: Browser, email: str, numbe
 def test_a_removed_person_stays_named_in_the_trail(pair: LiveServer, anna: str) -> None:
     browser = signed_in(pair, anna)
     done(user(pair.installation, "remove", anna, "--json"))
-    everywhere(pair, lambda: not browser.is_signed_in())
+    pair.wait_everywhere(lambda: not browser.is_signed_in())
     named = [(each["action"], (each["target"] or {}).get("email")) for each in trail(pair.installation) if anna in str(each)]
     assert [action for action, _ in named][-1] == "account-removed"
     assert {email for _, email in named} == {anna}

@@ -18,7 +18,7 @@ from apiv3.web.access_log import _coloured_text, _text
 from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
 from tests.support.server import LiveServer
-from tests.support.terminal import wait_until
+from tests.support.waiting import wait_until
 from tests.support.wire import Line, api_secret, ask, now_ms, request, undated, unique
 
 V2 = "/api/v2/authorization"
@@ -47,14 +47,15 @@ def _lines(server: LiveServer) -> Iterator[dict[str, Any]]:
 
 def _line(server: LiveServer, id: str) -> dict[str, Any]:
     """The one line about a request; those of good requests are gathered for a moment."""
-    deadline = time.monotonic() + 20
-    while True:
-        found = [line for line in _lines(server) if line["request"] == id]
-        if found:
-            assert len(found) == 1
-            return found[0]
-        assert time.monotonic() < deadline, f"there is no line about the request {id}"
-        time.sleep(0.02)
+    found = list[dict[str, Any]]()
+
+    def is_there() -> bool:
+        found[:] = [line for line in _lines(server) if line["request"] == id]
+        return bool(found)
+
+    wait_until(is_there, f"there is no line about the request {id}")
+    [line] = found
+    return line
 
 
 def test_a_line_for_each_request(server: LiveServer, token: str) -> None:

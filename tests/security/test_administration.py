@@ -4,7 +4,7 @@ A change takes effect within a second.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -18,7 +18,6 @@ V2 = "/api/v2/authorization"
 ENTRIES = "/api/v3/entries"
 COLLECTIONS = ["devicestatus", "entries", "food", "profile", "settings", "treatments"]
 REFUSED = {"status": 401, "message": "Unauthorized", "description": "Invalid/Missing"}
-WITHIN = 10.0
 """Seconds that a crowded machine gets for what takes a server one."""
 
 SUBJECT_FIELDS = {"_id", "name", "roles", "notes", "created_at", "timestamp", "accessToken"}
@@ -592,15 +591,6 @@ def crowd(request: pytest.FixtureRequest, lasting_server: FreshServer) -> LiveSe
     return lasting_server(request.param, workers=2)
 
 
-def _wait_for(answers: Callable[[], bool]) -> None:
-    """Every process has taken a change over once many connections, which are spread over them, find it."""
-    deadline = time.monotonic() + WITHIN
-    found = 0
-    while found < 16:
-        found = found + 1 if answers() else 0
-        assert time.monotonic() < deadline, "a process did not notice"
-
-
 def _status(server: LiveServer, secret: str, path: str = ENTRIES) -> int:
     """The answer on a connection of its own."""
     headers = {"Authorization": f"Bearer {secret}"}
@@ -612,24 +602,24 @@ def test_a_change_bites_in_every_process(crowd: LiveServer) -> None:
     administrator = _administrator(crowd)
     role = _role(administrator, "api:entries:read")
     subject = _subject(administrator, roles=[role["name"]])
-    _wait_for(lambda: _works(crowd, subject["accessToken"]))
+    crowd.wait_everywhere(lambda: _works(crowd, subject["accessToken"]))
     jwt = crowd.jwt(subject["accessToken"])
-    _wait_for(lambda: _status(crowd, jwt) == 200)
+    crowd.wait_everywhere(lambda: _status(crowd, jwt) == 200)
 
     administrator.put("/roles", json={**role, "permissions": ["api:food:read"]})
-    _wait_for(lambda: (_status(crowd, jwt), _status(crowd, jwt, "/api/v3/food")) == (403, 200))
+    crowd.wait_everywhere(lambda: (_status(crowd, jwt), _status(crowd, jwt, "/api/v3/food")) == (403, 200))
 
     administrator.put("/subjects", json={**subject, "roles": ["denied"]})
-    _wait_for(lambda: _status(crowd, jwt, "/api/v3/food") == 403)
+    crowd.wait_everywhere(lambda: _status(crowd, jwt, "/api/v3/food") == 403)
 
     rotated = _made(administrator.post(f"/subjects/{subject['_id']}/rotate"))
-    _wait_for(lambda: _status(crowd, jwt) == 401 and not _works(crowd, subject["accessToken"]))
-    _wait_for(lambda: _works(crowd, rotated["accessToken"]))
+    crowd.wait_everywhere(lambda: _status(crowd, jwt) == 401 and not _works(crowd, subject["accessToken"]))
+    crowd.wait_everywhere(lambda: _works(crowd, rotated["accessToken"]))
     fresh = crowd.jwt(rotated["accessToken"])
-    _wait_for(lambda: _status(crowd, fresh) == 403)
+    crowd.wait_everywhere(lambda: _status(crowd, fresh) == 403)
 
     administrator.delete(f"/subjects/{subject['_id']}")
-    _wait_for(lambda: _status(crowd, fresh) == 401 and not _works(crowd, rotated["accessToken"]))
+    crowd.wait_everywhere(lambda: _status(crowd, fresh) == 401 and not _works(crowd, rotated["accessToken"]))
 
 
 def test_every_process_tells_of_all_subjects(crowd: LiveServer) -> None:

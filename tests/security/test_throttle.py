@@ -343,7 +343,7 @@ def slow(fresh_server: FreshServer) -> Iterator[LiveServer]:
 
 def _guess(server: LiveServer, address: str, secret: str) -> httpx.Response:
     headers = {"X-Forwarded-For": address, "Authorization": f"Bearer {secret}".rstrip()}
-    return server.client().get(ENTRIES, headers=headers, timeout=20)
+    return server.client().get(ENTRIES, headers=headers)
 
 
 def _took(work: Any, *arguments: Any) -> float:
@@ -399,7 +399,7 @@ def test_api_secret_is_guessed_at_as_slowly(quick: LiveServer) -> None:
 def test_who_knows_does_not_wait_for_who_guesses(slow: LiveServer) -> None:
     """One address, one minute of waiting for each guess: none of the good answers below would come in time."""
     token, address = slow.subject("reader", "api:entries:read"), "203.0.113.1"
-    client = slow.client(token, timeout=20)
+    client = slow.client(token)
     client.headers["X-Forwarded-For"] = address
     jwt = client.headers["Authorization"].partition(" ")[2]
     assert _guess(slow, address, "first").status_code == 401  # nobody failed before it
@@ -427,7 +427,7 @@ def test_an_expired_jwt_and_an_empty_header_do_not_count_over_the_wire(slow: Liv
 
 def test_too_many_failures_are_told_to_come_back(slow: LiveServer) -> None:
     token, address = slow.subject("reader", "api:entries:read"), "203.0.113.1"
-    client = slow.client(token, timeout=20)
+    client = slow.client(token)
     with ExitStack() as lines:
         for number in range(MOST_FAILURES + 10):  # whatever their order, there will be enough of them
             headers = (("X-Forwarded-For", address), ("Date", str(now_ms())), ("Authorization", f"Bearer guess{number}"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from apiv3.storage import sqlite
 from apiv3.storage.sqlite import SqliteBackend, SqliteConnection
+from tests.support.waiting import until
 
 OFTEN = 5_000
 """SQLite counts the steps of a statement over all its runs: after so many, any budget for one of them is used up."""
@@ -49,20 +51,36 @@ def held_by_another_program(path: Path) -> Iterator[None]:
         yield
 
 
-async def test_the_event_loop_goes_on_while_a_connection_cannot_be_opened(tmp_path: Path) -> None:
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when somebody tries to open a connection."""
+    event = threading.Event()
+    use_wal = sqlite._use_wal
+
+    def use(connection: sqlite3.Connection) -> None:
+        event.set()
+        use_wal(connection)
+
+    monkeypatch.setattr(sqlite, "_use_wal", use)
+    return event
+
+
+async def test_the_event_loop_goes_on_while_a_connection_cannot_be_opened(tmp_path: Path, tries: threading.Event) -> None:
     """It is this loop that ends the other program's hold."""
     path = tmp_path / "held.db"
     backend = SqliteBackend(f"sqlite:///{path}")
     with held_by_another_program(path):
         connecting = asyncio.create_task(backend.connect())
-        await asyncio.sleep(0.1)
+        await until(tries.is_set)
         assert not connecting.done()
     await connecting
     assert await backend.fetch("SELECT count(*) FROM theirs", ()) == [(0,)]
     await backend.disconnect()
 
 
-async def test_a_connection_that_nobody_wants_any_more_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_nobody_wants_any_more_is_closed(
+    tmp_path: Path, tries: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed: list[SqliteConnection] = []
 
     class Watched(SqliteConnection):
@@ -75,7 +93,7 @@ async def test_a_connection_that_nobody_wants_any_more_is_closed(tmp_path: Path,
     backend = SqliteBackend(f"sqlite:///{path}")
     with held_by_another_program(path):
         connecting = asyncio.create_task(backend.connect())
-        await asyncio.sleep(0.1)
+        await until(tries.is_set)
         connecting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await connecting
@@ -120,11 +138,6 @@ async def test_a_bell_is_not_lost_with_the_connection_that_would_have_heard_it(
     def ring(_collection: str | None) -> None:
         nonlocal rings
         rings += 1
-
-    async def until(done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not done():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
 
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode=WAL")

@@ -47,7 +47,7 @@ class Browser:
         self.headers = {"User-Agent": FIREFOX, **headers}
 
     def request(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> httpx.Response:
-        with httpx.Client(base_url=self._server.url, verify=False, trust_env=False, cookies=self.cookies, timeout=60) as client:
+        with httpx.Client(base_url=self._server.url, verify=False, trust_env=False, cookies=self.cookies) as client:
             answer = client.request(method, path, headers=self.headers | dict(headers or {}), **options)
             self.cookies = client.cookies
         return answer
@@ -96,6 +96,6 @@ def signed_in(server: LiveServer, email: str, password: str = PASSWORD, **header
 
 def choose_password(link: str, password: str = PASSWORD) -> httpx.Response:
     """Open the link of an invitation, and send its form, if it has one."""
-    with httpx.Client(trust_env=False, timeout=60) as client:
+    with httpx.Client(trust_env=False) as client:
         fields = forms(client.get(link).text, "")
         return client.post(link, data=(fields[0] if fields else {}) | {"password": password})

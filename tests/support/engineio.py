@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -11,10 +11,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE
 from tests.support.wire import Reply, ask
 
-PATIENCE = 20.0
-"""Seconds after which a packet will not come any more."""
 PATH = "/socket.io/"
 
 
@@ -156,10 +155,3 @@ def beside(server: LiveServer, poller: Poller) -> ClientConnection:
     """A websocket for the session of somebody who polls."""
     url = address(server, poller.version, sid=poller.sid)
     return connect(url, proxy=None, compression=None)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.02)

@@ -13,9 +13,8 @@ import orjson
 from apiv3.model.changes import Change
 from apiv3.model.documents import Document
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 20.0
-"""Seconds after which nothing will come any more."""
 State = dict[str, Document]
 """Identifier -> document, as a follower has them that keeps no deleted ones."""
 

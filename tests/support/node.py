@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 INTEROP = Path(__file__).parents[1] / "interop"
-PATIENCE = 30.0
-"""Seconds after which an event will not come any more."""
 
 
 def find_node() -> Path:

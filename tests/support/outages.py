@@ -22,11 +22,10 @@ from tests.support import postgres
 from tests.support.postgres import Command, Postgres
 from tests.support.processes import Guardian, free_port
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE
 
 # A commit that was acknowledged has to survive a crash of the processes (of the machine need not be tried here).
 SETTINGS = ("fsync=off", "synchronous_commit=on", "max_connections=50", "shared_buffers=16MB")
-
-PATIENCE = 30.0
 
 
 class OwnPostgres(Postgres):
@@ -130,7 +129,7 @@ class Posters:
     async def _post_until(self, over: asyncio.Event) -> None:
         prefix = secrets.token_hex(6)
         with suppress(httpx.TransportError):
-            async with httpx.AsyncClient(base_url=self._url, trust_env=False, verify=False, timeout=60) as client:
+            async with httpx.AsyncClient(base_url=self._url, trust_env=False, verify=False) as client:
                 for number in count():
                     if over.is_set():
                         return

@@ -39,7 +39,7 @@ def add_person(
 def sign_in(server: LiveServer, email: str, password: str = PASSWORD) -> httpx.Response:
     """The answer to a request for a user token."""
     body = {"email": email, "password": password}
-    return httpx.post(f"{server.url}/api/requestAuthToken", json=body, trust_env=False, verify=False, timeout=60)
+    return httpx.post(f"{server.url}/api/requestAuthToken", json=body, trust_env=False, verify=False)
 
 
 def token(server: LiveServer, email: str, password: str = PASSWORD) -> str:

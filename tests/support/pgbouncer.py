@@ -5,7 +5,6 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,8 @@ import asyncpg
 from tests.support.needs import do_without
 from tests.support.postgres import Postgres
 from tests.support.processes import Guardian, clean_environment, free_port
+from tests.support.waiting import wait_until
 
-START_TIMEOUT = 20.0
 PROGRAM = "pgbouncer"
 
 # Few connections for many clients, so that each transaction gets another one than the last; a session needs its own.
@@ -101,11 +100,9 @@ def _configure(folder: Path, url: str, port: int, mode: str) -> None:
 
 
 def _wait_until_ready(url: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while not _answers(through(port, url)):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"pgbouncer does not start: {log.read_text()}")
-        time.sleep(0.02)
+    wait_until(lambda: process.poll() is not None or _answers(through(port, url)), log.read_text)
+    if process.poll() is not None:
+        raise RuntimeError(f"pgbouncer does not start: {log.read_text()}")
 
 
 def _answers(url: str) -> bool:

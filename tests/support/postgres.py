@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -26,10 +25,9 @@ import asyncpg
 
 from apiv3.storage import schema
 from tests.support.processes import Guardian, clean_environment, free_port
+from tests.support.waiting import wait_until
 
 Command = list[str | Path]
-
-START_TIMEOUT = 30.0
 
 # The data is thrown away: it need not survive a power cut.
 SETTINGS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=300", "shared_buffers=64MB")
@@ -180,11 +178,9 @@ def _start(command: Command, output: IO[bytes], folder: Path, owner: dict[str, A
 
 
 def _wait_until_ready(server: Postgres, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while not _answers(server):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}")
-        time.sleep(0.02)
+    wait_until(lambda: process.poll() is not None or _answers(server), lambda: f"PostgreSQL does not start: {log.read_text()}")
+    if process.poll() is not None:
+        raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}")
 
 
 def _answers(server: Postgres) -> bool:

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -70,6 +71,7 @@ class Guardian:
     SCRIPT = 'read -r dismissal || { kill -s KILL -- "-$1"; rm -rf "$2"; }'
 
     def __init__(self, group: int, folder: Path) -> None:
+        self._group = group
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", self.SCRIPT, "guardian", str(group), str(folder)],
             stdin=subprocess.PIPE,
@@ -79,4 +81,16 @@ class Guardian:
         )
 
     def dismiss(self) -> None:
+        """End what is left of the group, since nobody will look after it any more; the folder stays."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._group, signal.SIGKILL)
         self._process.communicate(b"dismissed\n")
+
+
+def is_there(group: int) -> bool:
+    """Whether any process of the group still runs."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -5,22 +5,17 @@ import os
 import secrets
 import signal
 import subprocess
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.support.installation import Installation
-from tests.support.processes import Guardian, free_port
-
-START_TIMEOUT = 60.0
-STOP_TIMEOUT = 15.0
-POLICY_TIMEOUT = 5.0
-# Each process follows a change of subjects and roles within a second.
-POLICY_DELAY = 1.0
+from tests.support.processes import Guardian, free_port, is_there
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class LiveServer:
@@ -56,7 +51,15 @@ class LiveServer:
             raise RuntimeError("the server is not running")
         return self._process.pid
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that answer, where there are several: what was started by spawning, unlike multiprocessing's helper."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
     def start(self) -> None:
+        if self._process is not None:
+            raise RuntimeError("the server is running already")
         host = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.workers)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -87,7 +90,7 @@ class LiveServer:
     def kill(self) -> None:
         """Ends the server and its workers at once (SIGKILL), as a crash of the machine would."""
         os.killpg(self.pid, signal.SIGKILL)
-        self._forget()
+        self._ended()
 
     def interrupt(self) -> int:
         """Ctrl-C, which the workers get too; the exit status."""
@@ -96,49 +99,46 @@ class LiveServer:
 
     def kill_parent(self) -> None:
         """Ends the first process alone (SIGKILL), as a system short of memory may; the workers have to end by themselves."""
-        group = self.pid
-        os.kill(group, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         self._ended()
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while _is_there(group):
-            if time.monotonic() > deadline:
-                os.killpg(group, signal.SIGKILL)
-                raise AssertionError("workers outlive their parent")
-            time.sleep(0.02)
 
     def _ended(self) -> int:
-        """The exit status, once there is one."""
+        """The exit status, once the process and its workers have ended."""
         assert self._process is not None
         try:
-            return self._process.wait(STOP_TIMEOUT)
+            status = self._process.wait(PATIENCE)
+            wait_until(lambda: not is_there(self.pid), "workers outlive their parent")
         except subprocess.TimeoutExpired:
-            self.kill()
             raise AssertionError(f"the server did not end:\n{self.output}") from None
         finally:
             self._forget()
+        return status
 
     def restart(self) -> None:
         self.stop()
         self.start()
 
     def _forget(self) -> None:
-        if self._process:
-            self._process.wait()
-            self._process, self._ends = None, False
-        if self._guardian:
-            self._guardian.dismiss()
-            self._guardian = None
+        """End what is left, and be ready for another start."""
+        process, guardian = self._process, self._guardian
+        self._process, self._guardian, self._ends = None, None, False
+        if guardian:
+            guardian.dismiss()
+        if process:
+            process.wait()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self._answers():
-            ended = self._process is None or self._process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                if not ended:
-                    self.kill()
-                self._forget()
-                raise AssertionError(f"the server does not start:\n{self.output}")
-            time.sleep(0.02)
+        try:
+            wait_until(lambda: self._has_ended or self._answers())
+        except AssertionError:
+            self._forget()
+        if self._has_ended:
+            self._forget()
+            raise AssertionError(f"the server does not start:\n{self.output}")
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def _answers(self) -> bool:
         try:
@@ -180,25 +180,49 @@ class LiveServer:
         return str(token)
 
     def _wait_until_known(self, token: str) -> None:
-        if self.workers > 1:  # one that answers says nothing about the others
-            time.sleep(POLICY_DELAY)
-        deadline = time.monotonic() + POLICY_TIMEOUT
-        while (answer := self._exchange(token)).status_code != 200:
-            assert time.monotonic() < deadline, f"a new subject is not accepted: {answer.text}"
-            time.sleep(0.02)
+        self.wait_everywhere(lambda: self._exchange(token).status_code == 200, "a new subject is not accepted")
+
+    def wait_everywhere(self, condition: Callable[[], object], otherwise: str = "it never happens everywhere") -> None:
+        """Wait until the condition holds at each worker. It has to ask on connections of its own, since each worker is asked
+        while the other ones are stopped: which of them accepts a connection is a matter of chance otherwise.
+        """
+        for worker in self.worker_pids if self.workers > 1 else [self.pid]:
+            wait_until(lambda: self._holds(condition, worker), lambda: f"{otherwise}\n{self.output[-2000:]}")  # noqa: B023
+
+    def _holds(self, condition: Callable[[], object], worker: int) -> object:
+        """Whether the condition holds at one worker."""
+        with self._alone(worker):
+            return condition()
+
+    @contextmanager
+    def _alone(self, worker: int) -> Iterator[None]:
+        """Stop the other processes: the workers, and their parent, which would replace a worker that does not answer."""
+        others = [pid for pid in (self.pid, *self.worker_pids) if pid != worker]
+        try:
+            _signal(others, signal.SIGSTOP)
+            wait_until(lambda: all(map(_is_stopped, others)))
+            yield
+        finally:
+            _signal(others, signal.SIGCONT)
 
     def _exchange(self, token: str) -> httpx.Response:
         url = f"{self.url}/api/v2/authorization/request/{token}"
         return httpx.get(url, verify=False, trust_env=False)
 
 
-def _is_there(group: int) -> bool:
-    """Whether any process of the group still runs."""
+def _signal(processes: Sequence[int], number: signal.Signals) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _is_stopped(process: int) -> bool:
+    """Whether a process is stopped, or gone."""
     try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return True
+    return state in "TZ"
 
 
 def _date(request: httpx.Request) -> None:

@@ -4,15 +4,12 @@ import os
 import select
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from tests.support.processes import Guardian, clean_environment
-
-PATIENCE = 60.0
+from tests.support.waiting import PATIENCE, wait_until
 
 # The first command that fails counts, wherever in the block it stands. A block reads nothing from this script's own input.
 TYPED = 'failed=0; trap "failed=\\$?" ERR; . "{block}" >>"{log}" 2>&1 </dev/null; echo "$failed"\n'
@@ -77,10 +74,3 @@ class Terminal:
         """Ctrl-C: what runs here has to end, and well."""
         os.killpg(self._shell.pid, signal.SIGINT)
         self._end()
-
-
-def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)

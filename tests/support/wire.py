@@ -14,10 +14,9 @@ from typing import Any
 import httpx
 
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE
 
 LOCAL = "127.0.0.1"
-PATIENCE = 20.0
-"""Seconds after which an answer will not come any more."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_bodies_wait_for_their_turn(server: LiveServer) -> None:
 def test_who_would_wait_for_too_long_may_come_again(server: LiveServer) -> None:
     """Those before it are slow, and are refused for that in the end; nobody waits for ever, and nothing is stored."""
     token = server.subject("uploader", "api:*:*")
-    jwt, api = server.jwt(token), server.client(token, timeout=30)
+    jwt, api = server.jwt(token), server.client(token)
     document = json.dumps({"date": DATE, "app": "tests"}).encode()
     with ExitStack() as lines:
         slow = [lines.enter_context(_begin(server, jwt, "/api/v3/entries/bulk", HALF)) for _ in range(2)]
@@ -62,7 +62,7 @@ def test_who_would_wait_for_too_long_may_come_again(server: LiveServer) -> None:
 def test_a_burst_of_large_documents_is_stored(fresh_server: FreshServer, database: str) -> None:
     """Ten bodies of 7 MB at once are more than may be in memory together; all of them get in."""
     server = fresh_server(database)
-    api = server.client(server.subject("uploader", "api:*:*"), timeout=60)
+    api = server.client(server.subject("uploader", "api:*:*"))
 
     def upload(number: int) -> int:
         document = {"date": DATE + number, "app": "tests", "identifier": f"large {number}", "text": "x" * 7_000_000}

@@ -10,11 +10,11 @@ import pytest
 
 from apiv3.web.server.connections import raise_descriptors
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE
 from tests.support.wire import LOCAL, now_ms, request, unique
 
 BURST = 1_000
 """More than ten times the requests, and four times the connections, that one address may have under way."""
-PATIENCE = 60
 
 
 @pytest.fixture(scope="module")

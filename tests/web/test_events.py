@@ -18,8 +18,9 @@ from apiv3.model.errors import BadRequest
 from apiv3.web.events import format_id, parse_id
 from tests.support.documents import Corner, api_of, import_documents
 from tests.support.factories import FreshServer
-from tests.support.live import PATIENCE, Stream, Told
+from tests.support.live import Stream, Told
 from tests.support.server import LiveServer
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import Line, request, unique
 
 
@@ -40,13 +41,6 @@ def own(stream: Stream, corner: Corner, number: int) -> list[Told]:
 
 def _about(told: Told) -> str:
     return str(told.data.get("doc", told.data)["identifier"])
-
-
-def wait_until(done: Any, what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 # --- what comes
