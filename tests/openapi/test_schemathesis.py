@@ -21,16 +21,20 @@ ENDLESS = "/api/v3/events"
 """An answer that never ends cannot be waited for; tests/web/test_events.py asks for it."""
 
 
-def run(server: LiveServer, folder: Path, phases: str) -> str:
+CLIENTS = "/api/v2/authorization/clients"
+"""Left out of the chains: with these operations, none of the few chains that it makes gets beyond its beginning."""
+
+
+def run(server: LiveServer, folder: Path, phases: str, *options: str) -> str:
     """What schemathesis says. Its exit status is 0 when it found nothing."""
     environment = clean_environment() | {
-        "SCHEMATHESIS_TOKEN": server.jwt(server.subject("schemathesis", "*")),
+        "SCHEMATHESIS_TOKEN": server.jwt(server.subject(f"schemathesis {phases}", "*")),
         "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"),
         "NO_COLOR": "1",
     }
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
     done = subprocess.run(
-        [*command, f"{server.url}/api/v3/openapi.json", "--phases", phases, "--exclude-path", ENDLESS],
+        [*command, f"{server.url}/api/v3/openapi.json", "--phases", phases, "--exclude-path", ENDLESS, *options],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -65,7 +69,9 @@ def test_every_operation_with_every_boundary(fresh_server: FreshServer, tmp_path
 
 def test_every_operation_with_made_up_data_and_chains_of_them(fresh_server: FreshServer, tmp_path: Path) -> None:
     """On PostgreSQL, which refuses more values than SQLite does."""
-    said = run(fresh_server("postgres", env=SMALL), tmp_path, "fuzzing,stateful")
-    check(said, 150)
+    server = fresh_server("postgres", env=SMALL)
+    check(run(server, tmp_path, "fuzzing"), 100)
+    said = run(server, tmp_path, "stateful", "--exclude-path-regex", f"^{CLIENTS}")
+    check(said, 50)
     [covered] = re.findall(r"(\d+) covered", said)
     assert int(covered) > 0, said
