@@ -252,8 +252,7 @@ class Call:
         if token := self.header(b"authentication-token"):
             found.append((token, "authentication-token"))
         found += [(token, "query") for token in self.query.all("token") if token]
-        if any(token.startswith(BEARER) for token in self.query.all("access_token")):
-            raise BadRequest(messages.BEARER_IN_QUERY)
+        found += [(token, "query") for token in self.query.all("access_token") if token.startswith(BEARER)]
         if session := self.session:
             found.append((session, "session"))
         if api_secret and (digest := self.header(b"api-secret")):

@@ -23,7 +23,6 @@ from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.security.oauth2.token_endpoint import TokenEndpoint, TokenInspection
 from apiv3.web.bodies import Limits, read_body
 from apiv3.web.calls import Call
-from apiv3.web.headers import NO_STORE
 from apiv3.web.parameters import Parameters, parse_form
 from apiv3.web.responses import Answer, error_headers, json_answer
 
@@ -52,7 +51,7 @@ def _refused(error: ApiError) -> Answer:
     """Return an error as RFC 6749, section 5.2, wants it."""
     code = error.error if isinstance(error, OAuth2Error) else _CODES.get(error.status, "invalid_request")
     body = {"error": code, "error_description": error.message or ""}
-    return json_answer(body, error.status, (*error_headers(error), NO_STORE))
+    return json_answer(body, error.status, error_headers(error))
 
 
 def _answering(endpoint: Endpoint) -> Endpoint:
@@ -97,14 +96,14 @@ class OAuth2:
         """Revoke a token, so that it stops working at once."""
         sent = await self._sent(call)
         await self._inspection.revoke(sent.application, required(sent.form, "token"))
-        return json_answer({}, headers=(NO_STORE,))
+        return json_answer({})
 
     @_answering
     async def introspect(self, call: Call) -> Answer:
         """Show a client whether a token is good, and what it allows."""
         sent = await self._sent(call)
         described = await self._inspection.introspect(sent.application, required(sent.form, "token"))
-        return json_answer(described, headers=(NO_STORE,))
+        return json_answer(described)
 
     @_answering
     async def token_info(self, call: Call) -> Answer:
@@ -113,7 +112,7 @@ class OAuth2:
         secret = parameters.one("access_token")
         if not secret:
             raise OAuth2Error("invalid_request", "The parameter access_token is missing")
-        return json_answer(await self._inspection.info(secret), headers=(NO_STORE,))
+        return json_answer(await self._inspection.info(secret))
 
     @_answering
     async def device_authorization(self, call: Call) -> Answer:
@@ -123,7 +122,7 @@ class OAuth2:
         where = f"{self._issuer}{DEVICE}"
         body = {"device_code": codes.device_code, "user_code": codes.user_code, "verification_uri": where}
         body |= {"verification_uri_complete": f"{where}?user_code={codes.user_code}"}
-        return json_answer(body | {"expires_in": LIFETIME, "interval": INTERVAL}, headers=(NO_STORE,))
+        return json_answer(body | {"expires_in": LIFETIME, "interval": INTERVAL})
 
     async def metadata(self, _call: Call) -> Answer:
         """Describe the OAuth2 provider, so that programs configure themselves."""
@@ -166,7 +165,7 @@ def _shown(issued: Issued) -> Answer:
     body |= {"scope": " ".join(issued.scopes)}
     if issued.refresh is not None:
         body["refresh_token"] = issued.refresh
-    return json_answer(body, headers=(NO_STORE, (b"pragma", b"no-cache")))
+    return json_answer(body, headers=((b"pragma", b"no-cache"),))
 
 
 def _client(header: str | None, form: dict[str, str]) -> tuple[str | None, str | None]:
