@@ -42,8 +42,10 @@ from apiv3.web.site.admin.state import StatePage
 from apiv3.web.site.admin.subjects import SubjectPages
 from apiv3.web.site.admin.trail import TrailPages
 from apiv3.web.site.admin.users import UserPages
+from apiv3.web.site.applications import ApplicationPages
 from apiv3.web.site.checklist import Checklist
 from apiv3.web.site.consent import Consent
+from apiv3.web.site.device import DevicePages
 from apiv3.web.site.explorer import Explorer
 from apiv3.web.site.first_invitation import FirstInvitationPage
 from apiv3.web.site.forms import Forms
@@ -52,6 +54,7 @@ from apiv3.web.site.invitation import Invitation
 from apiv3.web.site.login import Login
 from apiv3.web.site.passkey_list import PasskeyList
 from apiv3.web.site.passkeys import PasskeyPages
+from apiv3.web.site.scope_words import ScopeWords
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import SocketIo
 from apiv3.web.users import Users
@@ -66,6 +69,8 @@ def table(parts: Parts) -> Sequence[Route]:
     sign_in, forms, most = _sign_in(parts), Forms(parts.nonces), settings.api3_max_limit
     listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, lasting, forms, parts.passkeys.party)
     account = AccountPage(accounts, sign_in, logins, lasting, forms, listed)
+    authorization, words = _authorization(parts), ScopeWords(installation.scopes, installation.demands)
+    consent = Consent(authorization, accounts, installation.policies, words, forms, public_url(settings))
     scopes, made = installation.scopes, list[Route]()
     made += routes(
         Service(reading, documents),
@@ -77,7 +82,9 @@ def table(parts: Parts) -> Sequence[Route]:
         Users(accounts, limits),
         ClientEndpoints(installation.clients, limits),
         _oauth2(parts, sign_in),
-        Consent(_authorization(parts), accounts, forms, public_url(settings)),
+        consent,
+        ApplicationPages(authorization, installation.clients, installation.policies, words, forms),
+        DevicePages(_devices(parts), authorization, installation.policies, parts.throttle, consent, forms),
         People(sign_in, logins, parts.user_tokens, limits),
         _live(parts),
         Explorer(lambda: describe(_described(made), kinds, _bounds(settings), scopes), lambda: made, scopes),
@@ -125,11 +132,16 @@ def _authorization(parts: Parts) -> OAuth2Authorization:
     return OAuth2Authorization(installation.grant_table, _registry(parts), installation.scopes, installation.access_tokens)
 
 
+def _devices(parts: Parts) -> DeviceCodeGrant:
+    installation = parts.installation
+    return DeviceCodeGrant(installation.grant_table, installation.scopes, installation.policies, installation.issuer)
+
+
 def _oauth2(parts: Parts, sign_in: SignIn) -> OAuth2:
     settings, installation = parts.settings, parts.installation
     store, tokens, scopes = installation.grant_table, installation.access_tokens, installation.scopes
     policies, issuer = installation.policies, installation.issuer
-    devices = DeviceCodeGrant(store, scopes, policies, issuer)
+    devices = _devices(parts)
     grants: dict[str, TokenGrant] = {
         "authorization_code": AuthorizationCodeGrant(store, tokens, policies, issuer),
         "client_credentials": ClientCredentialsGrant(store, scopes, issuer),

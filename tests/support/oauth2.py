@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
-from tests.support.browsers import Browser, signed_in
+from tests.support.browsers import Browser, forms, signed_in
 from tests.support.commands import here
 from tests.support.people import PASSWORD, add_person
 from tests.support.server import LiveServer
@@ -136,3 +136,11 @@ def everywhere(server: LiveServer, has_happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not all(has_happened() for _ in range(10)):
         assert time.monotonic() < deadline, f"it never happens everywhere\n{server.output[-2000:]}"
+
+
+def decide_device(browser: Browser, user_code: str, decision: str = "allow") -> httpx.Response:
+    """Type the code of a device, look at what it asks for, and decide."""
+    asked = browser.post("/device", browser.form("/device", "/device") | {"user_code": user_code})
+    assert asked.status_code == 200, asked.text
+    [fields] = forms(asked.text, "/device/decide")
+    return browser.post("/device/decide", fields | {"decision": decision})

@@ -78,6 +78,8 @@ _CONSENT = """INSERT INTO consents (subject, client, scopes) VALUES (?, ?, ?)
 _FORGET_CONSENT = "DELETE FROM consents WHERE subject = ? AND client = ?"
 _CONSENTED = "SELECT scopes FROM consents WHERE subject = ? AND client = ?"
 
+_CONSENTS = "SELECT client, scopes FROM consents WHERE subject = ?"
+
 _KEYS = {
     "access_tokens": "digest",
     "refresh_tokens": "digest",
@@ -144,6 +146,9 @@ class GrantTable:
     async def consented(self, subject: str, client: str) -> Scopes | None:
         rows = await self._fetch(_CONSENTED, subject, client)
         return _split(rows[0][0]) if rows else None
+
+    async def consents(self, subject: str) -> Mapping[str, Scopes]:
+        return {client: _split(scopes) for client, scopes in await self._fetch(_CONSENTS, subject)}
 
     async def device(self, user_code: str, now: int) -> DeviceRequest | None:
         rows = await self._fetch(_DEVICE, user_code, now)

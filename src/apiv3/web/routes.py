@@ -20,7 +20,7 @@ from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.negotiation import Format
 from apiv3.web.next_page import FIRST_INVITATION, INVITATION, LOGIN
-from apiv3.web.oauth2 import AUTHORIZE, DEVICE_AUTHORIZATION, INTROSPECT, METADATA, REVOKE, TOKEN, TOKEN_INFO, OAuth2
+from apiv3.web.oauth2 import AUTHORIZE, DEVICE, DEVICE_AUTHORIZATION, INTROSPECT, METADATA, REVOKE, TOKEN, TOKEN_INFO, OAuth2
 from apiv3.web.openapi import operations
 from apiv3.web.operation import Operation
 from apiv3.web.people import People
@@ -29,7 +29,9 @@ from apiv3.web.service import Service
 from apiv3.web.site.account import ACCOUNT, AccountPage
 from apiv3.web.site.admin.frame import start
 from apiv3.web.site.admin.pages import AdminPages
+from apiv3.web.site.applications import APPLICATIONS, ApplicationPages
 from apiv3.web.site.consent import Consent
+from apiv3.web.site.device import DevicePages
 from apiv3.web.site.explorer import PATH as EXPLORER
 from apiv3.web.site.explorer import Explorer
 from apiv3.web.site.first_invitation import FirstInvitationPage
@@ -65,6 +67,8 @@ def routes(
     clients: ClientEndpoints,
     oauth2: OAuth2,
     consent: Consent,
+    applications: ApplicationPages,
+    devices: DevicePages,
     people: People,
     live: SocketIo,
     explorer: Explorer,
@@ -119,6 +123,12 @@ def routes(
     yield Route("GET", METADATA, oauth2.metadata, PUBLIC)
     yield Route("GET", AUTHORIZE, consent.ask, PAGE)
     yield Route("POST", AUTHORIZE, consent.decide, PERSONAL)
+    yield Route("GET", DEVICE, devices.form, PERSONAL)
+    yield Route("POST", DEVICE, devices.ask, PERSONAL)
+    yield Route("POST", f"{DEVICE}/decide", devices.decide, PERSONAL)
+    yield Route("GET", APPLICATIONS, applications.show, PERSONAL)
+    yield Route("GET", f"{APPLICATIONS}/{{client}}/withdraw", applications.ask_withdrawal, PERSONAL)
+    yield Route("POST", f"{APPLICATIONS}/{{client}}/withdraw", applications.withdraw, PERSONAL)
 
     yield Route("POST", "/api/requestAuthToken", people.request_token, PUBLIC, operations.REQUEST_TOKEN)
     yield Route("GET", f"{FIRST_INVITATION}{{code}}", first.form, PAGE)

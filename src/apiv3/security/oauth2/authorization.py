@@ -9,7 +9,7 @@ from typing import NamedTuple
 from apiv3.model.audit import Target
 from apiv3.model.clients import Application
 from apiv3.model.errors import BadRequest, OAuth2Error
-from apiv3.model.grants import Code, Grant, Request
+from apiv3.model.grants import Code, Grant, Request, Scopes
 from apiv3.model.identity import Subject
 from apiv3.model.timestamps import now
 from apiv3.retrying import retried
@@ -141,10 +141,23 @@ class Authorization:
                 await writer.note(by.entry("application-allowed", target(application), scopes=list(request.scopes)))
         return secret
 
-    async def grants(self, subject: Subject) -> Sequence[Grant]:
-        """Return what a person has allowed applications, the last used first."""
-        found = await self._store.of_subject(subject.id, now())
-        return [grant for grant in found if grant.nonce == subject.nonce]
+    async def find(self, client: str) -> Application | None:
+        """Return the client with this id."""
+        return await self._registry.find(client)
+
+    async def allowed(self, subject: Subject) -> Mapping[str, tuple[Scopes, Sequence[Grant]]]:
+        """Return what a person has allowed: client -> scopes, and the grants that it has, also none at present."""
+        scopes = {client: set(allowed) for client, allowed in (await self._store.consents(subject.id)).items()}
+        grants: dict[str, list[Grant]] = {client: [] for client in scopes}
+        for grant in await self._store.of_subject(subject.id, now()):
+            if grant.nonce == subject.nonce:
+                grants.setdefault(grant.client, []).append(grant)
+                scopes.setdefault(grant.client, set()).update(grant.scopes)
+        return {client: (tuple(sorted(scopes[client])), found) for client, found in grants.items()}
+
+    async def given_to(self, client: str) -> Sequence[Grant]:
+        """Return the grants that a client has, the last used first."""
+        return await self._store.of_client(client, now())
 
     async def withdraw(self, client: str, subject: Subject, by: Author) -> int:
         """End all that a person has allowed a client, and return how many grants that were."""

@@ -144,6 +144,9 @@ class GrantStore(Protocol):
     async def consented(self, subject: str, client: str) -> Scopes | None:
         """Return the scopes that a person has allowed a client, None when the person was never asked."""
 
+    async def consents(self, subject: str) -> Mapping[str, Scopes]:
+        """Return all that a person has allowed: client -> scopes."""
+
     async def device(self, user_code: str, now: int) -> DeviceRequest | None:
         """Return the device that waits with this user code at that moment (ms)."""
 

@@ -6,11 +6,15 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
+from apiv3.model.clients import Application
 from apiv3.model.errors import BadRequest, OAuth2Error
+from apiv3.model.grants import Scopes
 from apiv3.model.identity import Subject
 from apiv3.model.sessions import Session
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.oauth2.authorization import Asked, Authorization, Redirected
+from apiv3.security.policy import Policies
+from apiv3.security.principal import Principal
 from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE
@@ -19,6 +23,7 @@ from apiv3.web.responses import Answer
 from apiv3.web.site.account import session_of
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
+from apiv3.web.site.scope_words import ScopeWords
 
 _STALE = "This form was sent already, or it is too old. Go back to the application, and begin there again."
 _ORIGIN = re.compile(r"https?://[^/?#\[\]]+", re.ASCII)
@@ -27,8 +32,11 @@ _ORIGIN = re.compile(r"https?://[^/?#\[\]]+", re.ASCII)
 class Consent:
     """The endpoints of `/oauth/authorize`. `issuer`: the URL under which people reach the server."""
 
-    def __init__(self, authorization: Authorization, accounts: Accounts, forms: Forms, issuer: str) -> None:
-        self._authorization, self._accounts, self._forms, self._issuer = authorization, accounts, forms, issuer
+    def __init__(
+        self, authorization: Authorization, accounts: Accounts, policies: Policies, words: ScopeWords, forms: Forms, issuer: str
+    ) -> None:
+        self._authorization, self._accounts, self._policies = authorization, accounts, policies
+        self._words, self._forms, self._issuer = words, forms, issuer
 
     async def ask(self, call: Call) -> Answer:
         """Ask what an application may do, or go straight back to it if that was allowed before."""
@@ -47,7 +55,21 @@ class Consent:
         nonce = self._forms.nonce(call)
         await self._authorization.keep(nonce, session.id, asked.request)
         call.form_target = form_target(asked.request.redirect)
-        return page(call, "consent.html", **_described(asked), nonce_value=nonce, address=_own_address(call))
+        described = await self.described(asked.application, asked.request.scopes, call.principal)
+        host, is_app = _destination(asked.request.redirect)
+        given: dict[str, Any] = {"host": host, "is_app": is_app, "nonce_value": nonce, "address": _own_address(call)}
+        return page(call, "consent.html", **described, **given)
+
+    async def described(self, application: Application, scopes: Scopes, principal: Principal) -> dict[str, Any]:
+        """Return what a template tells about an application that asks a person: its name, its maker, what it can do."""
+        owner = application.client.owner
+        maker = None if owner is None else self._policies.current.active(owner)
+        return {
+            "name": application.subject.name,
+            "maker": "whoever runs this server" if maker is None else maker.name,
+            "sentences": self._words.sentences(scopes),
+            "exceeds": self._words.exceeds(scopes, principal.granted),
+        }
 
     async def decide(self, call: Call) -> Answer:
         """Send the decision about what an application has asked for back to it."""
@@ -84,9 +106,11 @@ def form_target(redirect: str) -> bytes:
     return (redirect.partition(":")[0] + ":" if origin is None else origin[0]).encode()
 
 
-def _described(asked: Asked) -> dict[str, Any]:
-    client, subject = asked.application
-    return {"name": subject.name, "scopes": asked.request.scopes, "redirect": asked.request.redirect, "client": client}
+def _destination(redirect: str) -> tuple[str, bool]:
+    """Return where a redirect URI leads, for people; and whether to a program on their own device."""
+    scheme, _, rest = redirect.partition(":")
+    host = re.split("[/?]", rest.removeprefix("//"), maxsplit=1)[0]
+    return (host, False) if scheme == "https" else (host if scheme == "http" else f"{scheme}:", True)
 
 
 def _own_address(call: Call) -> str:

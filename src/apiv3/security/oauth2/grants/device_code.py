@@ -13,6 +13,8 @@ from apiv3.model.identity import Subject
 from apiv3.model.timestamps import now
 from apiv3.retrying import retried
 from apiv3.security import secrets
+from apiv3.security.authors import Author
+from apiv3.security.oauth2.authorization import target
 from apiv3.security.oauth2.grants.grant import Form, invalid_grant, required
 from apiv3.security.oauth2.issuing import Issued, Issuer
 from apiv3.security.oauth2.scopes import ScopeTable
@@ -65,13 +67,18 @@ class DeviceCodeGrant:
         return None if code is None else await self._store.device(code, now())
 
     @retried
-    async def judge(self, typed: str, verdict: Verdict, subject: Subject) -> DeviceRequest | None:
-        """Store a person's verdict on a device. Returns the device, None when none waits with this code."""
+    async def judge(
+        self, typed: str, verdict: Verdict, subject: Subject, application: Application, by: Author
+    ) -> DeviceRequest | None:
+        """Store a person's verdict on a device. Returns the device; None when none waits with this code."""
         code = normalised(typed)
         if code is None:
             return None
         async with self._store.changing() as writer:
-            return await writer.judge(code, verdict, subject.id, subject.nonce, now())
+            judged = await writer.judge(code, verdict, subject.id, subject.nonce, now())
+            if judged is not None and verdict == "allowed":
+                await writer.note(by.entry("application-allowed", target(application), scopes=list(judged.scopes), device=True))
+        return judged
 
     async def redeem(self, application: Application, form: Form, address: str) -> Issued:  # noqa: ARG002
         device_code = required(form, "device_code")
