@@ -14,7 +14,6 @@ from tests.support.oauth2 import (
     call,
     decide_device,
     error,
-    everywhere,
     new_person,
     register,
     tokens,
@@ -116,7 +115,7 @@ def test_a_person_sees_and_withdraws_an_application(viewer: Application, browser
     path = f"/account/applications/{viewer.id}/withdraw"
     done = browser.post(path, browser.form(path, path))
     assert (done.status_code, done.headers["location"]) == (303, "/account/applications?done=withdrawn")
-    everywhere(viewer.server, lambda: call(viewer.server, issued["access_token"]).status_code == 401)
+    viewer.server.wait_everywhere(lambda: call(viewer.server, issued["access_token"]).status_code == 401)
     assert error(viewer.refresh(issued["refresh_token"])) == (400, "invalid_grant")
     assert browser.get(viewer.asking()).status_code == 200  # and is asked again
     assert "None so far" in text(browser.get("/account/applications"))

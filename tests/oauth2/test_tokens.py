@@ -17,7 +17,6 @@ from tests.support.oauth2 import (
     call,
     challenge,
     error,
-    everywhere,
     new_person,
     post,
     register,
@@ -66,7 +65,7 @@ def test_of_twenty_exchanges_of_a_code_one_wins_and_what_it_gave_ends(viewer: Ap
     assert [error(answer) for answer in answers if answer is not winner] == [(400, "invalid_grant")] * (MANY - 1)
     issued = winner.json()
     assert error(viewer.refresh(issued["refresh_token"])) == (400, "invalid_grant")
-    everywhere(viewer.server, lambda: call(viewer.server, issued["access_token"]).status_code == 401)
+    viewer.server.wait_everywhere(lambda: call(viewer.server, issued["access_token"]).status_code == 401)
 
 
 # --- refresh tokens
@@ -96,7 +95,7 @@ def test_a_refresh_token_whose_successor_was_used_ends_the_family_alone(viewer: 
     third = tokens(viewer.refresh(second["refresh_token"]))
     assert error(viewer.refresh(first["refresh_token"])) == (400, "invalid_grant")
     assert error(viewer.refresh(third["refresh_token"])) == (400, "invalid_grant")
-    everywhere(viewer.server, lambda: call(viewer.server, third["access_token"]).status_code == 401)
+    viewer.server.wait_everywhere(lambda: call(viewer.server, third["access_token"]).status_code == 401)
     assert call(viewer.server, other["access_token"]).status_code == 200
     assert viewer.refresh(other["refresh_token"]).status_code == 200
 
@@ -306,7 +305,7 @@ def test_an_expired_token_is_refused(fresh_server: FreshServer, database: str) -
     server = fresh_server(database, env={"OAUTH_ACCESS_LIFETIME": "1"})
     robot = register(server, "--role", "readable", redirect="")
     issued = tokens(robot.token("client_credentials"))
-    everywhere(server, lambda: call(server, issued["access_token"]).status_code == 401)
+    server.wait_everywhere(lambda: call(server, issued["access_token"]).status_code == 401)
     info = httpx.get(
         f"{server.url}/oauth/tokeninfo", params={"access_token": issued["access_token"]}, trust_env=False, timeout=60
     )
@@ -338,7 +337,7 @@ def test_what_can_be_learned_about_a_token(viewer: Application, browser: Browser
 def test_revoking_an_access_token_ends_it_alone(viewer: Application, browser: Browser, hint: str) -> None:
     issued = viewer.connected(browser, scope="read offline_access")
     assert viewer.post("/oauth/revoke", {"token": issued["access_token"], "token_type_hint": hint}).status_code == 200
-    everywhere(viewer.server, lambda: call(viewer.server, issued["access_token"]).status_code == 401)
+    viewer.server.wait_everywhere(lambda: call(viewer.server, issued["access_token"]).status_code == 401)
     assert viewer.refresh(issued["refresh_token"]).status_code == 200
 
 
@@ -346,7 +345,7 @@ def test_revoking_an_access_token_ends_it_alone(viewer: Application, browser: Br
 def test_revoking_a_refresh_token_ends_its_family(viewer: Application, browser: Browser, hint: str) -> None:
     issued = viewer.connected(browser, scope="read offline_access")
     assert viewer.post("/oauth/revoke", {"token": issued["refresh_token"], "token_type_hint": hint}).status_code == 200
-    everywhere(viewer.server, lambda: call(viewer.server, issued["access_token"]).status_code == 401)
+    viewer.server.wait_everywhere(lambda: call(viewer.server, issued["access_token"]).status_code == 401)
     assert error(viewer.refresh(issued["refresh_token"])) == (400, "invalid_grant")
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -23,8 +22,6 @@ CALLBACK = "https://viewer.example/callback"
 VERIFIER = "v" * 43
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 ENTRIES = "/api/v3/entries"
-PATIENCE = 60.0
-"""Seconds after which something surely never happens, however busy the machine is."""
 _numbers = count()
 
 
@@ -129,13 +126,6 @@ def call(server: LiveServer, access_token: str, method: str = "GET", path: str =
 
 def browser_of(server: LiveServer, email: str) -> Browser:
     return signed_in(server, email)
-
-
-def everywhere(server: LiveServer, has_happened: Callable[[], bool]) -> None:
-    """Wait until it has happened in all processes: any of ten connections would show that it has not."""
-    deadline = time.monotonic() + PATIENCE
-    while not all(has_happened() for _ in range(10)):
-        assert time.monotonic() < deadline, f"it never happens everywhere\n{server.output[-2000:]}"
 
 
 def decide_device(browser: Browser, user_code: str, decision: str = "allow") -> httpx.Response:
