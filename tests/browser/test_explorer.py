@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from tests.browser.conftest import Visit
+from tests.support.people import PASSWORD, add_person
 from tests.support.processes import clean_environment, demand
 from tests.support.server import LiveServer
 from tests.support.wire import unique
@@ -22,6 +23,14 @@ def server(shared_servers: Any) -> LiveServer:
     """On SQLite: a browser cannot tell."""
     found: LiveServer = shared_servers("sqlite")
     return found
+
+
+@pytest.fixture
+def email(server: LiveServer) -> str:
+    """The address of a person who may read."""
+    address = f"{unique('anna')}@x.example"
+    add_person(server.installation, address, PASSWORD, "readable")
+    return address
 
 
 async def opened(visit: Visit, server: LiveServer) -> None:
@@ -153,4 +162,35 @@ async def test_it_fits_a_phone_in_the_dark(visit: Visit, server: LiveServer) -> 
     await expect(page).to_have_class("dark-mode")
     await visit.page.emulate_media(color_scheme="light")
     await expect(page).not_to_have_class("dark-mode")  # a moment later
+    assert_clean(visit, server)
+
+
+async def test_a_person_signs_in_by_oauth2_and_sends_a_request(visit: Visit, server: LiveServer, email: str) -> None:
+    await opened(visit, server)
+    async with visit.page.expect_popup() as opening:
+        await visit.page.get_by_role("button", name="Sign in with your account").click()
+    popup = await opening.value
+    await popup.get_by_label("E-mail address").fill(email)
+    await popup.get_by_label("Password").fill(PASSWORD)
+    await popup.get_by_role("button", name="Sign in", exact=True).click()
+    await expect(popup.get_by_role("heading")).to_have_text("Allow Swagger UI on this server?")
+    async with popup.expect_event("close"):
+        await popup.get_by_role("button", name="Allow").click()
+    await expect(visit.page.get_by_role("status")).to_contain_text("Good. It may read in")
+    status, body = await executed(await tried(visit, "search"))
+    assert (status, body["status"]) == (200, 200)
+    assert_clean(visit, server)
+
+
+async def test_a_person_who_denies_stays_a_stranger(visit: Visit, server: LiveServer, email: str) -> None:
+    await opened(visit, server)
+    async with visit.page.expect_popup() as opening:
+        await visit.page.get_by_role("button", name="Sign in with your account").click()
+    popup = await opening.value
+    await popup.get_by_label("E-mail address").fill(email)
+    await popup.get_by_label("Password").fill(PASSWORD)
+    await popup.get_by_role("button", name="Sign in", exact=True).click()
+    async with popup.expect_event("close"):
+        await popup.get_by_role("button", name="Deny").click()
+    await expect(visit.page.get_by_role("status")).to_have_text("Not signed in: The person has refused")
     assert_clean(visit, server)

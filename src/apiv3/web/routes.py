@@ -13,6 +13,7 @@ from functools import partial
 from apiv3.model.collections import Collection
 from apiv3.security.demands import ACTIONS, administration
 from apiv3.security.gate import Access
+from apiv3.security.oauth2.authentication import DOCS_REDIRECT
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.clients import ClientEndpoints
@@ -156,6 +157,7 @@ def routes(
 
     yield Route("GET", f"{V3}/openapi.json", explorer.description, PUBLIC, operations.DESCRIPTION)
     yield Route("GET", EXPLORER, explorer.page, PAGE)
+    yield Route("GET", DOCS_REDIRECT, explorer.redirect, PAGE)
     yield Route("GET", "/", front.show, PAGE)
     yield Route("GET", f"{STATIC}{{file}}", static.file, PUBLIC)
     yield Route("GET", ADMIN, start, PERSONAL)

@@ -6,6 +6,7 @@ from apiv3.model.clients import Application, Client
 from apiv3.model.errors import OAuth2Error
 from apiv3.model.identity import Subject
 from apiv3.security import secrets
+from apiv3.security.oauth2.redirects import is_on_loopback
 from apiv3.security.throttle import Throttle
 from apiv3.storage.contracts.oauth2 import ClientStore
 
@@ -15,12 +16,17 @@ DOCS_REDIRECT = "/api3-docs/oauth2-redirect"
 """Where Swagger UI takes the answer of the authorization endpoint, on this server."""
 
 
+_LOCAL = tuple(f"http://{name}{DOCS_REDIRECT}" for name in ("127.0.0.1", "[::1]", "localhost"))
+"""The same for a server on this machine, which people open by any of its names."""
+
+
 class Registry:
     """All clients: the registered ones, and Swagger UI's. `public_url`: the URL under which people reach the server."""
 
     def __init__(self, store: ClientStore, public_url: str, scopes: tuple[str, ...]) -> None:
         self._store = store
-        client = Client(DOCS_CLIENT, (public_url.rstrip("/") + DOCS_REDIRECT,), scopes, ("authorization_code",))
+        own = public_url.rstrip("/") + DOCS_REDIRECT
+        client = Client(DOCS_CLIENT, (own, *_LOCAL) if is_on_loopback(own) else (own,), scopes, ("authorization_code",))
         self._docs = Application(client, Subject(DOCS_CLIENT, "Swagger UI on this server", ()))
 
     async def find(self, id: str) -> Application | None:

@@ -43,6 +43,11 @@ def is_registered(uri: str, registered: Iterable[str]) -> bool:
     return any(uri == each or _without_port(uri) == _without_port(each) for each in registered)
 
 
+def is_on_loopback(uri: str) -> bool:
+    """Whether a URI leads to this machine, so that its port does not matter."""
+    return _ON_LOOPBACK.fullmatch(uri) is not None
+
+
 def is_provable(uri: str) -> bool:
     """Whether only one host can receive answers at this URI. Any program of a machine can take those of others over."""
     return uri.startswith("https://")

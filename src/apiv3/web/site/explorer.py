@@ -52,6 +52,10 @@ class Explorer:
                 self._description = await asyncio.to_thread(Asset.of, body, JSON)
         return self._description.answer(call)
 
+    async def redirect(self, call: Call) -> Answer:
+        """Show the page that hands the answer of the authorization endpoint to the interactive page, and closes."""
+        return page(call, "explorer-redirect.html")
+
     async def page(self, call: Call) -> Answer:
         """Show the interactive page: every route with the permission that it demands; enter a token, send requests."""
         if not self._sections:

@@ -122,10 +122,7 @@ async function use(event, ui) {
   const credential = field.value.trim();
   say("Asking the server…");
   try {
-    say(await check(credential), "good");
-    ui.preauthorizeApiKey("bearer", credential);
-    field.value = "";
-    forget.hidden = false;
+    await accept(credential, ui);
   } catch (error) {
     say(`Not accepted: ${error.message}`, "bad");
   }
@@ -137,6 +134,84 @@ function leave(ui) {
   forget.hidden = true;
   say(promise);
   field.focus();
+}
+
+// Sign in by authorization code with PKCE (RFC 7636), in a window of its own, as the public client of this page.
+const CLIENT = "api3-docs";
+const REDIRECT = `${window.location.origin}/api3-docs/oauth2-redirect`;
+const SCOPES = "read write execute";
+
+function random() {
+  return base64url(crypto.getRandomValues(new Uint8Array(32)));
+}
+
+function base64url(bytes) {
+  return btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+async function signIn(ui) {
+  const verifier = random();
+  const state = random();
+  const popup = window.open("", "sign-in", "popup,width=560,height=760");
+  if (popup === null) {
+    say("Your browser did not let this page open a window. Allow it, and try again.", "bad");
+    return;
+  }
+  say("Go on in the window that has opened.");
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
+  const asked = { response_type: "code", client_id: CLIENT, redirect_uri: REDIRECT, scope: SCOPES, state };
+  const proof = { code_challenge: base64url(digest), code_challenge_method: "S256" };
+  popup.location.href = `/oauth/authorize?${new URLSearchParams({ ...asked, ...proof })}`;
+  try {
+    const token = await redeem(await answered(popup, state), verifier);
+    said.focus();
+    await accept(token, ui);
+  } catch (error) {
+    say(`Not signed in: ${error.message}`, "bad");
+  }
+}
+
+// Wait for the answer of the authorization endpoint, which our own page hands over; that is why its origin is checked.
+function answered(popup, state) {
+  return new Promise((resolve, reject) => {
+    const watch = setInterval(() => popup.closed && end(reject, new Error("the window was closed")), 1000);
+    const hear = (event) => {
+      if (event.source !== popup || event.origin !== window.location.origin) {
+        return;
+      }
+      const told = new URLSearchParams(event.data.answer);
+      if (told.get("state") !== state) {
+        end(reject, new Error("the answer belongs to another attempt"));
+      } else if (told.has("code")) {
+        end(resolve, told.get("code"));
+      } else {
+        end(reject, new Error(told.get("error_description") ?? told.get("error")));
+      }
+    };
+    const end = (settle, value) => {
+      clearInterval(watch);
+      window.removeEventListener("message", hear);
+      settle(value);
+    };
+    window.addEventListener("message", hear);
+  });
+}
+
+async function redeem(code, verifier) {
+  const form = { grant_type: "authorization_code", client_id: CLIENT, code, redirect_uri: REDIRECT, code_verifier: verifier };
+  const answer = await fetch("/oauth/token", { method: "POST", body: new URLSearchParams(form), credentials: "omit" });
+  const body = await answer.json();
+  if (!answer.ok) {
+    throw new Error(body.error_description ?? body.error);
+  }
+  return body.access_token;
+}
+
+async function accept(credential, ui) {
+  say(await check(credential), "good");
+  ui.preauthorizeApiKey("bearer", credential);
+  field.value = "";
+  forget.hidden = false;
 }
 
 function start() {
@@ -159,6 +234,8 @@ function start() {
   });
   document.getElementById("who").addEventListener("submit", (event) => use(event, ui));
   forget.addEventListener("click", () => leave(ui));
+  document.getElementById("sign-in").addEventListener("click", () => signIn(ui));
+  document.getElementById("sign-in").hidden = crypto.subtle === undefined; // over plain HTTP from another machine
 }
 
 start();
