@@ -101,7 +101,7 @@ async def test_a_person_allows_sees_and_withdraws_an_application(
     assert call(server, issued["access_token"]).status_code == 200
 
     await visit.page.goto(f"{server.url}/account/applications")
-    await expect(visit.page.get_by_role("row")).to_have_count(2)
+    await expect(visit.page.get_by_role("article")).to_have_count(1)
     await visit.assert_sound()
     await visit.page.get_by_role("link", name="Withdraw").click()
     await visit.assert_sound()
