@@ -69,7 +69,8 @@ def resident(pid: int) -> int:
 
 
 class Bystander:
-    """Asks for something simple now and then, from another address, while the block lasts; see `tests.support.bystander`.
+    """Asks for something simple now and then, from another address, while the block lasts; see `tests.support.bystander`. The
+    block begins after its first request.
 
     After the block: `asked` requests, `waits` and `works` of those that were answered: seconds until the answer, and seconds of
     processor time that the server's event loop spent meanwhile. `jwt`: whose it is.
@@ -87,6 +88,8 @@ class Bystander:
 
     def __enter__(self) -> "Bystander":
         self._process = subprocess.Popen(self._command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -103,13 +106,13 @@ class Witness:
     def __init__(self, server: LiveServer, target: str = "/api/v3/version", jwt: str | None = None) -> None:
         self._pid = server.pid
         self._bystander = Bystander(server, target, jwt)
-        self._before = self._peak = resident(self._pid)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> "Witness":
-        self._thread.start()
         self._bystander.__enter__()
+        self._before = self._peak = resident(self._pid)
+        self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:

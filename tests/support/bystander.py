@@ -35,12 +35,16 @@ def is_answered(port: int, source: str, request: bytes) -> bool:
 
 
 def main(port: int, pid: int, source: str, request: bytes) -> None:
-    """Print, for each request: whether it was answered, seconds until then, and how many of them the event loop worked."""
+    """Print an empty line after the first request, and at the end, for each one: whether it was answered, seconds until then,
+    and how many of them the event loop worked.
+    """
     lines = list[str]()
     while not select.select([sys.stdin], [], [], PAUSE)[0]:
         started, before = time.monotonic(), processor_time(pid)
         answered = is_answered(port, source, request)
         worked, waited = processor_time(pid) - before, time.monotonic() - started
+        if not lines:
+            print(flush=True)  # noqa: T201 (who started this waits for it)
         lines.append(f"{int(answered)} {waited} {worked}\n")
     sys.stdout.writelines(lines)
 

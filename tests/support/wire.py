@@ -59,6 +59,10 @@ class Line:
         self._file.close()
         self._socket.close()
 
+    def fileno(self) -> int:
+        """For `select`: whether the server has said something."""
+        return self._socket.fileno()
+
     def send(self, data: bytes) -> "Line":
         self._socket.sendall(data)
         return self
