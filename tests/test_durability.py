@@ -172,7 +172,7 @@ async def test_acknowledged_writes_survive_a_crash_of_postgresql(own: OwnPostgre
         posting = asyncio.create_task(posters.post_until(over))
         await posters.acknowledge(ENOUGH)
         await asyncio.to_thread(own.crash)
-        await asyncio.sleep(0.2)
+        await posters.be_refused()
         await asyncio.to_thread(own.start)
         await posters.acknowledge(ENOUGH)
         over.set()

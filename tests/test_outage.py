@@ -213,7 +213,7 @@ async def test_what_is_under_way_when_the_database_crashes(outlived: LiveServer,
     for _ in range(2):
         await posters.acknowledge(10)
         await asyncio.to_thread(own.crash)
-        await asyncio.sleep(0.2)
+        await posters.be_refused()
         await asyncio.to_thread(own.start)
     await posters.acknowledge(10)
     over.set()

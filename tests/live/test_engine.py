@@ -1,7 +1,6 @@
 """Connections at /socket.io: how they are opened, kept and closed, and what is refused."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -276,8 +275,7 @@ def test_the_end_of_the_server_ends_what_waits(fresh_server: FreshServer) -> Non
     with socket(server) as client, Line(server) as line:
         line.send(request("GET", poller.target))
         assert poller.post("6").status == 200
-        started = time.monotonic()
         server.stop()
         assert line.reply().body == b"1"
         assert client.ends()
-        assert time.monotonic() - started < 10  # what is not ended is cancelled after that
+    assert "graceful shutdown exceeded" not in server.output

@@ -1,6 +1,5 @@
 """/storage: who may subscribe to what, what comes, and when it ends."""
 
-import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -241,9 +240,7 @@ def test_a_jwt_is_good_until_it_expires(fresh_server: FreshServer) -> None:
     server = fresh_server(env={"API3_JWT_LIFETIME": "2"})
     token = server.subject("reader", "api:*:read")
     with subscriber(server, server.jwt(token)) as brief, subscriber(server, token) as lasting:
-        started = time.monotonic()
         assert _expelled(brief)
-        assert time.monotonic() - started < 10
         identifier = _post(server.client(server.subject("writer", "api:*:*")))
         assert lasting.change()[1]["doc"]["identifier"] == identifier
 

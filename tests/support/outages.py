@@ -22,7 +22,7 @@ from tests.support import postgres
 from tests.support.postgres import Command, Postgres
 from tests.support.processes import Guardian, free_port
 from tests.support.server import LiveServer
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 # A commit that was acknowledged has to survive a crash of the processes (of the machine need not be tried here).
 SETTINGS = ("fsync=off", "synchronous_commit=on", "max_connections=50", "shared_buffers=16MB")
@@ -121,6 +121,11 @@ class Posters:
             while len(self.acknowledged) < enough and not self.surprises:
                 self._news.clear()
                 await self._news.wait()
+
+    async def be_refused(self) -> None:
+        """Waits for another refusal."""
+        before = len(self.refused)
+        await until(lambda: self.surprises or len(self.refused) > before)
 
     async def post_until(self, over: asyncio.Event) -> None:
         """Until told, or until the server is gone."""

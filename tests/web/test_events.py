@@ -20,7 +20,7 @@ from tests.support.documents import Corner, api_of, import_documents
 from tests.support.factories import FreshServer
 from tests.support.live import Stream, Told
 from tests.support.server import LiveServer
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 from tests.support.wire import Line, request, unique
 
 
@@ -223,7 +223,6 @@ def test_a_stream_ends_with_the_right(server: LiveServer, how: str) -> None:
         key = subject_id(server, name)
         [subject] = [each for each in server.admin("GET", "/subjects") if each["_id"] == key]
         [role] = [each for each in server.admin("GET", "/roles") if each["name"] == subject["roles"][0]]
-        started = time.monotonic()
         if how == "removed":
             server.admin("DELETE", f"/subjects/{key}")
         elif how == "rotated":
@@ -233,7 +232,6 @@ def test_a_stream_ends_with_the_right(server: LiveServer, how: str) -> None:
         else:
             server.admin("PUT", "/subjects", {**subject, "roles": ["denied"]})
         assert stream.ends()
-        assert time.monotonic() - started < PATIENCE
 
 
 def test_a_stream_stays_while_its_right_does(server: LiveServer, api: httpx.Client) -> None:
@@ -260,12 +258,11 @@ def test_a_stream_ends_with_the_server(fresh_server: FreshServer, database: str)
     streams = [Stream(server, token) for _ in range(3)]
     with Line(server) as deaf:  # reads nothing
         deaf.send(request("GET", "/api/v3/events", ("Authorization", f"Bearer {token}")))
-        started = time.monotonic()
         server.stop()
-        assert time.monotonic() - started < 9, "it waited for its streams"
     for stream in streams:
         assert stream.ends()
         stream.close()
+    assert "graceful shutdown exceeded" not in server.output
     assert "Traceback" not in server.output
 
 
