@@ -88,7 +88,7 @@ def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: 
     yield from circumstances(conditions, [each.version for each in measured])
     length = sizes.seconds
     yield paragraph(
-        f"READ asks one server process for documents over {CONNECTIONS} connections, by three credentials in turn, in",
+        f"READ asks one server process for documents over {CONNECTIONS} connections, by four credentials in turn, in",
         f"{sizes.rounds * PAIRS} rounds of {length / PAIRS:g} s each. SIGN-INS compares READ while nobody signs in with READ",
         f"while {sizes.people} people sign in with a password at once, from as many addresses, in {sizes.rounds} rounds of",
         f"{length:g} s each. Each of them signs in again as soon as the answer is there. A password costs a hash with",
