@@ -1,5 +1,8 @@
 """What the other tests stand on holds."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from apiv3 import __version__
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
 from tests.support.postgres import Postgres
-from tests.support.processes import Guardian, clean_environment
+from tests.support.processes import Guardian, clean_environment, free_port, is_there
 from tests.support.server import LiveServer
-from tests.support.waiting import wait_until
+from tests.support.starts import APIV3, REAL, start
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import unique
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +88,87 @@ def test_a_condition_is_checked_at_each_worker(fresh_server: FreshServer) -> Non
     assert {states.index(next(state for state in states if state != "T")) for states in asked} == {0, 1, 2}
     assert "T" not in map(_state, server.worker_pids)
     server.stop()
+
+
+# --- starts by the fork server
+
+
+@pytest.fixture(params=[False, True], ids=["forked", "real"])
+def real(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def test_a_forked_server_stands_where_a_real_one_does(fresh_server: FreshServer) -> None:
+    """Its descriptors, signals, limits, session and folder: each of these would change what other tests see."""
+    forked, real = fresh_server(), fresh_server(real=True)
+    assert (b"forkserver" in _read(forked, "cmdline")) == (not REAL)
+    assert b"forkserver" not in _read(real, "cmdline")
+    wait_until(lambda: _standing(forked) == _standing(real), lambda: f"{_standing(forked)} != {_standing(real)}")
+
+
+def _standing(server: LiveServer) -> dict[str, object]:
+    folder = Path(f"/proc/{server.pid}")
+    status = dict(line.split(":\t", 1) for line in _read(server, "status").decode().splitlines())
+    described: dict[str, object] = {name: status[name] for name in ("Umask", "Threads", "SigBlk", "SigIgn", "SigCgt")}
+    return {
+        **described,
+        "limits": _read(server, "limits"),
+        "leads": {os.getsid(server.pid), os.getpgid(server.pid)} == {server.pid},
+        "folder": (folder / "cwd").resolve() == server.installation.folder,
+        "descriptors": sorted(re.sub(r"\d+", "N", str(each.readlink())) for each in (folder / "fd").iterdir()),
+    }
+
+
+def _read(server: LiveServer, name: str) -> bytes:
+    return Path(f"/proc/{server.pid}/{name}").read_bytes()
+
+
+def test_the_end_of_a_command(tmp_path: Path, real: bool) -> None:
+    status, output = _run(tmp_path, ["serve", "--port", "70000"], real)
+    assert (status, output[:6]) == (1, "Error:")
+    assert _run(tmp_path, ["--version"], real) == (0, f"apiv3, version {__version__}\n")
+    assert _run(tmp_path, ["nonsense"], real)[0] == 2
+
+
+def _run(folder: Path, arguments: list[str], real: bool) -> tuple[int, str]:
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = start([*APIV3, *arguments], folder, Installation(folder, "").environment(), output, real=real)
+    return process.wait(PATIENCE), log.read_text()
+
+
+def test_settings_are_read_after_the_fork(tmp_path: Path, real: bool) -> None:
+    environment = clean_environment() | {"APIV3_DATA": str(tmp_path), "DATABASE_URL": "nonsense"}
+    with (tmp_path / "log").open("wb") as output:
+        process = start([*APIV3, "serve"], tmp_path, environment, output, real=real)
+    assert process.wait(PATIENCE) == 1
+    assert "DATABASE_URL" in (tmp_path / "log").read_text()
+
+
+def test_the_interpreter_is_told_something_by_a_real_start(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('told')")
+    environment = clean_environment() | {"PYTHONPATH": str(tmp_path)}
+    with (tmp_path / "log").open("wb") as output:
+        process = start([*APIV3, "--version"], tmp_path, environment, output)
+    assert process.wait(PATIENCE) == 0
+    assert (tmp_path / "log").read_text().startswith("told\n")
+
+
+def test_a_server_that_is_killed(tmp_path: Path, real: bool) -> None:
+    """It stays as a zombie until it is asked how it ended, so that no other process can have its id meanwhile."""
+    installation = Installation(tmp_path, f"sqlite:///{tmp_path}/apiv3.db")
+    with (tmp_path / "log").open("wb") as output:
+        arguments = [*APIV3, "serve", "--port", str(free_port())]
+        process = start(arguments, tmp_path, installation.environment(), output, real=real)
+    wait_until(lambda: "listens on" in (tmp_path / "log").read_text())
+    assert process.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: _state(process.pid) == "Z")
+    assert process.wait() == process.poll() == -signal.SIGKILL
+    assert not is_there(process.pid)
+    process.terminate()  # of nobody
 
 
 def _state(pid: int) -> str:

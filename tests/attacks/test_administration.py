@@ -27,7 +27,7 @@ V2 = "/api/v2/authorization"
 
 @pytest.fixture(scope="module")
 def server(database: str, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with running_server(tmp_path_factory.mktemp, new_database, database, env={"ACCESS_LOG": "false"}) as running:
+    with running_server(tmp_path_factory.mktemp, new_database, database, env={"ACCESS_LOG": "false"}, real=True) as running:
         yield running
         assert "Traceback" not in running.output
 

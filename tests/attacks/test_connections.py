@@ -29,7 +29,7 @@ ELSEWHERE = "127.0.0.9"
 
 @pytest.fixture(scope="module")
 def target(lasting_server: FreshServer) -> LiveServer:
-    return lasting_server(env={"ACCESS_LOG": "false"})
+    return lasting_server(env={"ACCESS_LOG": "false"}, real=True)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ def _resident(pid: int) -> int:
 
 def test_many_long_forms_of_one_good_header(fresh_server: FreshServer) -> None:
     """Of an access token only the last 16 characters count, so whoever has one has any number of it."""
-    server = fresh_server(env={"ACCESS_LOG": "off"})
+    server = fresh_server(env={"ACCESS_LOG": "off"}, real=True)
     token = server.subject("reader", "api:entries:read")
 
     def send(line: Line, number: int) -> None:

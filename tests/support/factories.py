@@ -22,7 +22,10 @@ class NewDatabase(Protocol):
 
 
 class FreshServer(Protocol):
-    """Starts a server of the test's own: `env` overrides settings (None unsets), `arguments` go to `apiv3 serve`."""
+    """Starts a server of the test's own: `env` overrides settings (None unsets), `arguments` go to `apiv3 serve`.
+
+    `real`: see `LiveServer`.
+    """
 
     def __call__(
         self,
@@ -31,6 +34,7 @@ class FreshServer(Protocol):
         workers: int = 1,
         env: Mapping[str, str | None] | None = None,
         arguments: Sequence[str] = (),
+        real: bool = False,
     ) -> LiveServer: ...
 
 
@@ -66,10 +70,11 @@ def running_server(
     workers: int = 1,
     env: Mapping[str, str | None] | None = None,
     arguments: Sequence[str] = (),
+    real: bool = False,
 ) -> Iterator[LiveServer]:
     with new_database(database, migrated=True) as url:
         installation = Installation(new_folder("installation"), url, env or {})
-        server = LiveServer(installation, workers=workers, arguments=arguments)
+        server = LiveServer(installation, workers=workers, arguments=arguments, real=real)
         try:
             server.start()
             yield server

@@ -15,21 +15,28 @@ import httpx
 
 from tests.support.installation import Installation
 from tests.support.processes import Guardian, free_port, is_there
+from tests.support.starts import Forked, start
 from tests.support.waiting import PATIENCE, wait_until
 
 
 class LiveServer:
-    """`apiv3 serve` on an installation. It can be stopped or killed, and started again on the same data and port."""
+    """`apiv3 serve` on an installation. It can be stopped or killed, and started again on the same data and port.
 
-    def __init__(self, installation: Installation, *, workers: int = 1, arguments: Sequence[str] = ()) -> None:
+    `real`: its starts are not by the fork server. Those with several workers never are, since each worker starts by itself.
+    """
+
+    def __init__(
+        self, installation: Installation, *, workers: int = 1, arguments: Sequence[str] = (), real: bool = False
+    ) -> None:
         self.installation = installation
+        self._real = real or workers > 1
         self.workers = workers
         self.arguments = tuple(arguments)
         self.port = free_port()
         scheme = "https" if "--tls-cert" in self.arguments else "http"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._log = installation.folder / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._guardian: Guardian | None = None
         self._ends = False
         self._clients = ExitStack()
@@ -62,15 +69,9 @@ class LiveServer:
             raise RuntimeError("the server is running already")
         host = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self.workers)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.installation.command("serve", *host, *self.arguments),
-                cwd=self.installation.folder,
-                env=self.installation.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that its workers can be ended with it, and Ctrl-C is ours alone
-            )
+            command = self.installation.command("serve", *host, *self.arguments)
+            environment = self.installation.environment()
+            self._process = start(command, self.installation.folder, environment, log, real=self._real)
         self._guardian = Guardian(self._process.pid, self.installation.folder)
         self._wait_until_ready()
 
