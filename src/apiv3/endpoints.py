@@ -35,6 +35,7 @@ from apiv3.web.routes import routes
 from apiv3.web.service import Service
 from apiv3.web.site.account import AccountPage
 from apiv3.web.site.admin.checks import CheckPage
+from apiv3.web.site.admin.clients import ClientPages
 from apiv3.web.site.admin.pages import AdminPages
 from apiv3.web.site.admin.roles import RolePages
 from apiv3.web.site.admin.sessions import SessionPages
@@ -178,6 +179,7 @@ def _admin_pages(parts: Parts, forms: Forms) -> AdminPages:
     administration, policies, accounts = installation.administration, installation.policies, installation.accounts
     return AdminPages(
         SubjectPages(administration, policies, forms, shows_tokens=parts.settings.api3_security_enable),
+        ClientPages(installation.clients, policies, installation.scopes, forms),
         RolePages(administration, policies, installation.demands, forms),
         CheckPage(policies, installation.demands),
         UserPages(accounts, policies, forms, public_url(parts.settings)),

@@ -60,7 +60,7 @@ class Installation:
         self.scopes = ScopeTable(settings.oauth_scopes or NAMED)
         self.client_table, self.grant_table = ClientTable(self.database), GrantTable(self.database)
         self.access_tokens = AccessTokens(self.grant_table)
-        self.clients = Clients(self.client_table, self.policies, self.scopes, self.access_tokens)
+        self.clients = Clients(self.client_table, self.grant_table, self.policies, self.scopes, self.access_tokens)
         lifetimes = Lifetimes(settings.oauth_access_lifetime, settings.oauth_refresh_grace)
         self.issuer = Issuer(lifetimes)
         self.accounts = Accounts(self.account_table, self.policies, self.passwords, self.logins)

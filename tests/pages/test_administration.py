@@ -15,6 +15,7 @@ from apiv3.app import Server
 from apiv3.installation import Installation
 from apiv3.settings import load
 from tests.support.browsers import SAME_ORIGIN, Browser, choose_password, forms, signed_in
+from tests.support.commands import here
 from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person, done, sign_in, trail, user
 from tests.support.server import LiveServer
@@ -126,6 +127,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("subjects", {"name": "x\u202e"}, "Bad or missing name"),
     ("roles", {"name": "x", "permissions": "api:,:read"}, "Malformed permission"),
     ("roles", {"name": "", "permissions": ""}, "Bad or missing name"),
+    ("clients", {"name": ""}, "Bad or missing name"),
+    ("clients", {"name": "x", "roles": ["nonsense"]}, "Unknown role"),
+    ("clients", {"name": "x", "redirects": "https://x/cb#f"}, "Bad redirect URI"),
+    ("clients", {"name": "x", "scopes": ["read"], "permissions": "everything"}, "Bad scope"),
+    ("clients", {"name": "x", "kind": "public", "grants": ["password"]}, "cannot have the grant"),
     ("users", {"email": "nobody", "roles": ["readable"]}, "Bad email"),
     ("users", {"email": "a@x.example", "roles": []}, "at least one role"),
     ("users", {"email": "a@x.example", "roles": ["nonsense"]}, "Unknown role"),
@@ -170,6 +176,11 @@ def test_a_built_in_role_can_only_be_replaced(server: LiveServer, anna: Browser)
 
 def test_what_is_stored_is_text_on_every_page(anna: Browser) -> None:
     bad = f'<b onclick="x">{next(_numbers)}</b>"\'&'
+    form = "/admin/clients/add"
+    answer = anna.post(form, {"nonce": anna.form(form, form)["nonce"], "name": f"{bad}!", "notes": bad})
+    client = re.findall(r'id="client-id" value="([^"]+)"', answer.text)[0]
+    for page in (f"/admin/clients/{client}", f"/admin/clients/{client}/remove", "/admin/clients?search=onclick"):
+        assert "<b onclick" not in anna.get(page).text, page
     place = added(anna, "subjects", name=bad, roles=[], notes=bad)
     pages = [place, f"{place}/remove", f"{place}/rotate", "/admin/subjects?sort=-created", "/admin/audit"]
     pages += [f"/admin/check?subject={place.rpartition('/')[2]}", "/admin/check?permission=api:entries:read&search=onclick"]
@@ -493,6 +504,7 @@ def test_every_page_is_whole(server: LiveServer, anna: Browser) -> None:
     seen: set[str] = set()
     kinds: set[str] = set()
     left: Sequence[str] = ["/admin"]
+    done(here(server.installation, "client", "add", unique("application"), "--json"))
     start = anna.get("/admin")
     assert (start.status_code, start.headers["location"]) == (303, "/admin/subjects")
     left = ["/admin/subjects"]
@@ -511,7 +523,13 @@ def test_every_page_is_whole(server: LiveServer, anna: Browser) -> None:
             assert 'name="nonce"' in form, path
         links = map(unescape, re.findall(r'href="(/admin[^"]*)"', answer.text))
         left += [each for each in links if "sort=" not in each and "page=" not in each and "search=" not in each]
-    assert {"/admin/subjects/{}/remove", "/admin/roles/admin", "/admin/users/{}", "/admin/state"} <= kinds
+    assert {
+        "/admin/clients/{}/rotate",
+        "/admin/subjects/{}/remove",
+        "/admin/roles/admin",
+        "/admin/users/{}",
+        "/admin/state",
+    } <= kinds
 
 
 def test_a_change_of_another_process_is_seen_at_once(fresh_server: FreshServer) -> None:

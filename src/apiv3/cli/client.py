@@ -144,7 +144,7 @@ def show_(name: str, as_json: bool) -> None:
 @as_json
 def change(name: str, no_roles: bool, introspect: bool | None, notes: str | None, as_json: bool, **lists: Any) -> None:
     """Change an application. What is given replaces what is there; the rest stays. If it loses a scope or a grant, all its
-    tokens end within a second, and people are asked again.
+    tokens end within a second, and people are asked again. If its redirect URIs change, people are asked again.
 
     \b
     apiv3 client change viewer --scope read --scope offline_access

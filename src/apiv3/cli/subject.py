@@ -27,8 +27,8 @@ def subject() -> None:
 
 
 def _record(installation: Installation, found: Subject, *, token: bool) -> dict[str, Any]:
-    record = {"_id": found.id, "name": found.name, "roles": list(found.roles), "notes": found.notes}
-    record |= {"timestamp": found.timestamp}
+    record: dict[str, Any] = {"_id": found.id, "name": found.name, "roles": list(found.roles), "notes": found.notes}
+    record |= {"timestamp": found.timestamp} | ({"application": True} if found.is_client else {})
     return record | ({"accessToken": installation.policies.current.token(found)} if token else {})
 
 

@@ -34,7 +34,7 @@ class Subject:
     """A person, app or script that may call the API. Its access token is derived from `id` and `nonce`, and is not stored.
 
     `timestamp`: whether its calls must carry the client's time, where the server demands that at all. `disabled`: whether all
-    its credentials are refused. `is_person`: whether it has an account.
+    its credentials are refused. `is_person`: whether it has an account. `is_client`: whether it is an application of OAuth2.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Subject:
     timestamp: Timestamp = "required"
     disabled: bool = False
     is_person: bool = False
+    is_client: bool = False
 
 
 _READ, _WRITE = ("api:*:read",), ("api:*:create,update,delete",)

@@ -15,7 +15,8 @@ from apiv3.storage.policy import SUBJECT, PolicyTable, PolicyTableWriter, subjec
 from apiv3.storage.sessions import SessionTableWriter
 
 _FIND = f"""SELECT {SUBJECT}, accounts.email, accounts.email_key, accounts.password, accounts.invitation,
-    accounts.invitation_expires FROM accounts JOIN subjects ON subjects.id = accounts.id"""
+    accounts.invitation_expires FROM accounts JOIN subjects ON subjects.id = accounts.id
+    LEFT JOIN clients ON clients.id = accounts.id"""
 _ALL = f"{_FIND} ORDER BY accounts.email_key"
 _BY_ID = f"{_FIND} WHERE accounts.id = ?"
 _BY_EMAIL = f"{_FIND} WHERE accounts.email_key = ?"

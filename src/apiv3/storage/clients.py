@@ -18,6 +18,7 @@ _FIND = f"""SELECT {", ".join(f"clients.{name}" for name in _COLUMNS.split(", ")
     JOIN subjects ON subjects.id = clients.id LEFT JOIN accounts ON accounts.id = clients.id"""
 _BY_ID = f"{_FIND} WHERE clients.id = ?"
 _ALL = f"{_FIND} ORDER BY subjects.name"
+_COUNT_ALL = "SELECT count(*) FROM clients"
 _PUT = f"""INSERT INTO clients ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET redirects = excluded.redirects, scopes = excluded.scopes, grants = excluded.grants,
     secret = excluded.secret, introspects = excluded.introspects, owner = excluded.owner"""
@@ -55,8 +56,15 @@ class ClientTableWriter:
         row = (client.id, *lists, client.secret, client.introspects, client.owner)
         await self.policy.connection.execute(self.policy.dialect.sql(_PUT), *row)
 
+    async def count(self) -> int:
+        ((count,),) = await self.policy.connection.fetch(_COUNT_ALL)
+        return int(count)
+
     async def end_grants(self, client: str) -> None:
         await self.policy.end_grants(client)
+
+    async def ask_anew(self, client: str) -> None:
+        await self.policy.ask_anew(client)
 
 
 def _first(rows: Sequence[Row]) -> Application | None:

@@ -18,9 +18,10 @@ from apiv3.storage.dialects import Dialect
 _REVISION = "SELECT last FROM clocks WHERE name = 'policy'"
 _NEXT = "UPDATE clocks SET last = last + 1 WHERE name = 'policy' RETURNING last"
 SUBJECT = """subjects.id, subjects.name, subjects.roles, subjects.notes, subjects.created_at, subjects.nonce,
-    subjects.timestamp, subjects.disabled, accounts.id IS NOT NULL"""
+    subjects.timestamp, subjects.disabled, accounts.id IS NOT NULL, clients.id IS NOT NULL"""
 """The columns of a subject, in the order in which `subject` takes them."""
-_SUBJECTS = f"SELECT {SUBJECT} FROM subjects LEFT JOIN accounts ON accounts.id = subjects.id ORDER BY subjects.name"
+_SUBJECTS = f"""SELECT {SUBJECT} FROM subjects LEFT JOIN accounts ON accounts.id = subjects.id
+    LEFT JOIN clients ON clients.id = subjects.id ORDER BY subjects.name"""
 _ROLES = "SELECT name, permissions, notes, id, created_at FROM roles ORDER BY name"
 _PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce, timestamp, disabled)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -29,7 +30,13 @@ _PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonc
 _END_SESSIONS = "DELETE FROM sessions WHERE subject = ? AND nonce <> ?"
 _NEXT_GRANTS = "UPDATE clocks SET last = last + 1 WHERE name = '/grants' RETURNING last"
 _END_GRANTS = "UPDATE grants SET ended = ? WHERE (client = ? OR subject = ?) AND ended IS NULL"
-_FORGET_CONSENTS = "DELETE FROM consents WHERE client = ? OR subject = ?"
+_ASK_ANEW = (
+    "DELETE FROM consents WHERE client = ?",
+    "DELETE FROM authorization_requests WHERE client = ?",
+    "DELETE FROM codes WHERE client = ? AND grant_id IS NULL",  # used ones stay: they are known if they come again
+    "DELETE FROM device_codes WHERE client = ? AND grant_id IS NULL",
+)
+_FORGET_CONSENTS = "DELETE FROM consents WHERE subject = ?"
 _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,
     created_at = excluded.created_at"""
@@ -74,9 +81,11 @@ def subject(
     timestamp: Timestamp,
     disabled: bool,
     is_person: bool,
+    is_client: bool,
 ) -> Subject:
     """The subject of a row; SQLite has numbers for truth values."""
-    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp, bool(disabled), bool(is_person))
+    kind = (bool(disabled), bool(is_person), bool(is_client))
+    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp, *kind)
 
 
 def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> Role:
@@ -111,9 +120,14 @@ class PolicyTableWriter:
         await self._execute("DELETE FROM subjects WHERE id = ?", id)
 
     async def end_grants(self, id: str) -> None:
+        await self._execute(_FORGET_CONSENTS, id)
+        await self.ask_anew(id)  # waits for a code that is being exchanged, so that what it gives ends below
         ((revision,),) = await self.connection.fetch(_NEXT_GRANTS)
         await self._execute(_END_GRANTS, revision, id, id)
-        await self._execute(_FORGET_CONSENTS, id, id)
+
+    async def ask_anew(self, client: str) -> None:
+        for sql in _ASK_ANEW:
+            await self._execute(sql, client)
 
     async def remove_role(self, id: str) -> None:
         await self._execute("DELETE FROM roles WHERE id = ?", id)

@@ -130,6 +130,7 @@ class Subjects:
         snapshot = self._policies.current
         shows = self._shows_tokens and snapshot.covers(call.principal, subject)
         token = {"accessToken": snapshot.token(subject)} if shows else {}
+        kind = {"application": True} if subject.is_client else {}
         return {
             "_id": subject.id,
             "name": subject.name,
@@ -137,6 +138,7 @@ class Subjects:
             "notes": subject.notes,
             "created_at": subject.created_at,
             "timestamp": subject.timestamp,
+            **kind,
             **token,
         }
 

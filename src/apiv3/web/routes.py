@@ -40,7 +40,7 @@ from apiv3.web.site.front import Front
 from apiv3.web.site.invitation import Invitation
 from apiv3.web.site.login import Login
 from apiv3.web.site.passkeys import PasskeyPages
-from apiv3.web.site.sections import ADMIN, AUDIT, CHECK, FAILURES, ROLES, SESSIONS, STATE, SUBJECTS, USERS
+from apiv3.web.site.sections import ADMIN, AUDIT, CHECK, CLIENTS, FAILURES, ROLES, SESSIONS, STATE, SUBJECTS, USERS
 from apiv3.web.site.static import PREFIX as STATIC
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import PATH, SocketIo
@@ -179,6 +179,18 @@ def _admin_pages(pages: AdminPages) -> Iterator[Route]:
     yield Route("POST", f"{subject}/rotate", subjects.rotate, updates)
     yield Route("GET", f"{subject}/remove", subjects.ask_removal, deletes)
     yield Route("POST", f"{subject}/remove", subjects.remove, deletes)
+
+    clients, client = pages.clients, f"{CLIENTS.path}/{{_id}}"
+    creates, reads, updates, deletes = (_page("clients", action) for action in ACTIONS)
+    yield Route("GET", CLIENTS.path, clients.all, reads)
+    yield Route("GET", f"{CLIENTS.path}/add", clients.new, creates)
+    yield Route("POST", f"{CLIENTS.path}/add", clients.add, creates)
+    yield Route("GET", client, clients.show, reads)
+    yield Route("POST", f"{client}/change", clients.change, updates)
+    yield Route("GET", f"{client}/rotate", clients.ask_rotation, updates)
+    yield Route("POST", f"{client}/rotate", clients.rotate, updates)
+    yield Route("GET", f"{client}/remove", clients.ask_removal, deletes)
+    yield Route("POST", f"{client}/remove", clients.remove, deletes)
 
     roles, creates = pages.roles, _page("roles", "create")
     yield Route("GET", ROLES.path, roles.all, _page("roles", "list"))

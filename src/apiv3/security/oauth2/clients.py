@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from apiv3.model.clients import GRANT_TYPES, Application, Client, GrantType
 from apiv3.model.errors import BadRequest, Conflict, NotFound, OAuth2Error, StorageUnavailable
+from apiv3.model.grants import Grant
 from apiv3.model.identity import Subject
 from apiv3.model.timestamps import iso, now
 from apiv3.retrying import retried
@@ -18,13 +19,15 @@ from apiv3.security.demands import administration
 from apiv3.security.oauth2 import redirects
 from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.oauth2.authorization import target
-from apiv3.security.oauth2.scopes import MOST, ScopeTable
+from apiv3.security.oauth2.scopes import LONGEST, MOST, ScopeTable
 from apiv3.security.policy import Policies
 from apiv3.security.subjects import check_subject, granted_by, roles_gained
-from apiv3.storage.contracts.oauth2 import ClientStore
+from apiv3.storage.contracts.oauth2 import ClientStore, GrantStore
 
 DEFAULT_SCOPES = ("read",)
 """What a client may ask for if nobody says more."""
+MOST_CLIENTS = 1000
+"""Most clients of an installation: lists of them are made in memory."""
 _CONFIDENTIAL: tuple[GrantType, ...] = ("client_credentials", "password")
 """Grants for which a client needs a secret (RFC 6749, sections 4.3 and 4.4)."""
 
@@ -43,8 +46,11 @@ class Clients:
     unavailable.
     """
 
-    def __init__(self, store: ClientStore, policies: Policies, scopes: ScopeTable, tokens: AccessTokens) -> None:
-        self._store, self._policies, self._scopes, self._tokens = store, policies, scopes, tokens
+    def __init__(
+        self, store: ClientStore, grants: GrantStore, policies: Policies, scopes: ScopeTable, tokens: AccessTokens
+    ) -> None:
+        self._store, self._grants = store, grants
+        self._policies, self._scopes, self._tokens = policies, scopes, tokens
 
     async def all(self) -> Sequence[Application]:
         """Return all clients, in the order of their names."""
@@ -57,6 +63,12 @@ class Clients:
             raise _not_found(id)
         return found
 
+    async def grants(self, id: str) -> Sequence[Grant]:
+        """Return what subjects have allowed a client, the last used first, as far as it is still good."""
+        held = await self._grants.of_client(id, now())
+        subjects = {subject.id: subject for subject in (await self._policies.latest()).subjects if not subject.disabled}
+        return [grant for grant in held if grant.subject in subjects and subjects[grant.subject].nonce == grant.nonce]
+
     @retried
     async def add(self, client: Client, subject: Subject, by: Author, *, public: bool) -> Registered:
         """Register a client with its subject. Empty ids are replaced by a new one, no grants by those that fit.
@@ -67,11 +79,14 @@ class Clients:
         by.principal.demand(administration("clients", "create"))
         secret = None if public else secrets.mint()
         added = replace(subject, id=subject.id or secrets.object_id(), created_at=subject.created_at or iso(now()))
+        added = replace(added, is_client=True)
         made = self._checked(replace(client, id=added.id, secret=_digest(secret), owner=by.actor.id))
         async with self._store.changing() as writer:
             if any(other.id == added.id for other in writer.policy.policy.subjects):
                 raise Conflict(f"There is a subject with the _id {added.id} already")
             check_subject(added, writer.policy.policy)
+            if await writer.count() >= MOST_CLIENTS:
+                raise Conflict(f"There are too many applications, at most {MOST_CLIENTS}; remove some that nobody needs")
             by.check_gift(granted_by(writer.policy.policy, added.roles))
             await writer.policy.put_subject(added)
             await writer.put(made)
@@ -84,7 +99,8 @@ class Clients:
     async def change(self, id: str, change: Callable[[Application], Application], by: Author) -> Application:
         """Replace a client by what `change` returns for it, and return that. Its kind and its secret stay.
 
-        If it loses a scope or a grant, all tokens that it has end, and people are asked for their consent anew. Raises
+        If it loses a scope or a grant, all tokens that it has end, and people are asked for their consent anew. If its
+        redirect URIs change, its tokens stay, but people are asked anew: a consent was for where the answer went then. Raises
         BadRequest for invalid values, Conflict when the name is taken, NotFound, and Forbidden unless the author holds all
         that the client's subject does and gets.
         """
@@ -100,6 +116,8 @@ class Clients:
             by.check_gift(granted_by(policy, roles_gained(stored.subject, changed.subject)))
             if not self._keeps(stored.client, made):
                 await writer.end_grants(id)
+            elif set(stored.client.redirects) != set(made.redirects):
+                await writer.ask_anew(id)
             await writer.policy.put_subject(changed.subject)
             await writer.put(made)
             application = Application(made, changed.subject)
@@ -152,14 +170,17 @@ class Clients:
         )
         _check_redirects(checked)
         _check_grants(checked)
-        if len(checked.scopes) > MOST:
-            raise BadRequest(f"Too many scopes: at most {MOST}")
-        for scope in checked.scopes:
+        self._check_scopes(checked.scopes)
+        return checked
+
+    def _check_scopes(self, scopes: Sequence[str]) -> None:
+        if len(scopes) > MOST or sum(map(len, scopes)) > LONGEST:
+            raise BadRequest(f"Too many scopes: at most {MOST}, of {LONGEST} characters together")
+        for scope in scopes:
             try:
                 self._scopes.check(scope)
             except OAuth2Error as error:
                 raise BadRequest(f"Bad scope {scope[:100]!r}: {error.message}") from error
-        return checked
 
     def _keeps(self, before: Client, after: Client) -> bool:
         """Whether a client may do all that it could do before a change."""

@@ -276,7 +276,7 @@ class PolicyWriter(Protocol):
         """
 
     async def end_grants(self, id: str) -> None:
-        """End all grants of the subject or the client with this id, and forget the consents."""
+        """End all grants of the subject or client with this id, a client's requests and unused codes; forget the consents."""
 
     async def end_invitation(self, id: str) -> None:
         """End the invitation of the person with this id, if there is one."""

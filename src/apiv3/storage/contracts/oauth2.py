@@ -24,8 +24,14 @@ class ClientWriter(Protocol):
     async def put(self, client: Client) -> None:
         """Store a client, in place of the one with the same id."""
 
+    async def count(self) -> int:
+        """Return how many clients there are."""
+
     async def end_grants(self, client: str) -> None:
-        """End all grants of a client and forget the consents that people gave it."""
+        """End all grants of a client, and do what `ask_anew` does."""
+
+    async def ask_anew(self, client: str) -> None:
+        """Forget the consents that people gave a client, and end its requests, those of devices, and its unused codes."""
 
 
 class ClientStore(Protocol):

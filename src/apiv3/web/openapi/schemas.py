@@ -215,6 +215,7 @@ def _administration() -> dict[str, Json]:
     subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text}
     subject |= {"timestamp": timestamp}
     token = {**text, "description": "Left out when the caller does not hold every permission of the subject."}
+    application = {"const": True, "description": "There if the subject is an application of OAuth2."}
     user: dict[str, Json] = {"_id": id_, "name": text, "email": text, "roles": texts, "disabled": {"type": "boolean"}}
     user |= {"created_at": text}
     address = {"type": "string", "format": "address", "description": "An e-mail address."}
@@ -248,7 +249,7 @@ def _administration() -> dict[str, Json]:
         "Nothing": _object({}),
         "SignIn": _open({"email": text, "password": text}, {}),
         "UserToken": _object({"auth_token": text, "user_id": id_}),
-        "Subject": _object(subject, {"accessToken": token}),
+        "Subject": _object(subject, {"accessToken": token, "application": application}),
         "Subjects": {"type": "array", "items": ref("Subject")},
         "User": _object(user),
         "Users": {"type": "array", "items": ref("User")},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from apiv3.web.site.admin.checks import CheckPage
+from apiv3.web.site.admin.clients import ClientPages
 from apiv3.web.site.admin.roles import RolePages
 from apiv3.web.site.admin.sessions import SessionPages
 from apiv3.web.site.admin.state import StatePage
@@ -15,6 +16,7 @@ from apiv3.web.site.admin.users import UserPages
 
 class AdminPages(NamedTuple):
     subjects: SubjectPages
+    clients: ClientPages
     roles: RolePages
     check: CheckPage
     users: UserPages

@@ -23,6 +23,7 @@ from apiv3.web.site.sections import SUBJECTS
 
 _COLUMNS: Sequence[Column[Subject]] = (
     Column("name", "Name", lambda subject: subject.name),
+    Column("kind", "Kind", lambda subject: "application" if subject.is_client else ""),
     Column("roles", "Roles", lambda subject: ", ".join(subject.roles)),
     Column("notes", "Notes", lambda subject: subject.notes),
     Column("created", "Added", lambda subject: subject.created_at),
@@ -104,6 +105,8 @@ class SubjectPages:
             "Its access token and every JWT that was made from it stop working within a second. Open connections end.",
             "Documents that it has written stay. The subject itself cannot be restored.",
         ]
+        if subject.is_client:
+            effects.insert(1, "It is an application: all tokens that people gave it stop working, too.")
         return self._ask(call, subject, f"Remove {subject.name}?", effects, "remove", "Remove the subject")
 
     async def remove(self, call: Call) -> Answer:
