@@ -38,7 +38,8 @@ class ClientEndpoints:
     async def change(self, call: Call) -> Answer:
         """Change the application with this `_id`. If it loses a scope or a grant, all its tokens end.
 
-        If its redirect URIs change, people are asked for their consent again. Fields that are `null` or missing are left unchanged. `public` cannot be changed.
+        If its redirect URIs change, people are asked for their consent again. Fields that are `null` or missing are left
+        unchanged. `public` cannot be changed.
         """
         body = await read_object(call, self._limits)
         name, roles, notes = text(body, "name"), texts(body, "roles", words), text(body, "notes")

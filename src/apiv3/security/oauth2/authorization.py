@@ -155,10 +155,6 @@ class Authorization:
                 scopes.setdefault(grant.client, set()).update(grant.scopes)
         return {client: (tuple(sorted(scopes[client])), found) for client, found in grants.items()}
 
-    async def given_to(self, client: str) -> Sequence[Grant]:
-        """Return the grants that a client has, the last used first."""
-        return await self._store.of_client(client, now())
-
     async def withdraw(self, client: str, subject: Subject, by: Author) -> int:
         """End all that a person has allowed a client, and return how many grants that were."""
         application = await self._registry.find(client)

@@ -88,7 +88,7 @@ class ApplicationPages:
     async def _own(self, subject: Subject) -> list[OwnRow]:
         rows = []
         for client, owned in [each for each in await self._clients.all() if each.client.owner == subject.id]:
-            for grant in await self._authorization.given_to(client.id):
+            for grant in await self._clients.grants(client.id):
                 holder = self._policies.current.active(grant.subject)
                 if holder is not None:
                     rows.append(OwnRow(owned.name, holder.name, grant.scopes, grant.begun, grant.seen))
