@@ -18,7 +18,7 @@ from cryptography import x509
 
 from apiv3.model.sessions import browser_name
 from apiv3.storage.database import Database
-from apiv3.web.next_page import checked_next
+from apiv3.web.next_page import LONGEST, checked_next
 from tests.support.browsers import SAME_ORIGIN, Browser, forms, signed_in
 from tests.support.engineio import socket
 from tests.support.factories import FreshServer
@@ -167,7 +167,17 @@ EVIL = [
     "evil",
     "",
 ]
-EVIL += ["/%2F%2Fevil", "javascript:alert(1)", "\\\\evil", "/a" * 2000, "/%0d%0aSet-Cookie:x=y", " //evil", "/\x00", "/é", ""]
+EVIL += [
+    "/%2F%2Fevil",
+    "javascript:alert(1)",
+    "\\\\evil",
+    "/a" * LONGEST,
+    "/%0d%0aSet-Cookie:x=y",
+    " //evil",
+    "/\x00",
+    "/é",
+    "",
+]
 
 
 @pytest.mark.parametrize("after", EVIL)
