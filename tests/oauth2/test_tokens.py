@@ -391,3 +391,29 @@ def test_the_metadata_come_from_the_public_address_whatever_the_host(pair: LiveS
     assert described["issuer"] == "https://data.example"
     assert all(value.startswith("https://data.example/") for name, value in described.items() if name.endswith("_endpoint"))
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+# --- guessing
+
+
+@pytest.fixture
+def wary(fresh_server: FreshServer, database: str) -> LiveServer:
+    """A server that slows down who guesses, by a millisecond for each failure."""
+    return fresh_server(database, env={"AUTH_FAIL_DELAY": "1"})
+
+
+def test_who_guesses_client_secrets_is_refused_and_who_knows_one_is_not(wary: LiveServer) -> None:
+    robot, app = register(wary, "--role", "readable", redirect="", name="robot"), register(wary)
+    assert robot.token("client_credentials").status_code == 200
+    guesses = [Application(wary, app.id, f"guess {number}").token("client_credentials") for number in range(25)]
+    assert [answer.status_code for answer in guesses] == [401] * 20 + [429] * 5
+    assert guesses[-1].json()["error"] == "temporarily_unavailable"
+    assert int(guesses[-1].headers["retry-after"]) > 0
+    assert app.token("x").status_code == 429  # even the right secret, which would tell that it is right
+    assert robot.token("client_credentials").status_code == 200
+
+
+def test_who_guesses_codes_of_devices_is_refused(wary: LiveServer) -> None:
+    browser = browser_of(wary, new_person(wary))
+    answers = [browser.post("/device", browser.form("/device", "/device") | {"user_code": "BBBBBBBB"}) for _ in range(22)]
+    assert [answer.status_code for answer in answers] == [422] * 20 + [429] * 2
