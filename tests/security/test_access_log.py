@@ -181,11 +181,28 @@ MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 MS = r"[0-9.]+ ms\r?\n"
 
 
+# Not `pty.spawn`: it gives the command a session of its own, where nobody finds it to end it. Only the hangup of the terminal
+# would, which a run that was started with nohup ignores.
+TERMINAL = """
+import os, pty, signal, subprocess, sys
+screen, terminal = pty.openpty()
+command = subprocess.Popen(sys.argv[1:], stdin=terminal, stdout=terminal, stderr=terminal)
+signal.signal(signal.SIGTERM, lambda *_: command.terminate())
+os.close(terminal)
+try:
+    while shown := os.read(screen, 4096):
+        os.write(1, shown)
+except OSError:  # nobody has the terminal open any more
+    pass
+sys.exit(command.wait())
+"""
+
+
 class OnTerminal(Installation):
     """One whose commands run in a terminal; what that shows goes to their standard output."""
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *super().command(*arguments)]
+        return [sys.executable, "-c", TERMINAL, *super().command(*arguments)]
 
 
 def _screen(folder: Path, url: str, **settings: str) -> str:
