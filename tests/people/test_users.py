@@ -215,6 +215,22 @@ def test_an_unused_invitation_ends_when_the_person_gains_a_role(server: LiveServ
     assert [status(link), status(other)] == [404, 404]
 
 
+def test_an_unused_invitation_ends_when_a_role_of_the_person_gains_a_permission(server: LiveServer, email: str) -> None:
+    role = server.admin("POST", "/roles", {"name": f"role of {email}", "permissions": ["api:entries:read", "api:food:read"]})
+    links: list[str] = []
+    for name in (role["name"], "readable"):
+        made = server.admin("POST", "/users", {"email": f"{len(links)}{email}", "roles": [name]})
+        links.append(server.url + made["invitation"])
+
+    def statuses() -> list[int]:
+        return [httpx.get(link, trust_env=False).status_code for link in links]
+
+    server.admin("PUT", "/roles", {**role, "permissions": ["api:food:read"], "notes": "It loses one."})
+    assert statuses() == [200, 200]
+    server.admin("PUT", "/roles", {**role, "permissions": ["api:food:read", "api:entries:create"]})
+    assert statuses() == [404, 200]
+
+
 # --- the last administrator
 
 

@@ -325,6 +325,24 @@ def test_tokens_of_the_more_powerful_are_not_for_everybody(server: LiveServer, a
     assert limited.post(f"{V2}/subjects/{equal['_id']}/rotate").json()["accessToken"] != equal["accessToken"]
 
 
+def test_roles_of_the_more_powerful_are_not_weakened(server: LiveServer, administrator: httpx.Client) -> None:
+    own = _role(administrator, "admin:api:roles", "api:entries:read", "api:food:read")["name"]
+    limited = server.client(_subject(administrator, roles=[own])["accessToken"])
+    shared = _role(administrator, "api:entries:read", "api:food:read")
+    strong = _subject(administrator, roles=[shared["name"], "careportal"])
+    weaker = {**shared, "permissions": ["api:entries:read"]}
+    tries = [
+        limited.put(f"{V2}/roles", json=weaker),
+        limited.put(f"{V2}/roles", json={**shared, "permissions": []}),
+        limited.post(f"{V2}/roles", json={"name": "careportal", "permissions": []}),
+    ]
+    assert [(refused.status_code, refused.json()) for refused in tries] == [(403, POWER)] * 3
+    assert shared in administrator.get("/roles").json()
+    assert _made(limited.put(f"{V2}/roles", json={**shared, "notes": "nobody loses anything"}))
+    _made(administrator.put("/subjects", json={**strong, "roles": [shared["name"]]}))
+    assert _made(limited.put(f"{V2}/roles", json=weaker))["permissions"] == ["api:entries:read"]
+
+
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 

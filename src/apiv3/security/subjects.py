@@ -16,7 +16,7 @@ from apiv3.security.authors import Author, role_target, subject_target
 from apiv3.security.demands import administration
 from apiv3.security.permissions import Permission, check_meant
 from apiv3.security.policy import Policies, compile_role
-from apiv3.storage.contracts import Policy, PolicyStore
+from apiv3.storage.contracts import Policy, PolicyStore, PolicyWriter
 
 Entry = TypeVar("Entry", Subject, Role)
 
@@ -62,13 +62,13 @@ class Administration:
         by.principal.demand(administration("subjects", "update"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
-            by.check_power(granted_by(writer.policy, stored.roles))
+            by.check_power(held_by(writer.policy, stored, self._policies.default_roles))
             changed = change(stored)
             check_subject(changed, writer.policy)
             gained = roles_gained(stored, changed)
             by.check_gift(granted_by(writer.policy, gained))
             if gained:
-                await writer.end_invitation(id)
+                await writer.end_invitations({id})
             self._check_administrators(writer.policy, administrators.with_subject(writer.policy, changed))
             await writer.put_subject(changed)
             await writer.note(by.entry("subject-changed", subject_target(changed), roles=list(changed.roles)))
@@ -85,7 +85,7 @@ class Administration:
         by.principal.demand(administration("subjects", "update"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
-            by.check_power(granted_by(writer.policy, stored.roles))
+            by.check_power(held_by(writer.policy, stored, self._policies.default_roles))
             rotated = replace(stored, nonce=secrets.mint())
             await writer.put_subject(rotated)
             await writer.note(by.entry("token-rotated", subject_target(rotated)))
@@ -102,7 +102,7 @@ class Administration:
         by.principal.demand(administration("subjects", "delete"))
         async with self._store.changing() as writer:
             stored = _find(writer.policy.subjects, id)
-            by.check_power(granted_by(writer.policy, stored.roles))
+            by.check_power(held_by(writer.policy, stored, self._policies.default_roles))
             self._check_administrators(writer.policy, administrators.without_subject(writer.policy, id))
             await writer.remove_subject(id)
             await writer.note(by.entry("subject-removed", subject_target(stored)))
@@ -112,7 +112,7 @@ class Administration:
     async def add_role(self, role: Role, by: Author) -> Role:
         """Add a role and return it as stored. A role with the name of a built-in one replaces it.
 
-        Raises BadRequest for invalid values, Conflict when the id or the name is taken.
+        Raises BadRequest for invalid values, Conflict when the id or the name is taken, and Forbidden as `change_role` does.
         """
         by.principal.demand(administration("roles", "create"))
         async with self._store.changing() as writer:
@@ -121,7 +121,7 @@ class Administration:
             added = replace(role, id=role.id or secrets.object_id(), created_at=role.created_at or _now())
             _check_role(added, writer.policy)
             by.check_gift(_new_permissions(added, _built_in(added.name)))
-            self._check_administrators(writer.policy, administrators.with_role(writer.policy, added))
+            await self._check_roles(writer, administrators.with_role(writer.policy, added), by)
             await writer.put_role(added)
             await writer.note(by.entry("role-made", role_target(added), permissions=list(added.permissions)))
         await self._take_effect()
@@ -131,7 +131,9 @@ class Administration:
     async def change_role(self, id: str | None, change: Callable[[Role], Role], by: Author) -> Role:
         """Replace a role by what `change` returns for it, and return that.
 
-        Raises BadRequest for invalid values, NotFound, and Conflict when the name is taken or a role in use is renamed.
+        Unused invitations of people whose role gains a permission end. Raises BadRequest for invalid values, NotFound,
+        Conflict when the name is taken or a role in use is renamed, and Forbidden when the author lacks a permission that the
+        role gains, or when the role loses one and the author does not hold all that each subject with the role does.
         """
         by.principal.demand(administration("roles", "update"))
         async with self._store.changing() as writer:
@@ -143,7 +145,7 @@ class Administration:
             else:
                 _check_unused(stored, writer.policy)
                 by.check_gift((*_new_permissions(changed, _built_in(changed.name)), *_restored_permissions(stored)))
-            self._check_administrators(writer.policy, administrators.with_role(writer.policy, changed))
+            await self._check_roles(writer, administrators.with_role(writer.policy, changed), by)
             await writer.put_role(changed)
             await writer.note(by.entry("role-changed", role_target(changed), permissions=list(changed.permissions)))
         await self._take_effect()
@@ -157,10 +159,20 @@ class Administration:
             role = _find(writer.policy.roles, id)
             _check_unused(role, writer.policy)
             by.check_gift(_restored_permissions(role))
-            self._check_administrators(writer.policy, administrators.without_role(writer.policy, id))
+            await self._check_roles(writer, administrators.without_role(writer.policy, id), by)
             await writer.remove_role(id)
             await writer.note(by.entry("role-removed", role_target(role)))
         await self._take_effect()
+
+    async def _check_roles(self, writer: PolicyWriter, after: Policy, by: Author) -> None:
+        """Check what a change of roles takes from subjects, and end the invitations of people to whom it gives something."""
+        before, default = writer.policy, self._policies.default_roles
+        self._check_administrators(before, after)
+        shrunk, grown = _with_more(before, after), _with_more(after, before)
+        weakened = {subject.roles for subject in before.subjects if not shrunk.isdisjoint((*subject.roles, *default))}
+        for roles in weakened:
+            by.check_power(granted_by(before, (*roles, *default)))
+        await writer.end_invitations({s.id for s in before.subjects if not grown.isdisjoint((*s.roles, *default))})
 
     def _check_administrators(self, before: Policy, after: Policy) -> None:
         administrators.check(before, after, self._policies.default_roles)
@@ -185,8 +197,24 @@ def _find(entries: tuple[Entry, ...], id: str | None) -> Entry:
 
 def granted_by(policy: Policy, names: Iterable[str]) -> list[Permission]:
     """The permissions that roles of these names grant."""
-    roles = {**BUILT_IN, **{role.name: role for role in policy.roles}}
+    roles = _roles(policy)
     return [permission for name in names if name in roles for permission in compile_role(roles[name])]
+
+
+def held_by(policy: Policy, subject: Subject, default_roles: Iterable[str]) -> list[Permission]:
+    """Return the permissions of a subject, also those of the roles that every subject has."""
+    return granted_by(policy, (*subject.roles, *default_roles))
+
+
+def _roles(policy: Policy) -> dict[str, Role]:
+    return {**BUILT_IN, **{role.name: role for role in policy.roles}}
+
+
+def _with_more(policy: Policy, other: Policy) -> set[str]:
+    """Return the names of the roles with a permission that they have not in the other policy."""
+    others = _roles(other)
+    nothing = Role("", ())
+    return {name for name, role in _roles(policy).items() if set(role.permissions) - set(others.get(name, nothing).permissions)}
 
 
 def roles_gained(before: Subject, after: Subject) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -108,8 +108,10 @@ class PolicyTableWriter:
         permissions = orjson.dumps(role.permissions).decode()
         await self._execute(_PUT_ROLE, role.id, role.name, permissions, role.notes, role.created_at)
 
-    async def end_invitation(self, id: str) -> None:
-        await self._execute("UPDATE accounts SET invitation = NULL, invitation_expires = NULL WHERE id = ?", id)
+    async def end_invitations(self, ids: Collection[str]) -> None:
+        for (invited,) in await self.connection.fetch("SELECT id FROM accounts WHERE invitation IS NOT NULL ORDER BY id"):
+            if invited in ids:
+                await self._execute("UPDATE accounts SET invitation = NULL, invitation_expires = NULL WHERE id = ?", invited)
 
     async def remove_subject(self, id: str) -> None:
         await self._execute("DELETE FROM sessions WHERE subject = ?", id)

@@ -26,7 +26,7 @@ from apiv3.security.demands import administration
 from apiv3.security.logins import Logins
 from apiv3.security.policy import Policies
 from apiv3.security.principal import ADMINISTRATOR, STRANGER
-from apiv3.security.subjects import check_subject, granted_by, roles_gained
+from apiv3.security.subjects import check_subject, granted_by, held_by, roles_gained
 from apiv3.storage.contracts import Policy
 from apiv3.storage.contracts.accounts import AccountStore, AccountWriter
 
@@ -94,7 +94,7 @@ class Accounts:
         by.principal.demand(administration("users", "update"))
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
-            by.check_power(granted_by(policy, stored.subject.roles))
+            by.check_power(held_by(policy, stored.subject, self._policies.default_roles))
             account = stored.account if address is None else replace(stored.account, email=email(address))
             changed = Person(change(stored.subject), account)
             is_switched = changed.subject.disabled != stored.subject.disabled
@@ -166,7 +166,7 @@ class Accounts:
         by.principal.demand(administration("users", "delete"))
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
-            by.check_power(granted_by(policy, stored.subject.roles))
+            by.check_power(held_by(policy, stored.subject, self._policies.default_roles))
             self._check_administrators(policy, administrators.without_subject(policy, id))
             await writer.remove(id)
             await writer.policy.note(by.entry("account-removed", person_target(stored)))
@@ -217,7 +217,7 @@ class Accounts:
     async def _replace(self, id: str, change: Callable[[Person], Person], by: Author, action: Action) -> Person:
         async with self._changing() as writer:
             stored, policy = await _stored(writer, id), writer.policy.policy
-            by.check_power(granted_by(policy, stored.subject.roles))
+            by.check_power(held_by(policy, stored.subject, self._policies.default_roles))
             changed = change(stored)
             self._check_administrators(policy, administrators.with_subject(policy, changed.subject))
             await writer.put(changed)

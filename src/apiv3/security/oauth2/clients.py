@@ -21,7 +21,7 @@ from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.oauth2.authorization import target
 from apiv3.security.oauth2.scopes import LONGEST, MOST, ScopeTable
 from apiv3.security.policy import Policies
-from apiv3.security.subjects import check_subject, granted_by, roles_gained
+from apiv3.security.subjects import check_subject, granted_by, held_by, roles_gained
 from apiv3.storage.contracts.oauth2 import ClientStore, GrantStore
 
 DEFAULT_SCOPES = ("read",)
@@ -109,7 +109,7 @@ class Clients:
             stored, policy = await writer.find(id), writer.policy.policy
             if stored is None:
                 raise _not_found(id)
-            by.check_power(granted_by(policy, stored.subject.roles))
+            by.check_power(held_by(policy, stored.subject, self._policies.default_roles))
             changed = change(stored)
             made = self._checked(replace(changed.client, id=id, secret=stored.client.secret))
             check_subject(changed.subject, policy)
@@ -138,7 +138,7 @@ class Clients:
                 raise _not_found(id)
             if stored.client.is_public:
                 raise BadRequest("A public client has no secret")
-            by.check_power(granted_by(writer.policy.policy, stored.subject.roles))
+            by.check_power(held_by(writer.policy.policy, stored.subject, self._policies.default_roles))
             rotated = Application(replace(stored.client, secret=_digest(secret)), stored.subject)
             await writer.put(rotated.client)
             await writer.end_grants(id)
@@ -154,7 +154,7 @@ class Clients:
             stored = await writer.find(id)
             if stored is None:
                 raise _not_found(id)
-            by.check_power(granted_by(writer.policy.policy, stored.subject.roles))
+            by.check_power(held_by(writer.policy.policy, stored.subject, self._policies.default_roles))
             await writer.policy.remove_subject(id)
             await writer.policy.note(by.entry("client-removed", target(stored)))
         await self._take_effect()

@@ -278,8 +278,8 @@ class PolicyWriter(Protocol):
     async def end_grants(self, id: str) -> None:
         """End all grants of the subject or client with this id, a client's requests and unused codes; forget the consents."""
 
-    async def end_invitation(self, id: str) -> None:
-        """End the invitation of the person with this id, if there is one."""
+    async def end_invitations(self, ids: Collection[str]) -> None:
+        """End the invitations of the people with these ids, where there are some."""
 
     async def remove_role(self, id: str) -> None:
         """Remove the role with this id, if there is one."""
