@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -25,7 +27,8 @@ from tests.support.commands import Done, children, here, process
 from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.server import LiveServer
-from tests.support.waiting import wait_until
+from tests.support.terminal import Terminal
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import ask, unique
 
 ENTRIES = "/api/v3/entries"
@@ -363,6 +366,17 @@ def test_the_tables_are_brought_up(database: str, new_database: NewDatabase, tmp
         for said in (first.output, first.errors, again, str(told)):
             password = re.search(r":([^:@/]+)@", url)
             assert password is None or password[1] not in said
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_port_that_the_system_chose_is_part_of_links(nothing: Installation, tmp_path: Path, workers: str) -> None:
+    command = shlex.join(nothing.command("serve", "--port", "0", "--workers", workers))
+    with Terminal(tmp_path, "terminal", nothing.folder, **nothing.environment()) as terminal:
+        terminal.begin(command)
+        terminal.wait_for("/invitation/first/")
+        urls = re.findall(r"(http://[^/\s,]+)(?:,|/invitation/first/)", terminal.output)
+        metadata = httpx.get(f"{urls[0]}/.well-known/oauth-authorization-server", trust_env=False, timeout=PATIENCE)
+        assert {*urls} == {metadata.json()["issuer"]}
 
 
 def test_the_tables_of_a_later_version_are_left_alone(installation: Installation, tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ def serve(**options: str | int | None) -> None:
     check_tls(settings)
     check_database(settings)
     listener = listen(settings.host, settings.port)
+    if settings.port == 0:  # links and passkeys of all workers need the port that the system chose
+        os.environ["PORT"] = str(listener.getsockname()[1])
+        settings = load()
     plain = None if settings.http_port is None else listen(settings.host, settings.http_port, "HTTP_PORT")
     make_folder(settings)
     migrate(settings)
