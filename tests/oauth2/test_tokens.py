@@ -24,6 +24,7 @@ from tests.support.oauth2 import (
 )
 from tests.support.people import PASSWORD
 from tests.support.server import LiveServer
+from tests.support.wire import now_ms
 
 MANY = 20
 INVALID = 'Bearer error="invalid_token"'
@@ -299,6 +300,11 @@ def test_a_bad_token_is_told_so_whatever_the_time(pair: LiveServer, token: str) 
         if not headers:
             assert answer.json() == {"status": 401, "message": "Bad access token or JWT"}
             assert answer.headers["www-authenticate"] == INVALID
+
+
+def test_a_call_without_a_credential_is_told_how_to_send_one(pair: LiveServer) -> None:
+    answer = httpx.get(pair.url + ENTRIES, params={"now": now_ms()}, trust_env=False, timeout=60)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
 def test_an_expired_token_is_refused(fresh_server: FreshServer, database: str) -> None:

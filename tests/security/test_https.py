@@ -200,6 +200,16 @@ def test_a_host_cannot_add_a_header(encrypted: Encrypted) -> None:
     assert answer.headers.get("location", "https://example.org").startswith("https://example.org")
 
 
+def test_a_websocket_over_plain_http_is_refused_and_nothing_breaks(encrypted: Encrypted) -> None:
+    """Browsers follow no redirect of a websocket; the server must not fail over one."""
+    upgrade = (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+    key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    answer = encrypted.plain("GET", "/socket.io/?EIO=4&transport=websocket", *upgrade, key)
+    assert answer.status == 403
+    assert encrypted.plain("GET", "/").status == 308
+    assert "Traceback" not in encrypted.server.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -57,9 +57,12 @@ class Unauthorized(ApiError):
 
 
 class MissingToken(Unauthorized):
-    """No credential at all, or a `token` in the query that does not resolve."""
+    """No credential at all, or a `token` in the query that does not resolve. Tells how to send one (RFC 6750, section 3)."""
 
     message = "Missing or bad access token or JWT"
+
+    def __init__(self) -> None:
+        super().__init__(headers=(("WWW-Authenticate", "Bearer"),))
 
 
 class BadToken(Unauthorized):
