@@ -23,7 +23,9 @@ from starlette.routing import Route
 SERVER = os.environ.get("APIV3_URL", "http://127.0.0.1:8000")
 CLIENT = (os.environ.get("CLIENT_ID", ""), os.environ.get("CLIENT_SECRET", ""))
 REDIRECT = os.environ.get("REDIRECT", "http://127.0.0.1:9000/callback")
-COOKIE = "viewer"
+ISSUER = os.environ.get("ISSUER", SERVER)
+"""The `issuer` of the server's metadata, if people reach it by another URL than this program (RFC 9207)."""
+COOKIE, SECURE = "viewer", REDIRECT.startswith("https:")
 visitors: dict[str, dict[str, Any]] = {}
 """The value of a visitor's cookie -> what is known of the visitor: a pending sign-in, or an access token."""
 
@@ -43,7 +45,9 @@ async def home(request: Request) -> Response:
     if answer.status_code == 401:  # expired, or withdrawn
         visitor(request).clear()
         return RedirectResponse("/login")
-    entries = answer.json().get("result", [])
+    if answer.status_code != 200:
+        return HTMLResponse(f"<p>The server says: {escape(answer.json().get('message', ''))}</p>", 502)
+    entries = answer.json()["result"]
     return HTMLResponse(f"<p>Newest: {escape(str(entries[0]['sgv'])) if entries else 'nothing yet'}</p>")
 
 
@@ -55,7 +59,7 @@ async def login(_request: Request) -> Response:
     asked = {"response_type": "code", "client_id": CLIENT[0], "redirect_uri": REDIRECT, "scope": "read", "state": state}
     query = urlencode(asked | {"code_challenge": digest, "code_challenge_method": "S256"})
     answer = RedirectResponse(f"{SERVER}/oauth/authorize?{query}", 303)
-    answer.set_cookie(COOKIE, value, httponly=True, samesite="lax")
+    answer.set_cookie(COOKIE, value, httponly=True, samesite="lax", secure=SECURE)
     return answer
 
 
@@ -64,6 +68,8 @@ async def callback(request: Request) -> Response:
     pending, given = visitors.pop(request.cookies.get(COOKIE, ""), {}), request.query_params
     if not pending.get("state") or not secrets.compare_digest(pending["state"], given.get("state", "")):
         return HTMLResponse("<p>This sign-in was not begun here.</p>", 400)
+    if given.get("iss") != ISSUER:
+        return HTMLResponse("<p>This answer comes from another server.</p>", 400)
     if "code" not in given:
         return HTMLResponse(f"<p>Not signed in: {escape(given.get('error_description', 'refused'))}</p>", 403)
     form = {"grant_type": "authorization_code", "code": given["code"], "redirect_uri": REDIRECT}
@@ -74,7 +80,7 @@ async def callback(request: Request) -> Response:
     value = secrets.token_urlsafe(32)
     visitors[value] = {"token": answer.json()["access_token"]}
     home_page = RedirectResponse("/", 303)
-    home_page.set_cookie(COOKIE, value, httponly=True, samesite="lax")
+    home_page.set_cookie(COOKIE, value, httponly=True, samesite="lax", secure=SECURE)
     return home_page
 
 

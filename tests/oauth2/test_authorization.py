@@ -19,7 +19,7 @@ def test_a_person_allows_an_application_and_it_gets_a_token(viewer: Application,
     answer = viewer.decided(browser)
     assert answer == {"code": answer["code"], "state": "xyz", "iss": ISSUER}
     issued = viewer.exchange(answer["code"])
-    assert issued.headers["cache-control"] == "no-store"
+    assert (issued.headers["cache-control"], issued.headers["pragma"]) == ("no-store", "no-cache")
     assert issued.json().keys() == {"access_token", "token_type", "expires_in", "scope"}
     assert issued.json()["access_token"].startswith("at_")
 
@@ -132,6 +132,7 @@ PKCE = "PKCE is required: send code_challenge, and code_challenge_method=S256"
         ({"code_challenge_method": "plain"}, "invalid_request"),
         ({"scope": "execute"}, "invalid_scope"),
         ({"scope": "nonsense"}, "invalid_scope"),
+        ({"scope": "READ"}, "invalid_scope"),
         ({"scope": "read\x00"}, "invalid_scope"),
         ({"scope": "admin:*"}, "invalid_scope"),
         ({"scope": " ".join(f"api:entries{n}:read" for n in range(60))}, "invalid_scope"),
@@ -145,6 +146,10 @@ def test_what_is_wrong_is_told_to_the_application(
         assert answer.status_code in (303, 400), answer.text
         if changes.get("scope") != "read\x00":  # no query string has U+0000
             assert (told(answer)["error"], told(answer)["state"], told(answer)["iss"]) == (error, "xyz", ISSUER)
+
+
+def test_an_unknown_parameter_is_ignored(viewer: Application, browser: Browser) -> None:
+    assert browser.get(f"{viewer.asking()}&prompt=consent&audience=x").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["response_type", "scope", "state", "code_challenge", "nonsense"])

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.browsers import Browser, forms
 from tests.support.commands import here
+from tests.support.factories import FreshServer
 from tests.support.oauth2 import Application, browser_of, new_person, register
 from tests.support.processes import clean_environment, free_port
 from tests.support.server import LiveServer
@@ -18,6 +19,12 @@ from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import now_ms, unique
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to"
+
+
+@pytest.fixture(scope="module")
+def server(database: str, lasting_server: FreshServer) -> LiveServer:
+    """One without the entries of other tests."""
+    return lasting_server(database)
 
 
 @pytest.fixture
@@ -92,11 +99,23 @@ def test_a_web_application_signs_its_people_in(server: LiveServer, viewer: Appli
         assert "Newest: 123" in visitor.get("/").text
 
 
+def test_a_web_application_tells_a_person_who_may_not_read(server: LiveServer, viewer: Application) -> None:
+    browser, base = browser_of(server, new_person(server, "careportal")), viewer.redirect.removesuffix("/callback")
+    with httpx.Client(base_url=base, trust_env=False, timeout=PATIENCE) as visitor:
+        back = decide(browser, visitor.get("/login").headers["location"], "allow")
+        assert visitor.get(back.replace("iss=http", "iss=https")).status_code == 400
+        back = decide(browser, visitor.get("/login").headers["location"], "allow")
+        assert visitor.get(back).status_code == 303
+        assert "Missing permission api:entries:read" in visitor.get("/").text
+
+
 def decide(browser: Browser, address: str, decision: str) -> str:
     """Where a person is sent who decides about an address; a consent that is remembered goes back at once."""
     parts = urlsplit(address)
     local = f"{parts.path}?{parts.query}"
     page = browser.get(local)
+    if page.status_code == 303:
+        return str(page.headers["location"])
     [fields] = forms(page.text, local)
     answer = browser.post("/oauth/authorize", fields | {"decision": decision})
     assert answer.status_code == 303, answer.text

@@ -205,6 +205,24 @@ def test_a_grant_type_has_to_be_one(robot: Application, grant_type: str) -> None
     assert error(robot.token(grant_type)) == (400, kind)
 
 
+def test_a_parameter_without_a_value_is_missing(robot: Application) -> None:
+    issued = robot.post("/oauth/token", {"grant_type": "client_credentials", "scope": "", "code": ""})
+    assert tokens(issued)["scope"] == "read write"
+    assert error(robot.post("/oauth/token", {"grant_type": ""})) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization"])
+def test_forms_are_posted(pair: LiveServer, path: str) -> None:
+    answer = httpx.get(pair.url + path, params={"grant_type": "client_credentials"}, trust_env=False, timeout=60)
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization"])
+def test_every_form_of_a_client_is_authenticated(pair: LiveServer, robot: Application, path: str) -> None:
+    bare = Application(pair, robot.id, None)
+    assert error(bare.post(path, {"token": "x"})) == (401, "invalid_client")
+
+
 @pytest.mark.parametrize("options", [{"json": {}}, {"files": {"grant_type": b"x"}}, {"content": b"x"}, {"content": b""}])
 def test_a_request_has_to_be_a_form(pair: LiveServer, options: dict[str, object]) -> None:
     answer = httpx.post(f"{pair.url}/oauth/token", trust_env=False, timeout=60, **options)  # type: ignore[arg-type]
