@@ -1,4 +1,4 @@
-"""Consent, devices and withdrawal in a real browser, under the real policy, also without JavaScript."""
+"""Consent, devices and withdrawal in a real browser, under the real policy."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

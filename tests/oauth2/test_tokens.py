@@ -89,6 +89,15 @@ def test_many_refreshes_at_once_get_the_same_answer(viewer: Application, browser
     assert len({(answer.json()["access_token"], answer.json()["refresh_token"]) for answer in answers}) == 1
 
 
+def test_an_answer_is_repeated_although_its_access_token_was_revoked(viewer: Application, browser: Browser) -> None:
+    first = viewer.connected(browser, scope="read offline_access")
+    second = tokens(viewer.refresh(first["refresh_token"]))
+    assert viewer.post("/oauth/revoke", {"token": second["access_token"]}).status_code == 200
+    again = tokens(viewer.refresh(first["refresh_token"]))
+    assert (again["refresh_token"], again["expires_in"]) == (second["refresh_token"], 0)
+    assert call(viewer.server, tokens(viewer.refresh(again["refresh_token"]))["access_token"]).status_code == 200
+
+
 def test_a_refresh_token_whose_successor_was_used_ends_the_family_alone(viewer: Application, browser: Browser) -> None:
     other = viewer.connected(browser, scope="read offline_access")
     first = viewer.connected(browser, scope="read offline_access")

@@ -89,8 +89,8 @@ class RefreshTokenGrant:
         if successor is None or successor.rotated is not None:
             return None
         given = await writer.access(secrets.stored_digest(access))
-        if given is None:  # it was revoked by itself
-            return None
+        if given is None:  # it was revoked by itself, which is no reason to end the family
+            return Issued(access, 0, token.grant.scopes, refresh)
         left = -(-(given.expires - moment) // 1000)  # the tokens are as old as the first answer
         return Issued(access, max(0, left), given.scopes, refresh)
 
