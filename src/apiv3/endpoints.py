@@ -71,7 +71,7 @@ def table(parts: Parts) -> Sequence[Route]:
     listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, lasting, forms, parts.passkeys.party)
     account = AccountPage(accounts, sign_in, logins, lasting, forms, listed)
     authorization, words = _authorization(parts), ScopeWords(installation.scopes, installation.demands)
-    consent = Consent(authorization, accounts, installation.policies, words, forms, public_url(settings))
+    consent = Consent(authorization, installation.policies, words, forms, public_url(settings))
     scopes, made = installation.scopes, list[Route]()
     made += routes(
         Service(reading, documents),

@@ -1,7 +1,5 @@
 """Registering, changing and removing applications: by the command, the API and the pages, on both databases."""
 
-import base64
-import hashlib
 import json
 import re
 import time
@@ -15,16 +13,14 @@ import pytest
 
 from apiv3.security.oauth2 import clients as service
 from tests.support.browsers import Browser, forms, signed_in
+from tests.support.callers import Caller, refusal
 from tests.support.commands import Done, here
+from tests.support.oauth2 import CALLBACK, VERIFIER, call, challenge
 from tests.support.people import PASSWORD, add_person, done, trail
 from tests.support.server import LiveServer
 
 FIELDS = ["_id", "client_id", "name", "redirect_uris", "scopes", "grants", "public", "introspect", "roles", "notes"]
 FIELDS += ["owner", "created_at"]
-ENTRIES = "/api/v3/entries"
-CALLBACK = "https://viewer.example/callback"
-VERIFIER = "v" * 43
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 POWER = "You cannot do this to one who holds a permission that you do not hold"
 GIFT = "You cannot give away a permission that you do not hold"
 _numbers = count()
@@ -49,35 +45,13 @@ def anna(server: LiveServer, email: str) -> Browser:
     return signed_in(server, email)
 
 
-class Caller:
-    """Calls the endpoints as a subject with some permissions."""
-
-    def __init__(self, server: LiveServer, *permissions: str) -> None:
-        self._url = f"{server.url}/api/v2/authorization/clients"
-        self.name = f"caller {next(_numbers)} {time.time_ns()}"
-        self._token = server.subject(self.name, *permissions)
-
-    def ask(self, method: str, path: str = "", json: Any = None) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._token}"}
-        return httpx.request(method, self._url + path, json=json, headers=headers, trust_env=False)
-
-    def made(self, method: str, path: str = "", json: Any = None) -> Any:
-        answer = self.ask(method, path, json)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-
 @pytest.fixture(scope="module")
 def administrator(server: LiveServer) -> Caller:
-    return Caller(server, "*")
+    return Caller(server, "clients", "*")
 
 
 def command(server: LiveServer, *arguments: str) -> Done:
     return here(server.installation, "client", *arguments)
-
-
-def refusal(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["message"]
 
 
 def token(server: LiveServer, client: dict[str, Any], grant: str = "client_credentials", **fields: str) -> httpx.Response:
@@ -88,8 +62,7 @@ def token(server: LiveServer, client: dict[str, Any], grant: str = "client_crede
 
 
 def reads(server: LiveServer, access: str) -> int:
-    headers = {"Authorization": f"Bearer {access}"}
-    return httpx.get(server.url + ENTRIES, headers=headers, trust_env=False).status_code
+    return call(server, access).status_code
 
 
 def said(answer: httpx.Response) -> str:
@@ -332,7 +305,7 @@ def test_there_is_room_for_so_many(server: LiveServer, name: str, monkeypatch: p
 
 def test_nobody_registers_or_touches_what_may_do_more(server: LiveServer, administrator: Caller, name: str) -> None:
     strong = administrator.made("POST", json={"name": name, "roles": ["admin"]})
-    lesser = Caller(server, "admin:api:clients", "api:entries:read")
+    lesser = Caller(server, "clients", "admin:api:clients", "api:entries:read")
     assert refusal(lesser.ask("POST", json={"name": f"{name}!", "roles": ["admin"]})) == (403, GIFT)
     own = lesser.made("POST", json={"name": f"{name}!"})
     assert refusal(lesser.ask("PUT", json={"_id": own["_id"], "roles": ["readable"]})) == (403, GIFT)
@@ -368,7 +341,7 @@ def test_nobody_touches_on_pages_what_may_do_more(server: LiveServer, administra
 @pytest.mark.parametrize("action", ["create", "read", "update", "delete"])
 def test_each_endpoint_demands_its_permission(server: LiveServer, action: str) -> None:
     others = [each for each in ("create", "read", "update", "delete") if each != action]
-    caller, none = Caller(server, *(f"admin:api:clients:{each}" for each in others)), "0" * 24
+    caller, none = Caller(server, "clients", *(f"admin:api:clients:{each}" for each in others)), "0" * 24
     calls = {
         "read": [("GET", "")],
         "create": [("POST", "")],
@@ -411,7 +384,7 @@ class Person:
     def open(self, redirect: str = CALLBACK) -> httpx.Response:
         """The answer of the authorization endpoint: the page that asks, or the way back."""
         query = {"response_type": "code", "client_id": self._client["client_id"], "redirect_uri": redirect, "state": "s"}
-        query |= {"scope": "read", "code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+        query |= {"scope": "read", "code_challenge": challenge(), "code_challenge_method": "S256"}
         return self._browser.get("/oauth/authorize", params=query)
 
     def allow(self, page: httpx.Response) -> httpx.Response:

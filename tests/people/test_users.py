@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.browsers import choose_password
+from tests.support.callers import Caller, refusal
 from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person, done, sign_in, token, trail, user
 from tests.support.server import LiveServer
@@ -22,37 +23,14 @@ LAST = "This is the last active administrator; make another one first"
 _numbers = count()
 
 
-class Caller:
-    """Calls the endpoints as a subject with some permissions."""
-
-    def __init__(self, server: LiveServer, *permissions: str) -> None:
-        self.server = server
-        self._url = f"{server.url}/api/v2/authorization/users"
-        self.name = f"caller {next(_numbers)} {server.port}"
-        self._token = server.subject(self.name, *permissions)
-
-    def ask(self, method: str, path: str = "", json: Any = None) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._token}"}
-        return httpx.request(method, self._url + path, json=json, headers=headers, trust_env=False)
-
-    def made(self, method: str, path: str = "", json: Any = None) -> Any:
-        answer = self.ask(method, path, json)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-
 @pytest.fixture(scope="module")
 def administrator(server: LiveServer) -> Caller:
-    return Caller(server, "*")
+    return Caller(server, "users", "*")
 
 
 @pytest.fixture
 def email(server: LiveServer) -> str:
     return f"anna.{next(_numbers)}.{server.port}@x.example"
-
-
-def refusal(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["message"]
 
 
 def test_a_person_from_beginning_to_end(server: LiveServer, administrator: Caller, email: str) -> None:
@@ -162,7 +140,7 @@ def test_what_is_taken_or_unknown(administrator: Caller, somebody: dict[str, Any
 @pytest.mark.parametrize("action", ACTIONS)
 def test_each_action_has_its_permission(action: str, server: LiveServer, somebody: dict[str, Any]) -> None:
     """Each is refused to who holds all the others, and a subject is no person here."""
-    caller = Caller(server, *(f"admin:api:users:{other}" for other in ACTIONS if other != action))
+    caller = Caller(server, "users", *(f"admin:api:users:{other}" for other in ACTIONS if other != action))
     requests: dict[str, list[tuple[str, str, Any]]] = {
         "read": [("GET", "", None)],
         "create": [("POST", "", {"email": "refused@x.example", "roles": ["denied"]})],
@@ -175,7 +153,7 @@ def test_each_action_has_its_permission(action: str, server: LiveServer, somebod
 
 
 def test_nobody_gives_away_more_than_they_hold(server: LiveServer, email: str) -> None:
-    limited = Caller(server, "admin:api:users", "api:entries:read")
+    limited = Caller(server, "users", "admin:api:users", "api:entries:read")
     [own] = [each["roles"] for each in server.admin("GET", "/subjects") if each["name"] == limited.name]
     powerful = add_person(server.installation, email, PASSWORD, "admin", name=email)
     assert refusal(limited.ask("POST", json={"email": f"x{email}", "roles": ["readable"]})) == (403, GIFT)
@@ -188,7 +166,7 @@ def test_nobody_gives_away_more_than_they_hold(server: LiveServer, email: str) -
 
 
 def test_nobody_changes_who_holds_more(server: LiveServer, email: str) -> None:
-    limited = Caller(server, "admin:api:users", "admin:api:subjects", "api:entries:read")
+    limited = Caller(server, "users", "admin:api:users", "admin:api:subjects", "api:entries:read")
     strong = add_person(server.installation, email, PASSWORD, "admin", name=email)
     changes: list[dict[str, Any]] = [{"name": f"y{email}"}, {"email": f"y{email}"}, {"roles": ["denied"]}]
     for change in [*changes, {"disabled": True}, {"disabled": False}]:
@@ -240,7 +218,7 @@ def crowd(fresh_server: FreshServer, database: str) -> LiveServer:
 
 
 def test_the_last_active_administrator_stays(crowd: LiveServer) -> None:
-    caller = Caller(crowd, "*")
+    caller = Caller(crowd, "users", "*")
     ben, eve = (add_person(crowd.installation, f"{name}@x.example", PASSWORD, "admin", name=name) for name in ("ben", "eve"))
     known = {ben["_id"], eve["_id"]}
     crowd.wait_everywhere(lambda: known <= {each["_id"] for each in caller.made("GET")})

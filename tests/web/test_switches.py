@@ -97,3 +97,28 @@ def test_every_page_may_call_where_that_is_set(sparse: LiveServer) -> None:
     answer = sparse.client().get("/api/v3/version", headers={"Origin": "https://anything.example"})
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/account", "/device", "/oauth/authorize", "/oauth/introspect"])
+def test_pages_for_people_are_for_no_other_page_wherever_that_is_set(sparse: LiveServer, roomy: LiveServer, path: str) -> None:
+    for server, origin in ((sparse, "https://anything.example"), (roomy, "https://app.example")):
+        preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        for answer in (
+            server.client().get(path, headers={"Origin": origin}),
+            server.client().options(path, headers=preflight),
+        ):
+            assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_tokens_are_for_every_page_once_wherever_that_is_set(sparse: LiveServer, roomy: LiveServer) -> None:
+    for server, origin in (
+        (sparse, "https://anything.example"),
+        (roomy, "https://app.example"),
+        (roomy, "https://other.example"),
+    ):
+        preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        for answer in (
+            server.client().post("/oauth/token", data={"grant_type": "x"}, headers={"Origin": origin}),
+            server.client().options("/oauth/token", headers=preflight),
+        ):
+            assert answer.headers.get_list("Access-Control-Allow-Origin") == ["*"]

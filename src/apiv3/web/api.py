@@ -288,14 +288,14 @@ def lifespan(running: Callable[[], AbstractAsyncContextManager[Mapping[str, Any]
 
 
 class _Cors(CORSMiddleware):
-    """CORS for the API. Pages for people are never for other sites; endpoints of OAuth2 see to it themselves.
+    """CORS for the API and the live channels. Pages for people are never for other sites; OAuth2 has rules of its own.
 
     Adds the header Date to the preflight answers, which Starlette sends without passing through `Api`.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("raw_path", b"")
-        await (self.app if is_open(path) or path.startswith(b"/oauth/") else super().__call__)(scope, receive, send)
+        is_ours = scope.get("raw_path", b"").startswith((b"/api/", b"/socket.io"))
+        await (super().__call__ if is_ours else self.app)(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)

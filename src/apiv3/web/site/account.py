@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from apiv3.model.errors import BadRequest, NotFound, SignInNeeded, Unauthorized
+from apiv3.model.identity import Subject
 from apiv3.model.sessions import CONFIRMED, Limits, Session
 from apiv3.model.timestamps import now
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.logins import Logins
+from apiv3.security.policy import Policies
 from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.next_page import LOGIN, see_other
@@ -120,6 +122,14 @@ class AccountPage:
 
     def _row(self, call: Call, each: Session, current: Session) -> Row:
         return Row(each, each.id == current.id, self._forms.nonce(call))
+
+
+async def person_of(call: Call, policies: Policies) -> Subject:
+    """Return the person who calls. Raises SignInNeeded, also for one who was disabled or removed a moment ago."""
+    person = (await policies.latest()).person(session_of(call).subject)
+    if person is None:
+        raise SignInNeeded
+    return person
 
 
 def session_of(call: Call) -> Session:

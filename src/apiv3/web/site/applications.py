@@ -16,7 +16,7 @@ from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.next_page import see_other
 from apiv3.web.responses import Answer
-from apiv3.web.site.account import ACCOUNT, session_of
+from apiv3.web.site.account import ACCOUNT, person_of
 from apiv3.web.site.admin.frame import confirmation
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
@@ -56,7 +56,7 @@ class ApplicationPages:
 
     async def show(self, call: Call) -> Answer:
         """Show the applications that may act for the person, and who uses those that the person has registered."""
-        subject = await self._subject(call)
+        subject = await person_of(call, self._policies)
         allowed = await self._authorization.allowed(subject)
         rows = [await self._row(client, scopes, grants) for client, (scopes, grants) in sorted(allowed.items())]
         notice = "The application may not act for you any more." if call.query.one("done") else ""
@@ -65,7 +65,7 @@ class ApplicationPages:
     async def ask_withdrawal(self, call: Call) -> Answer:
         """Ask whether an application shall not act for the person any more."""
         client = requests.identifier(call.params[-1])
-        if client not in await self._authorization.allowed(await self._subject(call)):
+        if client not in await self._authorization.allowed(await person_of(call, self._policies)):
             raise NotFound("There is no such application")
         name = await self._name(client)
         effects = [f"All tokens that {name} has for you end at once. It can ask you again."]
@@ -75,7 +75,7 @@ class ApplicationPages:
     async def withdraw(self, call: Call) -> Answer:
         """End all that the person has allowed an application."""
         client = requests.identifier(call.params[-1])
-        subject = await self._subject(call)
+        subject = await person_of(call, self._policies)
         if client not in await self._authorization.allowed(subject):
             raise NotFound("There is no such application")
         await self._authorization.withdraw(client, subject, author(call))
@@ -97,12 +97,6 @@ class ApplicationPages:
     async def _name(self, client: str) -> str:
         application = await self._authorization.find(client)
         return client if application is None else application.subject.name
-
-    async def _subject(self, call: Call) -> Subject:
-        person = (await self._policies.latest()).person(session_of(call).subject)
-        if person is None:
-            raise NotFound("There is no such person")
-        return person
 
 
 def _first(grants: Iterable[Grant]) -> int | None:

@@ -8,11 +8,10 @@ from urllib.parse import urlencode
 
 from apiv3.model.clients import Application
 from apiv3.model.errors import BadRequest, OAuth2Error
-from apiv3.model.grants import Scopes
+from apiv3.model.grants import Request, Scopes
 from apiv3.model.identity import Subject
-from apiv3.model.sessions import Session
-from apiv3.security.accounts.accounts import Accounts
-from apiv3.security.oauth2.authorization import Asked, Authorization, Redirected
+from apiv3.security.authors import Author
+from apiv3.security.oauth2.authorization import Authorization, Redirected
 from apiv3.security.policy import Policies
 from apiv3.security.principal import Principal
 from apiv3.web.administration import author
@@ -20,7 +19,7 @@ from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE
 from apiv3.web.next_page import way_in
 from apiv3.web.responses import Answer
-from apiv3.web.site.account import session_of
+from apiv3.web.site.account import person_of, session_of
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
 from apiv3.web.site.scope_words import ScopeWords
@@ -32,10 +31,8 @@ _ORIGIN = re.compile(r"https?://[^/?#\[\]]+", re.ASCII)
 class Consent:
     """The endpoints of `/oauth/authorize`. `issuer`: the URL under which people reach the server."""
 
-    def __init__(
-        self, authorization: Authorization, accounts: Accounts, policies: Policies, words: ScopeWords, forms: Forms, issuer: str
-    ) -> None:
-        self._authorization, self._accounts, self._policies = authorization, accounts, policies
+    def __init__(self, authorization: Authorization, policies: Policies, words: ScopeWords, forms: Forms, issuer: str) -> None:
+        self._authorization, self._policies = authorization, policies
         self._words, self._forms, self._issuer = words, forms, issuer
 
     async def ask(self, call: Call) -> Answer:
@@ -49,9 +46,9 @@ class Consent:
         session = call.browser_session
         if session is None:
             return way_in(_own_address(call), lost=False)
-        subject = await self._subject(session)
+        subject = await person_of(call, self._policies)
         if await self._authorization.is_remembered(asked, subject):
-            return await self._allow(call, asked, subject, consented=False)
+            return await self._allow(asked.request, subject, None)
         nonce = self._forms.nonce(call)
         await self._authorization.keep(nonce, session.id, asked.request)
         call.form_target = form_target(asked.request.redirect)
@@ -80,12 +77,12 @@ class Consent:
             return _mistake(call, _STALE, 403 if request is None else 400)
         if decision == "deny":
             return self._refuse(request.redirect, request.state, OAuth2Error("access_denied", "The person has refused"))
-        code = await self._authorization.allow(request, await self._subject(session), author(call))
-        return self._back(request.redirect, request.state, {"code": code})
+        return await self._allow(request, await person_of(call, self._policies), author(call))
 
-    async def _allow(self, call: Call, asked: Asked, subject: Subject, *, consented: bool) -> Answer:
-        code = await self._authorization.allow(asked.request, subject, author(call) if consented else None)
-        return self._back(asked.request.redirect, asked.request.state, {"code": code})
+    async def _allow(self, request: Request, subject: Subject, by: Author | None) -> Answer:
+        """Send the browser back with a code. `by`: who has just consented; None when that was remembered."""
+        code = await self._authorization.allow(request, subject, by)
+        return self._back(request.redirect, request.state, {"code": code})
 
     def _refuse(self, redirect: str, state: str | None, error: OAuth2Error) -> Answer:
         return self._back(redirect, state, {"error": error.error, "error_description": error.message or ""})
@@ -95,9 +92,6 @@ class Consent:
         said = said | ({} if state is None else {"state": state}) | {"iss": self._issuer}
         location = f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(said)}"
         return Answer(303, headers=((b"location", location.encode()), NO_STORE))
-
-    async def _subject(self, session: Session) -> Subject:
-        return (await self._accounts.find(session.subject)).subject
 
 
 def form_target(redirect: str) -> bytes:

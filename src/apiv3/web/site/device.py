@@ -10,7 +10,7 @@ from apiv3.security.throttle import Throttle
 from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.responses import Answer
-from apiv3.web.site.account import session_of
+from apiv3.web.site.account import person_of, session_of
 from apiv3.web.site.applications import APPLICATIONS
 from apiv3.web.site.consent import Consent
 from apiv3.web.site.forms import Forms
@@ -58,9 +58,9 @@ class DevicePages:
         code, decision = form.one("user_code") or "", form.one("decision")
         if decision not in ("allow", "deny"):
             return self._form(call, code[:40], 400, "Choose Allow or Deny.")
-        request, subject = await self._waiting(call, code), self._policies.current.person(session_of(call).subject)
+        request, subject = await self._waiting(call, code), await person_of(call, self._policies)
         application = None if request is None else await self._authorization.find(request.client)
-        if subject is None or application is None:
+        if application is None:
             return self._form(call, code[:40], 422, _WRONG)
         verdict: Verdict = "allowed" if decision == "allow" else "denied"
         if not await self._devices.judge(code, verdict, subject, application, author(call)):
