@@ -87,6 +87,15 @@ async def test_when_a_grant_was_used_never_goes_back(store: GrantTable) -> None:
     assert await store.of_client(token.grant.client, MOMENT) == []
 
 
+async def test_a_process_stores_which_grants_were_used(store: GrantTable) -> None:
+    token = await issue(store, grant(), unique("at_"))
+    known = AccessTokens(store)
+    known.touch(token)
+    await known.save()
+    [stored] = await store.of_client(token.grant.client, 0)
+    assert stored.seen > token.grant.seen
+
+
 async def test_a_session_keeps_the_newest_of_its_requests(store: GrantTable) -> None:
     session = unique("session")
     asked = Request("client", "https://x.example/cb", True, ("read",), "state", "challenge")

@@ -7,15 +7,14 @@ A session that is unknown here is looked up. One that was ended in another proce
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from apiv3.model.errors import StorageUnavailable
 from apiv3.model.sessions import Limits, Session
 from apiv3.model.timestamps import now
 from apiv3.security import secrets
+from apiv3.security.sightings import Sightings
 from apiv3.storage.contracts.sessions import SessionStore
 
 MOST_KNOWN = 10_000
@@ -24,7 +23,6 @@ LONGEST_UNSAVED = 60.0
 """Most seconds until the database learns that a session was used."""
 PRUNING = 3600.0
 """Seconds between two deletions of sessions and nonces that are over."""
-_log = logging.getLogger(__name__)
 
 
 class Sessions:
@@ -36,7 +34,7 @@ class Sessions:
         self._known: OrderedDict[bytes, Session] = OrderedDict()
         self._keys: dict[str, bytes] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._unsaved: dict[str, int] = {}
+        self._sightings = Sightings(store)
         self._revision = 0
         self._catching_up = asyncio.Lock()
 
@@ -65,7 +63,7 @@ class Sessions:
 
     def touch(self, session: Session) -> None:
         """Note that the person did something just now, which is stored within LONGEST_UNSAVED seconds."""
-        moment = self._unsaved[session.id] = now()
+        moment = self._sightings.note(session.id)
         key = self._keys.get(session.id)
         if key is not None:
             self._known[key] = replace(self._known[key], seen=moment)
@@ -99,28 +97,11 @@ class Sessions:
 
     async def run(self) -> None:
         """Store when sessions were used, and delete what is over, until cancelled."""
-        interval = min(LONGEST_UNSAVED, self.limits.idle / 10_000)
-        pruned = 0.0
-        while True:
-            await asyncio.sleep(interval)
-            pruned -= interval
-            try:
-                await self.save()
-                if pruned <= 0:
-                    await self._store.prune(self.limits, now())
-                    pruned = PRUNING
-            except StorageUnavailable:
-                pass  # `revisions.follow` logs that
-            except Exception:
-                _log.exception("cannot store when sessions were used")
+        await self._sightings.run(min(LONGEST_UNSAVED, self.limits.idle / 10_000), self._prune, PRUNING)
 
     async def save(self) -> None:
         """Store when sessions were used. Raises StorageUnavailable."""
-        moments, self._unsaved = self._unsaved, {}
-        if not moments:
-            return
-        try:
-            await self._store.saw(moments)
-        except BaseException:
-            self._unsaved = moments | self._unsaved
-            raise
+        await self._sightings.save()
+
+    async def _prune(self) -> None:
+        await self._store.prune(self.limits, now())

@@ -7,14 +7,13 @@ A token that is unknown here is looked up. What has ended in another process is 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
-from apiv3.model.errors import StorageUnavailable
 from apiv3.model.grants import AccessToken
 from apiv3.model.timestamps import now
 from apiv3.security import secrets
+from apiv3.security.sightings import Sightings
 from apiv3.storage.contracts.oauth2 import GrantStore
 
 MOST_KNOWN = 10_000
@@ -27,7 +26,6 @@ KEPT = 86_400_000
 """Milliseconds for which something stays after it has expired: a replay of it is noticed, and an old token is no guess."""
 BATCH = 1000
 """Most rows of a table that are deleted in one transaction."""
-_log = logging.getLogger(__name__)
 
 
 class AccessTokens:
@@ -38,7 +36,7 @@ class AccessTokens:
         self.on_end: list[Callable[[], None]] = []
         self._known: OrderedDict[bytes, AccessToken] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._unsaved: dict[str, int] = {}
+        self._sightings = Sightings(store)
         self._revision = 0
         self._catching_up = asyncio.Lock()
 
@@ -63,7 +61,7 @@ class AccessTokens:
 
     def touch(self, token: AccessToken) -> None:
         """Note that a token was used just now, which is stored within SAVING seconds."""
-        self._unsaved[token.grant.id] = now()
+        self._sightings.note(token.grant.id)
 
     def has_ended(self, token: AccessToken) -> bool:
         """Whether this process has heard that the token or its grant has ended."""
@@ -89,30 +87,11 @@ class AccessTokens:
 
     async def run(self) -> None:
         """Store which grants were used, and delete what has expired, until cancelled."""
-        pruned = 0.0
-        while True:
-            await asyncio.sleep(SAVING)
-            pruned -= SAVING
-            try:
-                await self.save()
-                if pruned <= 0:
-                    await self._prune()
-                    pruned = PRUNING
-            except StorageUnavailable:
-                pass  # `revisions.follow` logs that
-            except Exception:
-                _log.exception("cannot store when applications were used")
+        await self._sightings.run(SAVING, self._prune, PRUNING)
 
     async def save(self) -> None:
         """Store when grants were used. Raises StorageUnavailable."""
-        moments, self._unsaved = self._unsaved, {}
-        if not moments:
-            return
-        try:
-            await self._store.saw(moments)
-        except BaseException:
-            self._unsaved = moments | self._unsaved
-            raise
+        await self._sightings.save()
 
     async def _prune(self) -> None:
         before, deleted = now() - KEPT, BATCH
