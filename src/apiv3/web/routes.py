@@ -22,7 +22,7 @@ from apiv3.web.events import Events
 from apiv3.web.negotiation import Format
 from apiv3.web.next_page import FIRST_INVITATION, INVITATION, LOGIN
 from apiv3.web.oauth2 import AUTHORIZE, DEVICE, DEVICE_AUTHORIZATION, INTROSPECT, METADATA, REVOKE, TOKEN, TOKEN_INFO, OAuth2
-from apiv3.web.openapi import operations
+from apiv3.web.openapi import management, operations
 from apiv3.web.operation import Operation
 from apiv3.web.people import People
 from apiv3.web.router import Handler, Route
@@ -90,30 +90,30 @@ def routes(
     for endpoints in documents.values():
         yield from _collection(endpoints)
 
-    yield Route("GET", f"{V2}/request/{{accessToken}}", authorization.exchange, PUBLIC, operations.EXCHANGE)
-    yield Route("GET", f"{V2}/permissions", authorization.permissions, _admin("permissions", "read"), operations.PERMISSIONS)
-    yield Route("GET", f"{V2}/permissions/trie", authorization.trie, _admin("permissions", "read"), operations.TRIE)
-    yield Route("GET", f"{V2}/debug/check/{{permission}}", authorization.check, Access(administration=True), operations.CHECK)
-    yield Route("GET", f"{V2}/subjects", subjects.all, _admin("subjects", "read"), operations.SUBJECTS)
-    yield Route("POST", f"{V2}/subjects", subjects.add, _admin("subjects", "create"), operations.ADD_SUBJECT)
-    yield Route("PUT", f"{V2}/subjects", subjects.change, _admin("subjects", "update"), operations.CHANGE_SUBJECT)
-    yield Route("DELETE", f"{V2}/subjects/{{_id}}", subjects.remove, _admin("subjects", "delete"), operations.REMOVE_SUBJECT)
-    yield Route("POST", f"{V2}/subjects/{{_id}}/rotate", subjects.rotate, _admin("subjects", "update"), operations.ROTATE)
-    yield Route("GET", f"{V2}/roles", roles.all, _admin("roles", "list"), operations.ROLES)
-    yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"), operations.ADD_ROLE)
-    yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"), operations.CHANGE_ROLE)
-    yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"), operations.REMOVE_ROLE)
-    yield Route("GET", f"{V2}/users", users.all, _admin("users", "read"), operations.USERS)
-    yield Route("POST", f"{V2}/users", users.add, _admin("users", "create"), operations.ADD_USER)
-    yield Route("PUT", f"{V2}/users", users.change, _admin("users", "update"), operations.CHANGE_USER)
-    yield Route("DELETE", f"{V2}/users/{{_id}}", users.remove, _admin("users", "delete"), operations.REMOVE_USER)
-    yield Route("POST", f"{V2}/users/{{_id}}/invitation", users.invite, _admin("users", "update"), operations.INVITE)
+    yield Route("GET", f"{V2}/request/{{accessToken}}", authorization.exchange, PUBLIC, management.EXCHANGE)
+    yield Route("GET", f"{V2}/permissions", authorization.permissions, _admin("permissions", "read"), management.PERMISSIONS)
+    yield Route("GET", f"{V2}/permissions/trie", authorization.trie, _admin("permissions", "read"), management.TRIE)
+    yield Route("GET", f"{V2}/debug/check/{{permission}}", authorization.check, Access(administration=True), management.CHECK)
+    yield Route("GET", f"{V2}/subjects", subjects.all, _admin("subjects", "read"), management.SUBJECTS)
+    yield Route("POST", f"{V2}/subjects", subjects.add, _admin("subjects", "create"), management.ADD_SUBJECT)
+    yield Route("PUT", f"{V2}/subjects", subjects.change, _admin("subjects", "update"), management.CHANGE_SUBJECT)
+    yield Route("DELETE", f"{V2}/subjects/{{_id}}", subjects.remove, _admin("subjects", "delete"), management.REMOVE_SUBJECT)
+    yield Route("POST", f"{V2}/subjects/{{_id}}/rotate", subjects.rotate, _admin("subjects", "update"), management.ROTATE)
+    yield Route("GET", f"{V2}/roles", roles.all, _admin("roles", "list"), management.ROLES)
+    yield Route("POST", f"{V2}/roles", roles.add, _admin("roles", "create"), management.ADD_ROLE)
+    yield Route("PUT", f"{V2}/roles", roles.change, _admin("roles", "update"), management.CHANGE_ROLE)
+    yield Route("DELETE", f"{V2}/roles/{{_id}}", roles.remove, _admin("roles", "delete"), management.REMOVE_ROLE)
+    yield Route("GET", f"{V2}/users", users.all, _admin("users", "read"), management.USERS)
+    yield Route("POST", f"{V2}/users", users.add, _admin("users", "create"), management.ADD_USER)
+    yield Route("PUT", f"{V2}/users", users.change, _admin("users", "update"), management.CHANGE_USER)
+    yield Route("DELETE", f"{V2}/users/{{_id}}", users.remove, _admin("users", "delete"), management.REMOVE_USER)
+    yield Route("POST", f"{V2}/users/{{_id}}/invitation", users.invite, _admin("users", "update"), management.INVITE)
 
-    yield Route("GET", f"{V2}/clients", clients.all, _admin("clients", "read"), operations.CLIENTS)
-    yield Route("POST", f"{V2}/clients", clients.add, _admin("clients", "create"), operations.ADD_CLIENT)
-    yield Route("PUT", f"{V2}/clients", clients.change, _admin("clients", "update"), operations.CHANGE_CLIENT)
-    yield Route("DELETE", f"{V2}/clients/{{_id}}", clients.remove, _admin("clients", "delete"), operations.REMOVE_CLIENT)
-    yield Route("POST", f"{V2}/clients/{{_id}}/rotate", clients.rotate, _admin("clients", "update"), operations.ROTATE_SECRET)
+    yield Route("GET", f"{V2}/clients", clients.all, _admin("clients", "read"), management.CLIENTS)
+    yield Route("POST", f"{V2}/clients", clients.add, _admin("clients", "create"), management.ADD_CLIENT)
+    yield Route("PUT", f"{V2}/clients", clients.change, _admin("clients", "update"), management.CHANGE_CLIENT)
+    yield Route("DELETE", f"{V2}/clients/{{_id}}", clients.remove, _admin("clients", "delete"), management.REMOVE_CLIENT)
+    yield Route("POST", f"{V2}/clients/{{_id}}/rotate", clients.rotate, _admin("clients", "update"), management.ROTATE_SECRET)
 
     yield Route("POST", TOKEN, oauth2.token, PUBLIC)
     yield Route("POST", REVOKE, oauth2.revoke, PUBLIC)
