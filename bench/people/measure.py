@@ -157,7 +157,7 @@ async def _application(apiv3: Apiv3) -> str:
     """Register an application that may read everything, and return an access token of it."""
     names = Subject("", "application", ("readable",))
     added = await apiv3.clients.add(OAuth2Client("", scopes=("read",)), names, OPERATOR, public=False)
-    grant = ClientCredentialsGrant(apiv3.grant_table, apiv3.scopes, apiv3.issuer)
+    grant = ClientCredentialsGrant(apiv3.scopes, apiv3.issuer)
     return (await grant.issue(added.application, ("read",))).access
 
 

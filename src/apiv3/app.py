@@ -25,6 +25,8 @@ from apiv3.web.server.connections import CONNECTIONS, Connections
 
 _PATIENCE = 10.0
 """Seconds that the start waits for the database; after that, the server listens without it."""
+_LAST_PATIENCE = 2.0
+"""Seconds that the end waits for the database to store what it would not know otherwise."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 4.0
 """Seconds between two attempts to connect to the database; they double each time."""
 _log = logging.getLogger(__name__)
@@ -68,8 +70,16 @@ class Server:
                     self.parts.end_live()
         finally:
             opening.cancel()
+            await self._remember()
             await self.installation.database.disconnect()
             self.parts.access_log.flush()
+
+    async def _remember(self) -> None:
+        """Store when sessions and grants were used, which is done only once in a while."""
+        with suppress(StorageUnavailable, TimeoutError):
+            async with asyncio.timeout(_LAST_PATIENCE):
+                await self.installation.sessions.save()
+                await self.installation.access_tokens.save()
 
     async def _open(self, attempted: asyncio.Event) -> None:
         """Connect and load subjects and roles; try again until that succeeds. `attempted` is set after the first attempt."""

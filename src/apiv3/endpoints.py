@@ -135,7 +135,8 @@ def _authorization(parts: Parts) -> OAuth2Authorization:
 
 def _devices(parts: Parts) -> DeviceCodeGrant:
     installation = parts.installation
-    return DeviceCodeGrant(installation.grant_table, installation.scopes, installation.policies, installation.issuer)
+    key = revealed(parts.settings.jwt_key)
+    return DeviceCodeGrant(installation.grant_table, installation.scopes, installation.policies, installation.issuer, key)
 
 
 def _oauth2(parts: Parts, sign_in: SignIn) -> OAuth2:
@@ -144,13 +145,13 @@ def _oauth2(parts: Parts, sign_in: SignIn) -> OAuth2:
     policies, issuer = installation.policies, installation.issuer
     devices = _devices(parts)
     grants: dict[str, TokenGrant] = {
-        "authorization_code": AuthorizationCodeGrant(store, tokens, policies, issuer),
-        "client_credentials": ClientCredentialsGrant(store, scopes, issuer),
-        "refresh_token": RefreshTokenGrant(store, tokens, scopes, policies, issuer, revealed(settings.jwt_key)),
+        "authorization_code": AuthorizationCodeGrant(tokens, policies, issuer),
+        "client_credentials": ClientCredentialsGrant(scopes, issuer),
+        "refresh_token": RefreshTokenGrant(tokens, scopes, policies, issuer, revealed(settings.jwt_key)),
         DEVICE_CODE: devices,
     }
     if settings.oauth_password_grant:
-        grants["password"] = PasswordGrant(store, scopes, sign_in, issuer)
+        grants["password"] = PasswordGrant(scopes, sign_in, issuer)
     return OAuth2(
         ClientAuthentication(_registry(parts), parts.throttle),
         TokenEndpoint(grants),

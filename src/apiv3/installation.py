@@ -62,7 +62,7 @@ class Installation:
         self.access_tokens = AccessTokens(self.grant_table)
         self.clients = Clients(self.client_table, self.grant_table, self.policies, self.scopes, self.access_tokens)
         lifetimes = Lifetimes(settings.oauth_access_lifetime, settings.oauth_refresh_grace)
-        self.issuer = Issuer(lifetimes)
+        self.issuer = Issuer(self.grant_table, lifetimes)
         self.accounts = Accounts(self.account_table, self.policies, self.passwords, self.logins)
 
     async def open(self) -> None:

@@ -222,7 +222,7 @@ def token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
             raise click.ClickException(
                 f"{name} has no grant client_credentials; `apiv3 client change {name} --grant client_credentials` gives it one."
             )
-        grant = ClientCredentialsGrant(installation.grant_table, installation.scopes, installation.issuer)
+        grant = ClientCredentialsGrant(installation.scopes, installation.issuer)
         issued = await grant.issue(found, installation.scopes.chosen(" ".join(scopes), found.client.scopes))
         return {"access_token": issued.access, "expires_in": issued.expires_in, "scope": " ".join(issued.scopes)}
 

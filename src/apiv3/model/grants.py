@@ -101,8 +101,8 @@ Verdict = Literal["pending", "allowed", "denied"]
 class DeviceRequest:
     """A device that waits for a person to type its code (RFC 8628).
 
-    `digest`: of the device code; `user_code`: eight letters. `polled`: when it polled last. `subject`, `nonce`: who
-    allowed it. `grant`: the id of what it gave, if used.
+    `digest`: of the device code; `user_code`: the keyed digest of what the person types. `polled`: when it
+    polled last. `subject`, `nonce`: who allowed it. `grant`: the id of what it gave, if used.
     """
 
     digest: str = field(repr=False)

@@ -7,6 +7,7 @@ import hmac
 import os
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 SHORTEST_SECRET = 12
@@ -54,6 +55,12 @@ _KEYED = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
 def stored_digest(secret: str) -> str:
     """Return the digest under which a secret of 256 random bits is stored. A secret that people choose needs a slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def derived(key: str, text: str) -> str:
+    """Return 256 bits, in URL-safe Base64, that follow from a text; nobody finds them without the key."""
+    bits = hmac.digest(key.encode(), text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return urlsafe_b64encode(bits).rstrip(b"=").decode()
 
 
 def same(one: str, other: str) -> bool:

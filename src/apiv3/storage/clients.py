@@ -14,9 +14,12 @@ from apiv3.storage.policy import SUBJECT, PolicyTable, PolicyTableWriter, subjec
 
 _COLUMNS = "id, redirects, scopes, grants, secret, introspects, owner"
 _COUNT = len(_COLUMNS.split(", "))
+OWN = f"SELECT {_COLUMNS} FROM clients WHERE id = ?"
+"""A client without its subject, see `client`."""
 _FIND = f"""SELECT {", ".join(f"clients.{name}" for name in _COLUMNS.split(", "))}, {SUBJECT} FROM clients
     JOIN subjects ON subjects.id = clients.id LEFT JOIN accounts ON accounts.id = clients.id"""
 _BY_ID = f"{_FIND} WHERE clients.id = ?"
+_LOCK = "UPDATE clients SET id = id WHERE id = ?"
 _ALL = f"{_FIND} ORDER BY subjects.name"
 _COUNT_ALL = "SELECT count(*) FROM clients"
 _PUT = f"""INSERT INTO clients ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -49,6 +52,7 @@ class ClientTableWriter:
         self.policy = policy
 
     async def find(self, id: str) -> Application | None:
+        await self.policy.connection.execute(self.policy.dialect.sql(_LOCK), id)
         return _first(await self.policy.connection.fetch(self.policy.dialect.sql(_BY_ID), id))
 
     async def put(self, client: Client) -> None:
@@ -72,6 +76,11 @@ def _first(rows: Sequence[Row]) -> Application | None:
 
 
 def _application(row: Row) -> Application:
-    own, (redirects, scopes, grants, secret, introspects, owner) = subject(*row[_COUNT:]), row[1:_COUNT]
+    return Application(client(row[:_COUNT]), subject(*row[_COUNT:]))
+
+
+def client(row: Row) -> Client:
+    """The client of a row with the columns of OWN."""
+    name, redirects, scopes, grants, secret, introspects, owner = row
     lists = (tuple(orjson.loads(redirects)), tuple(scopes.split()), tuple(grants.split()))
-    return Application(Client(own.id, *lists, secret, bool(introspects), owner), own)
+    return Client(name, *lists, secret, bool(introspects), owner)

@@ -42,6 +42,8 @@ class Dialect:
     """SQL for the number of bytes of the column `body`."""
     encoded: str
     """SQL for the column `body` in UTF-8."""
+    shared: str = ""
+    """SQL appended to a SELECT of rows that nobody may change until the end of the writing transaction."""
     bell: str = ""
     """SQL appended to the RETURNING of a clock's update, so that the commit notifies other processes of that clock."""
 
@@ -155,5 +157,6 @@ POSTGRESQL = Postgresql(
     remote=True,
     size="octet_length(body)",  # known without reading the text
     encoded="convert_to(body, 'UTF8')",
+    shared=" FOR SHARE",
     bell=_NOTIFY,
 )

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from apiv3.model.audit import Entry
+from apiv3.model.clients import Client
 from apiv3.model.grants import AccessToken, Code, DeviceRequest, Ended, Grant, RefreshToken, Request, Scopes, Verdict
 from apiv3.retrying import retried
-from apiv3.storage import audit
+from apiv3.storage import audit, clients
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect, Row
 
@@ -75,7 +76,11 @@ _USE_DEVICE = "UPDATE device_codes SET grant_id = ? WHERE digest = ?"
 
 _CONSENT = """INSERT INTO consents (subject, client, scopes) VALUES (?, ?, ?)
     ON CONFLICT (subject, client) DO UPDATE SET scopes = excluded.scopes"""
-_FORGET_CONSENT = "DELETE FROM consents WHERE subject = ? AND client = ?"
+_WITHDRAW = (
+    "DELETE FROM consents WHERE subject = ? AND client = ?",
+    "DELETE FROM codes WHERE subject = ? AND client = ? AND grant_id IS NULL",  # used ones are known if they come again
+    "DELETE FROM device_codes WHERE subject = ? AND client = ? AND grant_id IS NULL",
+)
 _CONSENTED = "SELECT scopes FROM consents WHERE subject = ? AND client = ?"
 
 _CONSENTS = "SELECT client, scopes FROM consents WHERE subject = ?"
@@ -169,6 +174,10 @@ class GrantTableWriter:
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self._connection, self._dialect = connection, dialect
 
+    async def client(self, id: str) -> Client | None:
+        rows = await self._fetch(clients.OWN + self._dialect.shared, id)
+        return clients.client(rows[0]) if rows else None
+
     async def begin(self, grant: Grant) -> None:
         row = (grant.id, grant.client, grant.subject, grant.nonce, grant.way, _joined(grant.scopes))
         await self._execute(_BEGIN, *row, grant.begun, grant.seen, grant.expires)
@@ -257,8 +266,11 @@ class GrantTableWriter:
     async def consent(self, subject: str, client: str, scopes: Scopes) -> None:
         await self._execute(_CONSENT, subject, client, _joined(scopes))
 
-    async def forget_consent(self, subject: str, client: str) -> None:
-        await self._execute(_FORGET_CONSENT, subject, client)
+    async def withdraw(self, subject: str, client: str) -> int:
+        for sql in _WITHDRAW:  # waits for a code that is being exchanged, so that what it gives ends below
+            await self._execute(sql, subject, client)
+        ((revision,),) = await self._fetch(_NEXT)
+        return len(await self._fetch(_END.format("subject = ? AND client = ?"), revision, subject, client))
 
     async def note(self, entry: Entry) -> None:
         await audit.add(self._connection, self._dialect, entry)

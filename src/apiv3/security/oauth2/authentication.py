@@ -8,7 +8,7 @@ from apiv3.model.identity import Subject
 from apiv3.security import secrets
 from apiv3.security.oauth2.redirects import is_on_loopback
 from apiv3.security.throttle import Throttle
-from apiv3.storage.contracts.oauth2 import ClientStore
+from apiv3.storage.contracts.oauth2 import ClientStore, GrantWriter
 
 DOCS_CLIENT = "api3-docs"
 """The client_id of Swagger UI on the page /api3-docs, which the server itself brings."""
@@ -35,6 +35,11 @@ class Registry:
             return self._docs
         found = await self._store.find(id)
         return None if found is None or found.subject.disabled else found
+
+
+async def settled(writer: GrantWriter, application: Application) -> Client | None:
+    """Return a client as it is now; nobody changes it until the end of the transaction. None: it was removed."""
+    return application.client if application.client.id == DOCS_CLIENT else await writer.client(application.client.id)
 
 
 class ClientAuthentication:

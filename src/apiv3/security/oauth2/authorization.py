@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from apiv3.model.audit import Target
-from apiv3.model.clients import Application
+from apiv3.model.clients import Application, Client
 from apiv3.model.errors import BadRequest, OAuth2Error
 from apiv3.model.grants import Code, Grant, Request, Scopes
 from apiv3.model.identity import Subject
@@ -18,7 +18,7 @@ from apiv3.security.accounts import nonces
 from apiv3.security.authors import Author
 from apiv3.security.oauth2 import redirects
 from apiv3.security.oauth2.access_tokens import AccessTokens
-from apiv3.security.oauth2.authentication import Registry
+from apiv3.security.oauth2.authentication import Registry, settled
 from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.storage.contracts.oauth2 import GrantStore
 
@@ -118,8 +118,11 @@ class Authorization:
             return await writer.take_request(secrets.stored_digest(nonce), session)
 
     @retried
-    async def allow(self, request: Request, subject: Subject, by: Author | None) -> str:
-        """Issue a code for a request. `by`: who has just consented; None when that was remembered."""
+    async def allow(self, request: Request, subject: Subject, by: Author | None) -> str | None:
+        """Issue a code for a request; None when the client may not ask for this any more.
+
+        `by`: who has just consented; None when that was remembered.
+        """
         secret = secrets.mint()
         code = Code(
             secrets.stored_digest(secret),
@@ -134,12 +137,22 @@ class Authorization:
         )
         application = await self._registry.find(request.client)
         before = await self._store.consented(subject.id, request.client) or ()
+        if application is None:
+            return None
         async with self._store.changing() as writer:
+            if not self._may_ask(await settled(writer, application), request):
+                return None
             await writer.add_code(code)
-            if by is not None and application is not None:
+            if by is not None:
                 await writer.consent(subject.id, request.client, tuple(sorted({*before, *request.scopes})))
                 await writer.note(by.entry("application-allowed", target(application), scopes=list(request.scopes)))
         return secret
+
+    def _may_ask(self, client: Client | None, request: Request) -> bool:
+        """Whether a client, as it is now, may still ask for what it has asked for."""
+        if client is None or not redirects.is_registered(request.redirect, client.redirects):
+            return False
+        return "authorization_code" in client.grants and self._scopes.covers(client.scopes, request.scopes)
 
     async def find(self, client: str) -> Application | None:
         """Return the client with this id."""
@@ -156,7 +169,7 @@ class Authorization:
         return {client: (tuple(sorted(scopes[client])), found) for client, found in grants.items()}
 
     async def withdraw(self, client: str, subject: Subject, by: Author) -> int:
-        """End all that a person has allowed a client, and return how many grants that were."""
+        """End all that a person has allowed a client, also what it has not fetched yet. Returns how many grants that were."""
         application = await self._registry.find(client)
         ended = await self._withdraw(client, application, subject, by)
         await self._tokens.catch_up()
@@ -164,13 +177,11 @@ class Authorization:
 
     @retried
     async def _withdraw(self, client: str, application: Application | None, subject: Subject, by: Author) -> int:
-        ids = [grant.id for grant in await self._store.of_subject(subject.id, now()) if grant.client == client]
         async with self._store.changing() as writer:
-            await writer.forget_consent(subject.id, client)
-            ended = await writer.end(ids)
+            ended = await writer.withdraw(subject.id, client)
             named = Target("application", client, client) if application is None else target(application)
-            await writer.note(by.entry("application-withdrawn", named, tokens=len(ended)))
-        return len(ended)
+            await writer.note(by.entry("application-withdrawn", named, tokens=ended))
+        return ended
 
 
 def target(application: Application) -> Target:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from apiv3.model.clients import Client, GrantType
+from apiv3.model.clients import Application, Client, GrantType
+from apiv3.model.errors import OAuth2Error
 from apiv3.model.grants import AccessToken, Grant, RefreshToken, Scopes
 from apiv3.model.identity import Subject
 from apiv3.model.timestamps import now
 from apiv3.security import secrets
 from apiv3.security.credentials import BEARER
+from apiv3.security.oauth2.authentication import settled
 from apiv3.security.oauth2.scopes import OFFLINE
-from apiv3.storage.contracts.oauth2 import GrantWriter
+from apiv3.storage.contracts.oauth2 import GrantStore, GrantWriter
 
 REFRESH = "rt_"
 """How refresh tokens begin."""
@@ -47,8 +51,20 @@ class Pair(NamedTuple):
 class Issuer:
     """Issues tokens."""
 
-    def __init__(self, lifetimes: Lifetimes) -> None:
-        self.lifetimes = lifetimes
+    def __init__(self, store: GrantStore, lifetimes: Lifetimes) -> None:
+        self._store, self.lifetimes = store, lifetimes
+
+    @asynccontextmanager
+    async def transaction(self, application: Application) -> AsyncIterator[GrantWriter]:
+        """Begin a transaction in which the client stays as it was when it authenticated.
+
+        A change of a client ends all tokens that it has, so none may be issued beside the change. Raises OAuth2Error.
+        """
+        async with self._store.changing() as writer:
+            if await settled(writer, application) != application.client:
+                again = (("Retry-After", "1"),)
+                raise OAuth2Error("temporarily_unavailable", "The client was changed just now; ask again", 503, headers=again)
+            yield writer
 
     async def begin(
         self, writer: GrantWriter, client: Client, subject: Subject, way: GrantType, scopes: Scopes

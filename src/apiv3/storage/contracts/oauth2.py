@@ -19,7 +19,7 @@ class ClientWriter(Protocol):
     def policy(self) -> PolicyWriter: ...
 
     async def find(self, id: str) -> Application | None:
-        """Return the client with this id."""
+        """Return the client with this id; it gets no tokens until the end of the transaction."""
 
     async def put(self, client: Client) -> None:
         """Store a client, in place of the one with the same id."""
@@ -49,6 +49,9 @@ class ClientStore(Protocol):
 
 class GrantWriter(Protocol):
     """Changes grants and tokens inside a writing transaction."""
+
+    async def client(self, id: str) -> Client | None:
+        """Return the client with this id; nobody changes it until the end of the transaction."""
 
     async def begin(self, grant: Grant) -> None:
         """Store a new grant."""
@@ -113,8 +116,11 @@ class GrantWriter(Protocol):
     async def consent(self, subject: str, client: str, scopes: Scopes) -> None:
         """Remember what a person allows a client, in place of what was remembered before."""
 
-    async def forget_consent(self, subject: str, client: str) -> None:
-        """Forget what a person allows a client."""
+    async def withdraw(self, subject: str, client: str) -> int:
+        """Forget what a person allows a client, with the codes of it, and end its grants, which makes a new revision.
+
+        Returns how many grants had not ended before.
+        """
 
     async def note(self, entry: Entry) -> None:
         """Add an entry to the audit trail."""

@@ -48,7 +48,7 @@ class Consent:
             return way_in(_own_address(call), lost=False)
         subject = await person_of(call, self._policies)
         if await self._authorization.is_remembered(asked, subject):
-            return await self._allow(asked.request, subject, None)
+            return await self._allow(call, asked.request, subject, None)
         nonce = self._forms.nonce(call)
         await self._authorization.keep(nonce, session.id, asked.request)
         call.form_target = form_target(asked.request.redirect)
@@ -77,11 +77,13 @@ class Consent:
             return _mistake(call, _STALE, 403 if request is None else 400)
         if decision == "deny":
             return self._refuse(request.redirect, request.state, OAuth2Error("access_denied", "The person has refused"))
-        return await self._allow(request, await person_of(call, self._policies), author(call))
+        return await self._allow(call, request, await person_of(call, self._policies), author(call))
 
-    async def _allow(self, request: Request, subject: Subject, by: Author | None) -> Answer:
+    async def _allow(self, call: Call, request: Request, subject: Subject, by: Author | None) -> Answer:
         """Send the browser back with a code. `by`: who has just consented; None when that was remembered."""
         code = await self._authorization.allow(request, subject, by)
+        if code is None:
+            return _mistake(call, _STALE, 403)
         return self._back(request.redirect, request.state, {"code": code})
 
     def _refuse(self, redirect: str, state: str | None, error: OAuth2Error) -> Answer:

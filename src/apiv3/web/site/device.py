@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from apiv3.model.errors import BadNonce
 from apiv3.model.grants import DeviceRequest, Verdict
+from apiv3.security import secrets
 from apiv3.security.oauth2.authorization import Authorization
-from apiv3.security.oauth2.grants.device_code import DeviceCodeGrant
+from apiv3.security.oauth2.grants.device_code import DeviceCodeGrant, normalised, spelt
 from apiv3.security.policy import Policies
 from apiv3.security.throttle import Throttle
 from apiv3.web.administration import author
@@ -49,8 +51,9 @@ class DevicePages:
         if application is None:
             return self._form(call, "", 422, _WRONG)
         described = await self._consent.described(application, request.scopes, call.principal)
-        code = f"{request.user_code[:4]}-{request.user_code[4:]}"
-        return page(call, "device-consent.html", **described, code=code, nonce_value=self._forms.nonce(call))
+        nonce, typed = self._forms.nonce(call), normalised(code) or ""
+        seal = self._devices.seal(typed, nonce)
+        return page(call, "device-consent.html", **described, code=spelt(typed), nonce_value=nonce, seal=seal)
 
     async def decide(self, call: Call) -> Answer:
         """Send the decision about what a device has asked for."""
@@ -58,6 +61,8 @@ class DevicePages:
         code, decision = form.one("user_code") or "", form.one("decision")
         if decision not in ("allow", "deny"):
             return self._form(call, code[:40], 400, "Choose Allow or Deny.")
+        if not secrets.same(form.one("seal") or "", self._devices.seal(code, form.one("nonce") or "")):
+            raise BadNonce  # the form has shown another device
         request, subject = await self._waiting(call, code), await person_of(call, self._policies)
         application = None if request is None else await self._authorization.find(request.client)
         if application is None:

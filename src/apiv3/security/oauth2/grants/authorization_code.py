@@ -16,7 +16,7 @@ from apiv3.security.oauth2.grants.grant import Form, invalid_grant, required
 from apiv3.security.oauth2.issuing import Issued, Issuer
 from apiv3.security.oauth2.replays import note_replay
 from apiv3.security.policy import Policies
-from apiv3.storage.contracts.oauth2 import GrantStore, GrantWriter
+from apiv3.storage.contracts.oauth2 import GrantWriter
 
 MOST_TRIES = 5
 """How often a code may be presented: a wrong verifier, or another client's try, does not use it up at once."""
@@ -30,8 +30,8 @@ class AuthorizationCodeGrant:
     A code that is used twice was stolen, from whichever of the two: what it gave ends (RFC 6749, section 4.1.2).
     """
 
-    def __init__(self, store: GrantStore, tokens: AccessTokens, policies: Policies, issuer: Issuer) -> None:
-        self._store, self._tokens, self._policies, self._issuer = store, tokens, policies, issuer
+    def __init__(self, tokens: AccessTokens, policies: Policies, issuer: Issuer) -> None:
+        self._tokens, self._policies, self._issuer = tokens, policies, issuer
 
     async def redeem(self, application: Application, form: Form, address: str) -> Issued:
         code, verifier = required(form, "code"), required(form, "code_verifier")
@@ -46,7 +46,7 @@ class AuthorizationCodeGrant:
     async def _redeem(
         self, application: Application, digest: str, verifier: str, redirect: str | None, address: str
     ) -> Issued | None:
-        async with self._store.changing() as writer:
+        async with self._issuer.transaction(application) as writer:
             code = await writer.try_code(digest)
             if code is None:
                 return None

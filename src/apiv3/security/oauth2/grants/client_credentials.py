@@ -10,14 +10,13 @@ from apiv3.retrying import retried
 from apiv3.security.oauth2.grants.grant import Form
 from apiv3.security.oauth2.issuing import LONGEST, Issued, Issuer
 from apiv3.security.oauth2.scopes import OFFLINE, ScopeTable
-from apiv3.storage.contracts.oauth2 import GrantStore
 
 
 class ClientCredentialsGrant:
     """Confidential clients only. All tokens of a client belong to one grant; there is never a refresh token."""
 
-    def __init__(self, store: GrantStore, scopes: ScopeTable, issuer: Issuer) -> None:
-        self._store, self._scopes, self._issuer = store, scopes, issuer
+    def __init__(self, scopes: ScopeTable, issuer: Issuer) -> None:
+        self._scopes, self._issuer = scopes, issuer
 
     async def redeem(self, application: Application, form: Form, address: str) -> Issued:  # noqa: ARG002
         if application.client.is_public:
@@ -29,7 +28,7 @@ class ClientCredentialsGrant:
         """Issue an access token to a client."""
         client, subject = application
         kept = tuple(scope for scope in scopes if scope != OFFLINE)
-        async with self._store.changing() as writer:
+        async with self._issuer.transaction(application) as writer:
             grant = await writer.find(client.id, subject.id, subject.nonce, "client_credentials")
             if grant is None or now() - grant.begun > LONGEST // 2:  # a token never outlives its grant
                 return (await self._issuer.begin(writer, client, subject, "client_credentials", kept))[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from apiv3.model.clients import Application
 from apiv3.model.errors import OAuth2Error
-from apiv3.model.grants import DeviceRequest, Verdict
+from apiv3.model.grants import DeviceRequest, Scopes, Verdict
 from apiv3.model.identity import Subject
 from apiv3.model.timestamps import now
 from apiv3.retrying import retried
@@ -39,32 +39,41 @@ class DeviceCodes:
 
 
 class DeviceCodeGrant:
-    """Devices that poll. One that polls too fast is told to slow down; one that polls steadily always gets through."""
+    """Devices that poll. One that polls too fast is told to slow down; one that polls steadily always gets through.
 
-    def __init__(self, store: GrantStore, scopes: ScopeTable, policies: Policies, issuer: Issuer) -> None:
-        self._store, self._scopes, self._policies, self._issuer = store, scopes, policies, issuer
+    `key`: the secret that all processes share. User codes are so short that whoever read their plain digests could find them by
+    trying, so they are stored as digests with this key.
+    """
+
+    def __init__(self, store: GrantStore, scopes: ScopeTable, policies: Policies, issuer: Issuer, key: str) -> None:
+        self._store, self._scopes, self._policies = store, scopes, policies
+        self._issuer, self._key = issuer, key
 
     async def start(self, application: Application, scope: str | None) -> DeviceCodes:
         """Begin to wait. Raises OAuth2Error."""
         if "device_code" not in application.client.grants:
             raise OAuth2Error("unauthorized_client", "The client may not use device codes")
         scopes = self._scopes.chosen(scope, application.client.scopes)
-        while (codes := await self._start(application.client.id, scopes)) is None:
+        while (codes := await self._start(application, scopes)) is None:
             pass  # two devices with the same code: once in billions
         return codes
 
     @retried
-    async def _start(self, client: str, scopes: tuple[str, ...]) -> DeviceCodes | None:
+    async def _start(self, application: Application, scopes: Scopes) -> DeviceCodes | None:
         device, user = secrets.mint(), "".join(random.choice(_LETTERS) for _ in range(_LENGTH))
-        expires = now() + LIFETIME * 1000
-        async with self._store.changing() as writer:
-            added = await writer.add_device(DeviceRequest(secrets.stored_digest(device), user, client, scopes, expires))
-        return DeviceCodes(device, f"{user[:4]}-{user[4:]}") if added else None
+        digests = (secrets.stored_digest(device), self._digest(user))
+        request = DeviceRequest(*digests, application.client.id, scopes, now() + LIFETIME * 1000)
+        async with self._issuer.transaction(application) as writer:
+            return DeviceCodes(device, spelt(user)) if await writer.add_device(request) else None
 
     async def waiting(self, typed: str) -> DeviceRequest | None:
         """Return the device that waits with a code as a person has typed it."""
         code = normalised(typed)
-        return None if code is None else await self._store.device(code, now())
+        return None if code is None else await self._store.device(self._digest(code), now())
+
+    def seal(self, typed: str, nonce: str) -> str:
+        """Return what binds a form, by its nonce, to the code whose device it has shown."""
+        return secrets.derived(self._key, f"apiv3.oauth2.device {nonce} {normalised(typed)}")
 
     @retried
     async def judge(
@@ -75,7 +84,7 @@ class DeviceCodeGrant:
         if code is None:
             return None
         async with self._store.changing() as writer:
-            judged = await writer.judge(code, verdict, subject.id, subject.nonce, now())
+            judged = await writer.judge(self._digest(code), verdict, subject.id, subject.nonce, now())
             if judged is not None and verdict == "allowed":
                 await writer.note(by.entry("application-allowed", target(application), scopes=list(judged.scopes), device=True))
         return judged
@@ -91,7 +100,7 @@ class DeviceCodeGrant:
     @retried
     async def _poll(self, application: Application, digest: str) -> Issued | OAuth2Error:
         """Return what a poll gets. Errors are returned, so that the moment of the poll is stored."""
-        async with self._store.changing() as writer:
+        async with self._issuer.transaction(application) as writer:
             request, moment = await writer.device(digest), now()
             if request is None or request.client != application.client.id or request.grant is not None:
                 return invalid_grant("The device code is unknown or used, or belongs to another client")
@@ -114,8 +123,16 @@ class DeviceCodeGrant:
         await writer.use_device(request.digest, grant.id)
         return issued
 
+    def _digest(self, code: str) -> str:
+        return secrets.derived(self._key, f"apiv3.oauth2.user_code {code}")
+
 
 def normalised(typed: str) -> str | None:
-    """Return a user code as it is stored: in capitals, without dashes and blanks. None for what cannot be one."""
+    """Return a user code in capitals, without dashes and blanks. None for what cannot be one."""
     code = re.sub(r"[\s-]", "", typed[:100]).upper()
     return code if len(code) == _LENGTH and set(code) <= set(_LETTERS) else None
+
+
+def spelt(code: str) -> str:
+    """Return a user code as people read it, with a dash in the middle."""
+    return f"{code[:4]}-{code[4:]}"

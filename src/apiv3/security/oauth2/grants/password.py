@@ -14,14 +14,13 @@ from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.oauth2.grants.grant import Form, invalid_grant, required
 from apiv3.security.oauth2.issuing import Issued, Issuer
 from apiv3.security.oauth2.scopes import ScopeTable
-from apiv3.storage.contracts.oauth2 import GrantStore
 
 
 class PasswordGrant:
     """Confidential clients only. Failures count as those of the form for signing in do."""
 
-    def __init__(self, store: GrantStore, scopes: ScopeTable, sign_in: SignIn, issuer: Issuer) -> None:
-        self._store, self._scopes, self._sign_in, self._issuer = store, scopes, sign_in, issuer
+    def __init__(self, scopes: ScopeTable, sign_in: SignIn, issuer: Issuer) -> None:
+        self._scopes, self._sign_in, self._issuer = scopes, sign_in, issuer
 
     async def redeem(self, application: Application, form: Form, address: str) -> Issued:
         if application.client.is_public:
@@ -36,6 +35,6 @@ class PasswordGrant:
 
     @retried
     async def _issue(self, application: Application, person: Person, scopes: Scopes) -> Issued:
-        async with self._store.changing() as writer:
+        async with self._issuer.transaction(application) as writer:
             begun = await self._issuer.begin(writer, application.client, person.subject, "password", scopes)
             return begun[1]

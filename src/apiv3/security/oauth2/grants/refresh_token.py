@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from base64 import urlsafe_b64encode
-
 from apiv3.model.clients import Application
 from apiv3.model.errors import OAuth2Error
 from apiv3.model.grants import RefreshToken
@@ -19,7 +15,7 @@ from apiv3.security.oauth2.issuing import REFRESH, Issued, Issuer, Pair, may_ref
 from apiv3.security.oauth2.replays import note_replay
 from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.security.policy import Policies
-from apiv3.storage.contracts.oauth2 import GrantStore, GrantWriter
+from apiv3.storage.contracts.oauth2 import GrantWriter
 
 _BAD = "The refresh token is unknown, expired, revoked or used, or belongs to another client"
 
@@ -34,11 +30,9 @@ class RefreshTokenGrant:
     given again although only digests are stored.
     """
 
-    def __init__(
-        self, store: GrantStore, tokens: AccessTokens, scopes: ScopeTable, policies: Policies, issuer: Issuer, key: str
-    ) -> None:
-        self._store, self._tokens, self._scopes, self._policies = store, tokens, scopes, policies
-        self._issuer, self._key = issuer, key.encode()
+    def __init__(self, tokens: AccessTokens, scopes: ScopeTable, policies: Policies, issuer: Issuer, key: str) -> None:
+        self._tokens, self._scopes, self._policies = tokens, scopes, policies
+        self._issuer, self._key = issuer, key
 
     async def redeem(self, application: Application, form: Form, address: str) -> Issued:
         secret = required(form, "refresh_token")
@@ -51,7 +45,7 @@ class RefreshTokenGrant:
 
     @retried
     async def _redeem(self, application: Application, secret: str, scope: str | None, address: str) -> Issued | None:
-        async with self._store.changing() as writer:
+        async with self._issuer.transaction(application) as writer:
             token = await writer.refresh(secrets.stored_digest(secret))
             if token is None or not self._is_good(token, application):
                 return None
@@ -96,7 +90,4 @@ class RefreshTokenGrant:
 
     def _successors(self, secret: str) -> Pair:
         """Return the tokens that follow a refresh token. Nobody can derive them without the key."""
-        return Pair(*(kind + self._derived(f"apiv3.oauth2.{kind}{secret}") for kind in (BEARER, REFRESH)))
-
-    def _derived(self, text: str) -> str:
-        return urlsafe_b64encode(hmac.digest(self._key, text.encode(), hashlib.sha256)).rstrip(b"=").decode()
+        return Pair(*(kind + secrets.derived(self._key, f"apiv3.oauth2.{kind}{secret}") for kind in (BEARER, REFRESH)))
