@@ -139,7 +139,7 @@ Row = tuple[str, str, str, bool]
 @cache
 def _served() -> set[Row]:
     """Method, path, permission, and whether a grant on one document will do; for every route."""
-    secrets = {"api_secret": "x" * 12, "jwt_key": "x" * 32}
+    secrets = {"api_secret": "x" * 12, "jwt_key": "x" * 32, "hub_key": "x" * 43}
     settings = load(database_url="sqlite:///nowhere", api3_extra_collections=["weather"], api3_autoprune={}, **secrets)
     return {(each.method, each.path, each.permission, each.access.instance) for each in Server(Installation(settings)).routes()}
 
@@ -254,7 +254,7 @@ def test_the_reference_has_every_command() -> None:
 
 def _ordered() -> list[tuple[str, click.Command]]:
     """All commands; those of `apiv3` itself in the order of the page, for click sorts them by name."""
-    groups = ["serve", "subject", "role", "user", "client", "audit", "check", "import", "export", "db", "watch"]
+    groups = ["serve", "subject", "role", "user", "client", "device", "audit", "check", "import", "export", "db", "watch"]
     place = {name: number for number, name in enumerate(groups)}
     order = sorted(children(main).values(), key=lambda command: place.get(str(command.name), len(groups)))
     return [("apiv3", main)] + [each for child in order for each in _commands(child, f"apiv3 {child.name}")]

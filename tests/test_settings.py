@@ -54,6 +54,8 @@ BAD: dict[str, list[str]] = {
     ],
     "API_SECRET": ["short", "x" * 11, "ÄÖÜ"],
     "JWT_KEY": ["short", "x" * 31],
+    "HUB_KEY": ["short", "x" * 42, "x" * 44, "x" * 42 + "="],
+    "DEVICE_MESSAGE_DAYS": ["0", "-1", "366", "x"],
     "API_SECRET_ENABLE": ["maybe", "2", "tru"],
     "HTTP_PORT": ["x", "-1", "65536"],
     "API3_SECURITY_ENABLE": ["maybe", "2", "nonsense"],
@@ -102,7 +104,7 @@ BAD: dict[str, list[str]] = {
 }
 # Any text will do for these; what cannot be used is found later in the start (below).
 NEVER_BAD = {"HOST", "APIV3_DATA", "TLS_CERT", "TLS_KEY", "AUTH_DEFAULT_ROLES"}
-HIDDEN = {"DATABASE_URL", "API_SECRET", "JWT_KEY"}
+HIDDEN = {"DATABASE_URL", "API_SECRET", "JWT_KEY", "HUB_KEY"}
 
 
 def test_every_setting_is_tried() -> None:
@@ -284,7 +286,7 @@ def test_an_option_is_checked_as_its_setting_is(tmp_path: Path) -> None:
     _check_refused(_installation(tmp_path, {}).run("serve", "--workers", "0"), ["WORKERS", "'0'"], [])
 
 
-@pytest.mark.parametrize("name", ["api_secret", "jwt_key"])
+@pytest.mark.parametrize("name", ["api_secret", "jwt_key", "hub_key"])
 @pytest.mark.parametrize("kept", ["hunter2", "", "\n"])
 def test_a_kept_secret_that_is_no_good_stops_the_start(tmp_path: Path, name: str, kept: str) -> None:
     (tmp_path / name).write_text(kept)
@@ -397,15 +399,18 @@ def test_the_first_minute(newcomer: LiveServer) -> None:
     [token] = re.findall(r"^ {4}(admin-[0-9a-f]{16})$", first, re.MULTILINE)
     assert ask(newcomer, "GET", f"/api/v2/authorization/request/{token}").json["permissionGroups"] == [["*"]]
     kept = _files(newcomer.installation.data)
-    assert kept.keys() >= {"api_secret", "jwt_key", "apiv3.sqlite"}
+    assert kept.keys() >= {"api_secret", "jwt_key", "hub_key", "apiv3.sqlite"}
 
     (newcomer.installation.folder / ".env").write_text("API3_MAX_LIMIT=3\nAPI3_CLIENT_TIMESTAMP=off\n")
     newcomer.restart()
     later = newcomer.output.removeprefix(first)
     assert f"listens on {newcomer.url}" in later
-    for secret in (token, token[-16:], "curl", kept["api_secret"], kept["jwt_key"]):
+    for secret in (token, token[-16:], "curl", kept["api_secret"], kept["jwt_key"], kept["hub_key"]):
         assert secret not in later
-    assert _files(newcomer.installation.data).items() >= {name: kept[name] for name in ("api_secret", "jwt_key")}.items()
+    assert (
+        _files(newcomer.installation.data).items()
+        >= {name: kept[name] for name in ("api_secret", "jwt_key", "hub_key")}.items()
+    )
     caller = undated(newcomer)
     assert caller.get("/api/v3/entries", params={"token": token, "limit": 3}).status_code == 200
     assert caller.get("/api/v3/entries", params={"token": token, "limit": 4}).status_code == 400
@@ -447,7 +452,7 @@ def test_processes_that_start_at_once_agree_on_the_secrets(tmp_path: Path) -> No
     with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as processes:
         made = [each.result() for each in [processes.submit(_provisioned, tmp_path) for _ in range(6)]]
     assert {(settings.api_secret, settings.jwt_key) for settings in made} == {(made[0].api_secret, made[0].jwt_key)}
-    assert {path.name for path in tmp_path.iterdir()} == {"api_secret", "jwt_key"}
+    assert {path.name for path in tmp_path.iterdir()} == {"api_secret", "jwt_key", "hub_key"}
 
 
 def _provisioned(folder: Path) -> Settings:

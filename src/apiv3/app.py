@@ -75,11 +75,12 @@ class Server:
             self.parts.access_log.flush()
 
     async def _remember(self) -> None:
-        """Store when sessions and grants were used, which is done only once in a while."""
+        """Store what is stored only once in a while: when sessions, grants and devices were used, and which are gone."""
         with suppress(StorageUnavailable, TimeoutError):
             async with asyncio.timeout(_LAST_PATIENCE):
                 await self.installation.sessions.save()
                 await self.installation.access_tokens.save()
+                await self.parts.hub.save()
 
     async def _open(self, attempted: asyncio.Event) -> None:
         """Connect and load subjects and roles; try again until that succeeds. `attempted` is set after the first attempt."""
@@ -117,8 +118,9 @@ class Server:
             installation.audit,
             settings.audit_days,
         )
-        following = follow(installation.policies, installation.sessions, installation.access_tokens)
-        works = (installation.sessions.run(), installation.access_tokens.run(), pruning.run())
+        hub, commands = self.parts.hub, self.parts.commands
+        following = follow(installation.policies, installation.sessions, installation.access_tokens, hub)
+        works = (installation.sessions.run(), installation.access_tokens.run(), pruning.run(), hub.run(), commands.run())
         await asyncio.gather(following, *works)
 
     def _check_default_roles(self) -> None:

@@ -11,6 +11,8 @@ from apiv3.parts import Parts
 from apiv3.provisioning import revealed
 from apiv3.security.accounts.first_invitation import FirstInvitation
 from apiv3.security.accounts.sign_in import SignIn
+from apiv3.security.devices.enrolment import Enrolment
+from apiv3.security.devices.keys import text_of
 from apiv3.security.oauth2.authentication import ClientAuthentication, Registry
 from apiv3.security.oauth2.authorization import Authorization as OAuth2Authorization
 from apiv3.security.oauth2.grants.authorization_code import AuthorizationCodeGrant
@@ -24,8 +26,10 @@ from apiv3.settings import Settings, public_url
 from apiv3.storage.failures import FailureTable
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.clients import ClientEndpoints
+from apiv3.web.devices import DeviceEndpoints
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
+from apiv3.web.hub import HubEndpoints
 from apiv3.web.oauth2 import OAuth2
 from apiv3.web.openapi.document import describe
 from apiv3.web.operation import Bounds
@@ -66,10 +70,10 @@ def table(parts: Parts) -> Sequence[Route]:
     settings, installation, limits = parts.settings, parts.installation, parts.limits
     documents, kinds, administration = installation.documents, installation.collections, installation.administration
     reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(installation.writing)
-    accounts, logins = installation.accounts, installation.logins
+    accounts, logins, lasting = installation.accounts, installation.logins, installation.sessions.limits
     sign_in, forms, most = _sign_in(parts), Forms(parts.nonces), settings.api3_max_limit
-    listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, forms, parts.passkeys.party)
-    account = AccountPage(accounts, sign_in, logins, forms, listed)
+    listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, lasting, forms, parts.passkeys.party)
+    account = AccountPage(accounts, sign_in, logins, lasting, forms, listed)
     authorization, words = _authorization(parts), ScopeWords(installation.scopes, installation.demands)
     consent = Consent(authorization, installation.policies, words, forms, public_url(settings))
     scopes, made = installation.scopes, list[Route]()
@@ -82,6 +86,8 @@ def table(parts: Parts) -> Sequence[Route]:
         Roles(administration, installation.policies, limits, installation.demands),
         Users(accounts, limits),
         ClientEndpoints(installation.clients, limits),
+        DeviceEndpoints(installation.devices, limits),
+        _hub(parts),
         _oauth2(parts, sign_in),
         consent,
         ApplicationPages(authorization, installation.clients, installation.policies, words, forms),
@@ -91,10 +97,10 @@ def table(parts: Parts) -> Sequence[Route]:
         Explorer(lambda: describe(_described(made), kinds, _bounds(settings), scopes), lambda: made, scopes),
         Front(reading, kinds, parts.thresholds, _checklist(parts)),
         login,
-        Invitation(accounts, forms, listed),
-        FirstInvitationPage(FirstInvitation(revealed(settings.jwt_key), accounts), forms),
+        Invitation(accounts, lasting, forms, listed),
+        FirstInvitationPage(FirstInvitation(revealed(settings.jwt_key), accounts), lasting, forms),
         account,
-        PasskeyPages(parts.passkeys, accounts, sign_in, logins, login, account),
+        PasskeyPages(parts.passkeys, accounts, sign_in, logins, lasting, forms, login, account),
         _admin_pages(parts, forms),
         StaticFiles(),
     )
@@ -102,8 +108,8 @@ def table(parts: Parts) -> Sequence[Route]:
 
 
 def _described(table: Sequence[Route]) -> Sequence[Route]:
-    """The routes of the API: all but pages for people and Socket.IO."""
-    return [route for route in table if route.path.startswith("/api/")]
+    """Return the routes of the API that OpenAPI has words for: neither pages for people nor websockets."""
+    return [route for route in table if route.path.startswith("/api/") and route.talk is None]
 
 
 def _bounds(settings: Settings) -> Bounds:
@@ -161,6 +167,11 @@ def _oauth2(parts: Parts, sign_in: SignIn) -> OAuth2:
         parts.limits,
         public_url(settings),
     )
+
+
+def _hub(parts: Parts) -> HubEndpoints:
+    enrolment = Enrolment(parts.installation.device_table, parts.throttle)
+    return HubEndpoints(parts.hub, enrolment, parts.commands, text_of(parts.hub_keys.public), parts.ledger.live, parts.limits)
 
 
 def _live(parts: Parts) -> SocketIo:

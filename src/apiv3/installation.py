@@ -13,6 +13,8 @@ from apiv3.provisioning import revealed
 from apiv3.security import demands
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.passwords import Passwords
+from apiv3.security.devices.devices import Devices
+from apiv3.security.devices.keys import hub_keys, text_of
 from apiv3.security.logins import Logins
 from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.oauth2.clients import Clients
@@ -22,14 +24,17 @@ from apiv3.security.policy import Policies
 from apiv3.security.sessions import Sessions
 from apiv3.security.subjects import Administration
 from apiv3.security.trail import Trail
-from apiv3.settings import Settings
+from apiv3.settings import Settings, public_url
 from apiv3.storage.accounts import AccountTable
 from apiv3.storage.audit import AuditTable
 from apiv3.storage.clients import ClientTable
+from apiv3.storage.commands import CommandTable
 from apiv3.storage.database import Database
+from apiv3.storage.devices import DeviceTable
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.grants import GrantTable
 from apiv3.storage.inventory import InventoryTable
+from apiv3.storage.messages import MessageTable
 from apiv3.storage.policy import PolicyTable
 from apiv3.storage.sessions import SessionTable
 
@@ -63,6 +68,15 @@ class Installation:
         self.clients = Clients(self.client_table, self.grant_table, self.policies, self.scopes, self.access_tokens)
         lifetimes = Lifetimes(settings.oauth_access_lifetime, settings.oauth_refresh_grace)
         self.issuer = Issuer(self.grant_table, lifetimes)
+        self.device_table, self.message_table = DeviceTable(self.database), MessageTable(self.database)
+        self.command_table = CommandTable(self.database)
+        self.devices = Devices(
+            self.device_table,
+            self.message_table,
+            self.policies,
+            lambda: public_url(settings),
+            lambda: text_of(hub_keys(revealed(settings.hub_key)).public),
+        )
         self.accounts = Accounts(self.account_table, self.policies, self.passwords, self.logins)
 
     async def open(self) -> None:

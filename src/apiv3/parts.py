@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from apiv3.hub.commands import Commands
+from apiv3.hub.hub import Hub
+from apiv3.hub.messages import Messages
 from apiv3.installation import Installation
 from apiv3.live.alarm_namespace import NAME as ALARM
 from apiv3.live.alarm_namespace import AlarmNamespace
@@ -20,6 +23,7 @@ from apiv3.live.storage_namespace import StorageNamespace
 from apiv3.live.workers import FOLDER, Workers
 from apiv3.model.alarms import Thresholds
 from apiv3.operations.alarming import Alarming
+from apiv3.operations.bulk import Bulk
 from apiv3.provisioning import revealed
 from apiv3.security.accounts.challenges import Challenges
 from apiv3.security.accounts.nonces import Nonces
@@ -27,6 +31,7 @@ from apiv3.security.accounts.passkeys import Passkeys
 from apiv3.security.accounts.relying_party import RelyingParty
 from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authenticator import Authenticator
+from apiv3.security.devices.keys import hub_keys
 from apiv3.security.gate import Gate
 from apiv3.security.lasting import LastingRights
 from apiv3.security.ledger import Budget, Ledger
@@ -91,6 +96,9 @@ class Parts:
         )
         folder = os.environ.get(FOLDER)
         self.workers = Workers(self.engine, Path(folder) if folder else None)
+        self.hub_keys = hub_keys(revealed(settings.hub_key))
+        self.commands = Commands(installation.command_table, installation.device_table)
+        self.hub = self._hub()
         self.access_log = AccessLog(settings.access_log, secret=revealed(settings.api_secret))
 
     def _namespaces(self, bells: Bells) -> Mapping[str, Namespace]:
@@ -98,6 +106,14 @@ class Parts:
         storage = StorageNamespace(self._audience(), self.feed, installation.collections)
         alarming = Alarming(installation.documents, AlarmTable(installation.database), self.thresholds)
         return {"/": Lobby(), STORAGE: storage, ALARM: AlarmNamespace(self._audience(), alarming, bells)}
+
+    def _hub(self) -> Hub:
+        installation = self.installation
+        messages, commands = installation.message_table, installation.command_table
+        bulk, policies = Bulk(installation.writing), installation.policies
+        handler = Messages(messages, commands, bulk, installation.collections, policies)
+        kept = self.settings.device_message_days * 86_400_000
+        return Hub(self.hub_keys, installation.device_table, messages, commands, handler, policies, kept)
 
     def _audience(self) -> Audience:
         policies = self.installation.policies

@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import SecretStr
 
 from apiv3.security.secrets import keep
-from apiv3.setting_values import check_api_secret, check_jwt_key
+from apiv3.setting_values import check_api_secret, check_hub_key, check_jwt_key
 from apiv3.settings import Settings, SettingsError
 
-_CHECKS: Mapping[str, Callable[[str], None]] = {"api_secret": check_api_secret, "jwt_key": check_jwt_key}
+_CHECKS: Mapping[str, Callable[[str], None]] = {
+    "api_secret": check_api_secret,
+    "jwt_key": check_jwt_key,
+    "hub_key": check_hub_key,
+}
 
 
 def provision(settings: Settings, names: Sequence[str] = tuple(_CHECKS)) -> Settings:

@@ -18,6 +18,7 @@ from apiv3.storage import urls
 
 SHORTEST_JWT_KEY = 32
 """The least number of characters of a key for HS256: 256 bits (RFC 7518, 3.2)."""
+_HUB_KEY = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
 _SCOPE = re.compile(r"[A-Za-z0-9._/-]{1,100}", re.ASCII)
 """The name of a scope. One with a colon would be a permission."""
@@ -38,6 +39,12 @@ def check_jwt_key(key: str) -> None:
         raise ValueError("a PEM or SSH key")
 
 
+def check_hub_key(key: str) -> None:
+    """Raise ValueError unless a text is a private key of X25519: 32 bytes in base64url."""
+    if not _HUB_KEY.fullmatch(key):
+        raise ValueError("no 32 bytes in base64url, which are 43 characters")
+
+
 def _api_secret(value: SecretStr) -> SecretStr:
     check_api_secret(value.get_secret_value())
     return value
@@ -45,6 +52,11 @@ def _api_secret(value: SecretStr) -> SecretStr:
 
 def _jwt_key(value: SecretStr) -> SecretStr:
     check_jwt_key(value.get_secret_value())
+    return value
+
+
+def _hub_key(value: SecretStr) -> SecretStr:
+    check_hub_key(value.get_secret_value())
     return value
 
 
@@ -124,6 +136,7 @@ CollectionNames = Annotated[CommaList, AfterValidator(_collection_names)]
 Origins = Annotated[CommaList, AfterValidator(_origins)]
 ApiSecret = Annotated[SecretStr, AfterValidator(_api_secret)]
 JwtKey = Annotated[SecretStr, AfterValidator(_jwt_key)]
+HubKey = Annotated[SecretStr, AfterValidator(_hub_key)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 ScopesByName = Annotated[dict[str, tuple[str, ...]], NoDecode, BeforeValidator(_scopes), AfterValidator(_known_scopes)]

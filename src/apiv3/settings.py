@@ -23,6 +23,7 @@ from apiv3.setting_values import (
     CollectionNames,
     DatabaseUrl,
     DaysByCollection,
+    HubKey,
     JwtKey,
     Networks,
     Origins,
@@ -70,6 +71,17 @@ class Settings(BaseSettings):
         None,
         description=f"key that signs JWTs, at least {SHORTEST_JWT_KEY} characters, no PEM or SSH key; "
         "unset: generated and kept in APIV3_DATA",
+    )
+    hub_key: HubKey | None = Field(
+        None,
+        description="private key by which devices recognize this server: 32 bytes in base64url; "
+        "unset: generated and kept in APIV3_DATA",
+    )
+    device_message_days: int = Field(
+        7,
+        ge=1,
+        le=365,
+        description="days for which messages of devices are remembered, so that none is done twice, 1 to 365",
     )
     api_secret_enable: bool = Field(
         True, description="whether the header api-secret gives access to administration: true, false, on or off"

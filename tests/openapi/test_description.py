@@ -20,6 +20,7 @@ from apiv3.web.openapi import examples
 from apiv3.web.openapi.document import Undescribed, describe
 from apiv3.web.operation import Bounds
 from apiv3.web.router import Route
+from tests.support.devices import pairing
 from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person
 
@@ -29,13 +30,13 @@ BOUNDS = Bounds(1000, 1_048_576, 1000, 16_777_216, 5, created_at_fallback=True)
 
 
 def installation(**settings: Any) -> Installation:
-    secrets = {"api_secret": SecretStr("x" * 12), "jwt_key": SecretStr("x" * 32)}
+    secrets = {"api_secret": SecretStr("x" * 12), "jwt_key": SecretStr("x" * 32), "hub_key": SecretStr("x" * 43)}
     return Installation(load(database_url="sqlite:///nowhere", **secrets, **settings))
 
 
 def plain_routes(made: Installation) -> list[Route]:
-    """All but those of Socket.IO, for which OpenAPI has no words (docs/reference/live.md has), and pages for people."""
-    return [each for each in Server(made).routes() if each.path.startswith("/api/")]
+    """All but websockets, for which OpenAPI has no words (docs/reference/live.md and devices.md have), and pages for people."""
+    return [each for each in Server(made).routes() if each.path.startswith("/api/") and each.talk is None]
 
 
 def described(**settings: Any) -> Json:
@@ -97,7 +98,7 @@ def test_every_operation_says_what_it_needs(operation: Shown) -> None:
     assert about["x-permission"]
     assert set(about["tags"]) <= {tag["name"] for tag in DOCUMENT["tags"]}
     assert {"400", "403", "429", "431", "500"} <= about["responses"].keys()
-    assert ("401" in about["responses"]) == bool(about["security"] or operation.id in ("exchange", "requestAuthToken"))
+    assert ("401" in about["responses"]) == bool(about["security"] or operation.id in ("exchange", "requestAuthToken", "enrol"))
 
 
 VERBS = (
@@ -105,15 +106,18 @@ VERBS = (
         "Accept",
         "Add",
         "Ask",
+        "Cancel",
         "Change",
         "Check",
         "Confirm",
+        "Connect",
         "Create",
         "Delete",
         "Describe",
         "Disable",
         "Enable",
         "End",
+        "Enrol",
         "Exchange",
     ),
     *("Export", "Find", "Get", "Give", "Go", "Import", "Invite", "Issue", "List", "Make", "Mark", "Open", "Read", "Remove"),
@@ -251,12 +255,25 @@ def ask(client: httpx.Client, method: str, path: str, **options: Any) -> httpx.R
 
 
 CLIENT_ID = str(examples.NEW_CLIENT["a web application"]["_id"])
+DEVICE_ID = str(examples.NEW_DEVICE["an uploader"]["_id"])
+EXAMPLE_COMMAND = "0b3f1c2e-5d5a-4c53-9d0e-7a53c1f5a001"
 EXAMPLE_ID = str(examples.CHANGED_SUBJECT["other roles"]["_id"])
 
 
-def for_person(operation: Shown, options: Json, id: str) -> Json:
-    """The body of an example, with the id of a person where it is about one."""
-    return {"json": {**options["json"], "_id": id}} if operation.id == "changeUser" else options
+def with_ids(path: str, person: str, made: Json) -> str:
+    """A path with the ids of what there is: the id of an example is that of the subject among the examples."""
+    ids = {"/users/": person, "/clients/": CLIENT_ID, "/devices/": DEVICE_ID}
+    found = [each for kind, each in ids.items() if kind in path] or [EXAMPLE_ID]
+    return path.replace(EXAMPLE_ID, found[0]).replace(EXAMPLE_COMMAND, made.get("command", EXAMPLE_COMMAND))
+
+
+def with_made(operation: Shown, options: Json, person: str, made: Json) -> Json:
+    """The body of an example, with the id of a person or the code of a device where it is about one."""
+    if operation.id == "changeUser":
+        return {"json": {**options["json"], "_id": person}}
+    if operation.id == "enrol":
+        return {"json": {**options["json"], "code": pairing(made["pairing_code"])["code"]}}
+    return options
 
 
 def again(answer: httpx.Response) -> Json:
@@ -272,18 +289,17 @@ def test_every_example_works(database: str, fresh_server: FreshServer) -> None:
     token = server.subject("examples", "*")
     anna = add_person(server.installation, "anna@x.example", PASSWORD)
     client = server.client(token)
-    document = client.get("/api/v3/openapi.json").json()
+    document, made = client.get("/api/v3/openapi.json").json(), dict[str, Any]()
     for operation in sorted(operations(document), key=turn):
         path, options = example(token, operation)
         promised = {int(status) for status in operation.about["responses"] if status < "400"}
         seen = {}
         for body in bodies(operation) * (2 if promised == {200, 201} else 1):
-            if "/users/" in path:  # the id of an example is that of the subject among the examples
-                path = path.replace(EXAMPLE_ID, anna["_id"])
-            if "/clients/" in path:
-                path = path.replace(EXAMPLE_ID, CLIENT_ID)
-            answer = ask(client, operation.method.upper(), path, **for_person(operation, body, anna["_id"]), **options)
+            path = with_ids(path, anna["_id"], made)
+            answer = ask(client, operation.method.upper(), path, **with_made(operation, body, anna["_id"], made), **options)
             assert_as_described(document, operation, answer)
+            if operation.method == "post" and isinstance(answer.json(), dict):
+                made |= answer.json()
             seen[answer.status_code] = answer
         if 304 in promised:
             headers = options["headers"] | again(seen[200])

@@ -373,7 +373,7 @@ def test_the_state_is_told(fresh_server: FreshServer, database: str) -> None:
 
 def _demands() -> dict[str, list[tuple[str, str]]]:
     """Permission -> the pages and forms that demand it."""
-    settings = load(database_url="sqlite:///nowhere", api_secret="x" * 12, jwt_key="x" * 32)
+    settings = load(database_url="sqlite:///nowhere", api_secret="x" * 12, jwt_key="x" * 32, hub_key="x" * 43)
     found: dict[str, list[tuple[str, str]]] = {}
     for route in Server(Installation(settings)).routes():
         if route.path.startswith("/admin/"):

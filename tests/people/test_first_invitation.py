@@ -100,8 +100,7 @@ def test_an_account_by_another_way_ends_it(fresh_server: FreshServer) -> None:
     server = fresh_server()
     [link] = links(server)
     add_person(server.installation, "ben@x.example", name="Ben")
-    late = Browser(server).get(link)
-    assert (late.status_code, "apiv3 user add" in late.text) == (404, True)
+    assert Browser(server).get(link).status_code == 404
 
 
 def test_it_begins_with_the_public_url(fresh_server: FreshServer) -> None:
@@ -111,7 +110,7 @@ def test_it_begins_with_the_public_url(fresh_server: FreshServer) -> None:
 
 
 async def test_it_is_good_for_72_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load(database_url="sqlite:///nowhere", api_secret="x" * 12, jwt_key="x" * 32)
+    settings = load(database_url="sqlite:///nowhere", api_secret="x" * 12, jwt_key="x" * 32, hub_key="x" * 43)
     first = FirstInvitation(revealed(settings.jwt_key), Installation(settings).accounts)
     code, now = first.code(), time.time()
 

@@ -136,7 +136,7 @@ def test_what_is_no_cookie_of_ours(header: str) -> None:
 
 def _forms() -> list[str]:
     """The paths of all forms that a session authenticates."""
-    settings = load(database_url="sqlite:///nowhere", api_secret="x" * 12, jwt_key="x" * 32)
+    settings = load(database_url="sqlite:///nowhere", api_secret="x" * 12, jwt_key="x" * 32, hub_key="x" * 43)
     table = Server(Installation(settings)).routes()
     return [each.path for each in table if each.method != "GET" and each.access.page and not each.access.public]
 

@@ -29,6 +29,7 @@ _MODULES = {
     "role": "role",
     "user": "user",
     "client": "client",
+    "device": "device",
     "audit": "audit",
     "check": "subject",
     "import": "import_",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from pydantic import SecretStr
@@ -18,14 +18,22 @@ from apiv3.settings import Settings
 T = TypeVar("T")
 
 
-def run(work: Callable[[Installation], Awaitable[T]], *, makes: bool = False, shows_tokens: bool = False) -> T:
+def run(
+    work: Callable[[Installation], Awaitable[T]],
+    *,
+    makes: bool = False,
+    shows_tokens: bool = False,
+    secrets: Sequence[str] = (),
+) -> T:
     """Run `work` on the installation here, with its subjects and roles loaded, and return its result.
 
-    `makes`: create an installation if there is none. `shows_tokens`: fail when API_SECRET is lost. Raises SettingsError.
+    `makes`: create an installation if there is none. `shows_tokens`: fail when API_SECRET is lost. `secrets`:
+    further secrets that `work` needs. Raises SettingsError.
     """
     settings = here(makes=makes)
     is_new = not is_there(settings)
     settings = provision(settings, ("api_secret",)) if is_new else with_secret(settings, shows_tokens=shows_tokens)
+    settings = provision(settings, secrets) if secrets else settings
     migrate(settings, makes=is_new)
     return run_on(settings, work)
 

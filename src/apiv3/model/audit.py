@@ -18,6 +18,15 @@ Action = Literal[
     "client-made",
     "client-removed",
     "client-rotated",
+    "command-canceled",
+    "command-made",
+    "device-changed",
+    "device-enrolled",
+    "device-made",
+    "device-paired",
+    "device-removed",
+    "device-revoked",
+    "device-rotated",
     "invitation-made",
     "invitation-used",
     "passkey-added",
@@ -52,7 +61,7 @@ class Actor(NamedTuple):
 class Target(NamedTuple):
     """What it was done to, by the names that it had then."""
 
-    kind: Literal["subject", "role", "person", "application"]
+    kind: Literal["subject", "role", "person", "application", "device"]
     id: str
     name: str
     email: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
-_TAKEN = frozenset({"version", "status", "lastmodified", "events", "openapi", "bulk", "history", "policy"})
+_TAKEN = frozenset({"version", "status", "lastmodified", "events", "openapi", "bulk", "history", "policy", "hub", "logins"})
 """Names of routes, and of the clock of the policy."""
 
 

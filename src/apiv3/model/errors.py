@@ -37,6 +37,11 @@ class ApiError(Exception):
             self.message = message
         self.headers = headers
 
+    def fields(self) -> dict[str, object]:
+        """Return the error as it is reported: `status`, and `message` and `description` where it has them."""
+        texts = {"message": self.message, "description": self.description}
+        return {"status": self.status} | {name: text for name, text in texts.items() if text is not None}
+
 
 class BadRequest(ApiError):
     status = 400

@@ -35,6 +35,7 @@ class Subject:
 
     `timestamp`: whether its calls must carry the client's time, where the server demands that at all. `disabled`: whether all
     its credentials are refused. `is_person`: whether it has an account. `is_client`: whether it is an application of OAuth2.
+    `is_device`: whether it is a device with a key of its own.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Subject:
     disabled: bool = False
     is_person: bool = False
     is_client: bool = False
+    is_device: bool = False
 
 
 _READ, _WRITE = ("api:*:read",), ("api:*:create,update,delete",)

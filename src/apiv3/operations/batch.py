@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apiv3.model.collections import Collection
+from apiv3.model.devices import Message
+from apiv3.model.timestamps import now
 from apiv3.storage.contracts import LARGE, DocumentWriter, Replacement, Stored
 
 MOST_WAITING = 1_048_576
@@ -101,6 +103,15 @@ class Batch:
     async def remove(self, stored: Stored) -> None:
         self._touch(stored)
         await self._writer.remove(stored)
+
+    async def recall(self, message: Message) -> Mapping[str, Any] | None:
+        """Return the answer that a device's message got before; see `DocumentWriter`."""
+        return await self._writer.recall(message)
+
+    async def remember(self, message: Message, answer: Mapping[str, Any]) -> None:
+        """Remember the answer to a device's message; see `DocumentWriter`."""
+        self.changes += 1
+        await self._writer.remember(message, answer, now())
 
     def _touch(self, stored: Stored) -> None:
         """Note that a document differs from what was looked up."""

@@ -46,6 +46,15 @@ class Written:
     former: str | None = None
     told: bool = True
 
+    def fields(self) -> dict[str, object]:
+        """Return the outcome as it is reported, without its status."""
+        fields: dict[str, object] = {"identifier": self.identifier}
+        if self.deduplicated:
+            fields["isDeduplication"] = True
+        if self.former is not None:
+            fields["deduplicatedIdentifier"] = self.former
+        return fields | {"lastModified": self.srv_modified} if self.told else fields
+
 
 class Writing:
     """The operations that change documents."""

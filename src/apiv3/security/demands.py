@@ -11,12 +11,15 @@ ACTIONS = ("create", "read", "update", "delete")
 """The actions on the documents of a collection."""
 ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
 """The permission to silence alarms."""
+COMMAND = Demand.of("admin", "hub", "devices", "command")
+"""The permission to give commands to devices."""
 
 _ADMINISTRATION = {
     "subjects": ACTIONS,
     "roles": ("create", "list", "update", "delete"),
     "users": ACTIONS,
     "clients": ACTIONS,
+    "devices": ACTIONS,
     "sessions": ("read", "delete"),
     "failures": ("read",),
     "audit": ("read",),
@@ -27,7 +30,9 @@ _ADMINISTRATION = {
 
 def every(collections: Iterable[Collection]) -> tuple[Demand, ...]:
     """Return all demands of a server with these collections, sorted by name."""
-    return tuple(sorted({*_on_documents(collections), *_on_administration(), ACKNOWLEDGE}, key=lambda demand: demand.name))
+    return tuple(
+        sorted({*_on_documents(collections), *_on_administration(), ACKNOWLEDGE, COMMAND}, key=lambda demand: demand.name)
+    )
 
 
 def _on_documents(collections: Iterable[Collection]) -> Iterator[Demand]:

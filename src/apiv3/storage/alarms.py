@@ -83,6 +83,15 @@ class AlarmTableWriter:
         await self._connection.execute(self._dialect.sql(sql), *args)
 
 
+async def tell(connection: Connection, dialect: Dialect, notification: Notification, now: int) -> None:
+    """Add a notification to the log, inside a writing transaction of any lane. `now`: ms since 1970."""
+    ((last,),) = await connection.fetch(
+        f"UPDATE clocks SET last = last + 1 WHERE name = '{ALARMS}' RETURNING last{dialect.bell}"
+    )
+    row = (last, now, notification.event, _text(notification.payload))
+    await connection.execute(dialect.sql(_NOTE), *row)
+
+
 def _state(on: Iterable[Row], silences: Iterable[Row]) -> State:
     (last, *first), *others = on
     alarms = [_alarm(*row) for row in (first, *(rest for _, *rest in others)) if row[0] is not None]

@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 import orjson
 
 from apiv3.model import timestamps
+from apiv3.model.devices import Message
 from apiv3.model.documents import is_valid
 from apiv3.retrying import retried
+from apiv3.storage import messages
 from apiv3.storage.changes import BURY, ChangeLog
 from apiv3.storage.contracts import LargeDocument, Replacement, Stored
 from apiv3.storage.database import Connection, Database
@@ -175,6 +177,12 @@ class DocumentTableWriter:
         """Store the clock if more ticks were used than were taken in advance."""
         if self._next > self._last + 1:
             await self._connection.execute(self._sql(_SET_CLOCK), self._next - 1, self._collection)
+
+    async def recall(self, message: Message) -> Mapping[str, Any] | None:
+        return await messages.recall(self._connection, self._dialect, message)
+
+    async def remember(self, message: Message, answer: Mapping[str, Any], moment: int) -> None:
+        await messages.remember(self._connection, self._dialect, message, answer, moment)
 
     def tick(self, at: int = 0) -> int:
         tick = max(self._next, at)

@@ -18,7 +18,8 @@ from apiv3.storage.dialects import Dialect
 _REVISION = "SELECT last FROM clocks WHERE name = 'policy'"
 _NEXT = "UPDATE clocks SET last = last + 1 WHERE name = 'policy' RETURNING last"
 SUBJECT = """subjects.id, subjects.name, subjects.roles, subjects.notes, subjects.created_at, subjects.nonce,
-    subjects.timestamp, subjects.disabled, accounts.id IS NOT NULL, clients.id IS NOT NULL"""
+    subjects.timestamp, subjects.disabled, accounts.id IS NOT NULL, clients.id IS NOT NULL,
+    EXISTS (SELECT 1 FROM devices WHERE devices.id = subjects.id)"""
 """The columns of a subject, in the order in which `subject` takes them."""
 _SUBJECTS = f"""SELECT {SUBJECT} FROM subjects LEFT JOIN accounts ON accounts.id = subjects.id
     LEFT JOIN clients ON clients.id = subjects.id ORDER BY subjects.name"""
@@ -37,6 +38,13 @@ _ASK_ANEW = (
     "DELETE FROM device_codes WHERE client = ? AND grant_id IS NULL",
 )
 _FORGET_CONSENTS = "DELETE FROM consents WHERE subject = ?"
+_FORGET_DEVICE = (
+    "UPDATE device_keys SET state = 'ended' WHERE device = ?",  # they stay, so that no other device gets one of them
+    "DELETE FROM devices WHERE id = ?",
+    "DELETE FROM device_messages WHERE device = ?",
+    "DELETE FROM device_records WHERE device = ?",
+    "DELETE FROM device_commands WHERE device = ?",
+)
 _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,
     created_at = excluded.created_at"""
@@ -82,9 +90,10 @@ def subject(
     disabled: bool,
     is_person: bool,
     is_client: bool,
+    is_device: bool,
 ) -> Subject:
     """The subject of a row; SQLite has numbers for truth values."""
-    kind = (bool(disabled), bool(is_person), bool(is_client))
+    kind = (bool(disabled), bool(is_person), bool(is_client), bool(is_device))
     return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp, *kind)
 
 
@@ -119,6 +128,8 @@ class PolicyTableWriter:
         await self._execute("DELETE FROM passkeys WHERE person = ?", id)
         await self._execute("DELETE FROM clients WHERE id = ?", id)
         await self.end_grants(id)
+        for sql in _FORGET_DEVICE:
+            await self._execute(sql, id)
         await self._execute("DELETE FROM subjects WHERE id = ?", id)
 
     async def end_grants(self, id: str) -> None:

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from apiv3.model import timestamps
 from apiv3.model.collections import Collection
-from apiv3.model.errors import AnswerTooLarge, ApiError, BadRequest, MissingPermission, NotAcceptable, NotFound
+from apiv3.model.errors import AnswerTooLarge, BadRequest, MissingPermission, NotAcceptable, NotFound
 from apiv3.model.queries import Query
-from apiv3.operations.bulk import Bulk, Outcome
+from apiv3.operations.bulk import Bulk, reported
 from apiv3.operations.reading import Reading
 from apiv3.operations.writing import Writing, Written
 from apiv3.storage.contracts import LargePage, Page
@@ -25,7 +25,7 @@ from apiv3.web.calls import Call
 from apiv3.web.negotiation import Format, negotiate
 from apiv3.web.parameters import LONGEST_REMEMBERED, Parameters
 from apiv3.web.rendering import Style
-from apiv3.web.responses import Answer, Headers, enveloped, failure_fields
+from apiv3.web.responses import Answer, Headers, enveloped
 
 _ENDING = re.compile("[A-Za-z][A-Za-z0-9]*")
 """A file name extension that may be meant as a format; the `.000Z` of `2026-03-01T00:00:00.000Z` is none."""
@@ -71,7 +71,7 @@ class Documents:
         keep = _flag(call, "keep")
         items = await read_items(call, self.limits)
         outcomes = await self.bulk.create(call.principal, self.collection, items, keep=keep)
-        return enveloped({"result": [_outcome(each) for each in outcomes]})
+        return enveloped({"result": [reported(each) for each in outcomes]})
 
     async def read(self, call: Call) -> Answer:
         """Read a document. The endings `.csv`, `.xml` and `.json` choose a format, unless an identifier ends in them."""
@@ -161,23 +161,7 @@ class Documents:
     def _written(self, written: Written) -> Answer:
         location = f"/api/v3/{self.collection.name}/{_segment(written.identifier)}"
         headers = ((b"location", location.encode()), *_last_modified(written.srv_modified))
-        return enveloped(_written_fields(written), 201 if written.created else 200, headers)
-
-
-def _written_fields(written: Written) -> dict[str, object]:
-    fields: dict[str, object] = {"identifier": written.identifier}
-    if written.deduplicated:
-        fields["isDeduplication"] = True
-    if written.former is not None:
-        fields["deduplicatedIdentifier"] = written.former
-    return fields | {"lastModified": written.srv_modified} if written.told else fields
-
-
-def _outcome(outcome: Outcome) -> dict[str, object]:
-    """Return the outcome of one document of many: the body of the answer that it would have got alone."""
-    if isinstance(outcome, ApiError):
-        return failure_fields(outcome)
-    return {"status": 201 if outcome.created else 200, **_written_fields(outcome)}
+        return enveloped(written.fields(), 201 if written.created else 200, headers)
 
 
 def _caller(call: Call) -> str:

@@ -103,18 +103,12 @@ def results(bodies: bytes, headers: Headers = ()) -> Answer:
 
 def failure(error: ApiError) -> Answer:
     """Return the answer for an error."""
-    return json_answer(failure_fields(error), error.status, error_headers(error))
+    return json_answer(error.fields(), error.status, error_headers(error))
 
 
 def error_headers(error: ApiError) -> Headers:
     """Return the headers that an error adds to its answer, such as Retry-After."""
     return tuple((name.lower().encode(), value.encode()) for name, value in error.headers)
-
-
-def failure_fields(error: ApiError) -> dict[str, Any]:
-    """Return the JSON object for an error: `status`, and `message` and `description` where it has them."""
-    texts = {"message": error.message, "description": error.description}
-    return {"status": error.status} | {name: text for name, text in texts.items() if text is not None}
 
 
 async def send_answer(send: Send, answer: Answer, headers: Headers, *, bodiless: bool) -> None:

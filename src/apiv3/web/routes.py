@@ -11,17 +11,21 @@ from dataclasses import replace
 from functools import partial
 
 from apiv3.model.collections import Collection
-from apiv3.security.demands import ACTIONS, administration
+from apiv3.security.demands import ACTIONS, COMMAND, administration
 from apiv3.security.gate import Access
 from apiv3.security.oauth2.authentication import DOCS_REDIRECT
 from apiv3.security.permissions import Demand
 from apiv3.web.administration import Authorization, Roles, Subjects
 from apiv3.web.clients import ClientEndpoints
+from apiv3.web.devices import DeviceEndpoints
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
+from apiv3.web.hub import PATH as HUB
+from apiv3.web.hub import HubEndpoints
 from apiv3.web.negotiation import Format
 from apiv3.web.next_page import FIRST_INVITATION, INVITATION, LOGIN
 from apiv3.web.oauth2 import AUTHORIZE, DEVICE, DEVICE_AUTHORIZATION, INTROSPECT, METADATA, REVOKE, TOKEN, TOKEN_INFO, OAuth2
+from apiv3.web.openapi import hub as device_operations
 from apiv3.web.openapi import management, operations
 from apiv3.web.operation import Operation
 from apiv3.web.people import People
@@ -66,10 +70,12 @@ def routes(
     roles: Roles,
     users: Users,
     clients: ClientEndpoints,
+    devices: DeviceEndpoints,
+    hub: HubEndpoints,
     oauth2: OAuth2,
     consent: Consent,
     applications: ApplicationPages,
-    devices: DevicePages,
+    device_codes: DevicePages,
     people: People,
     live: SocketIo,
     explorer: Explorer,
@@ -115,6 +121,25 @@ def routes(
     yield Route("DELETE", f"{V2}/clients/{{_id}}", clients.remove, _admin("clients", "delete"), management.REMOVE_CLIENT)
     yield Route("POST", f"{V2}/clients/{{_id}}/rotate", clients.rotate, _admin("clients", "update"), management.ROTATE_SECRET)
 
+    device = f"{V2}/devices/{{_id}}"
+    yield Route("GET", f"{V2}/devices", devices.all, _admin("devices", "read"), device_operations.DEVICES)
+    yield Route("POST", f"{V2}/devices", devices.add, _admin("devices", "create"), device_operations.ADD_DEVICE)
+    yield Route("PUT", f"{V2}/devices", devices.change, _admin("devices", "update"), device_operations.CHANGE_DEVICE)
+    yield Route("GET", device, devices.find, _admin("devices", "read"), device_operations.DEVICE)
+    yield Route("DELETE", device, devices.remove, _admin("devices", "delete"), device_operations.REMOVE_DEVICE)
+    yield Route("GET", f"{device}/records", devices.records, _admin("devices", "read"), device_operations.DEVICE_RECORDS)
+    yield Route("POST", f"{device}/rotate", devices.rotate, _admin("devices", "update"), device_operations.ROTATE_DEVICE)
+    yield Route("POST", f"{device}/revoke", devices.revoke, _admin("devices", "update"), device_operations.REVOKE_DEVICE)
+    yield Route("POST", f"{device}/pair", devices.pair, _admin("devices", "update"), device_operations.PAIR_DEVICE)
+
+    commands, giving = f"{HUB}/devices/{{_id}}/commands", Access((COMMAND,))
+    yield Route("GET", HUB, hub.explain, PUBLIC, talk=hub.talk)
+    yield Route("POST", f"{HUB}/enrol", hub.enrol, PUBLIC, device_operations.ENROL)
+    yield Route("GET", commands, hub.commands, giving, device_operations.COMMANDS)
+    yield Route("POST", commands, hub.command, giving, device_operations.GIVE_COMMAND)
+    yield Route("GET", f"{HUB}/commands/{{command}}", hub.find_command, giving, device_operations.COMMAND)
+    yield Route("POST", f"{HUB}/commands/{{command}}/cancel", hub.cancel, giving, device_operations.CANCEL_COMMAND)
+
     yield Route("POST", TOKEN, oauth2.token, PUBLIC)
     yield Route("POST", REVOKE, oauth2.revoke, PUBLIC)
     yield Route("POST", INTROSPECT, oauth2.introspect, PUBLIC)
@@ -124,9 +149,9 @@ def routes(
     yield Route("GET", METADATA, oauth2.metadata, PUBLIC)
     yield Route("GET", AUTHORIZE, consent.ask, PAGE)
     yield Route("POST", AUTHORIZE, consent.decide, PERSONAL)
-    yield Route("GET", DEVICE, devices.form, PERSONAL)
-    yield Route("POST", DEVICE, devices.ask, PERSONAL)
-    yield Route("POST", f"{DEVICE}/decide", devices.decide, PERSONAL)
+    yield Route("GET", DEVICE, device_codes.form, PERSONAL)
+    yield Route("POST", DEVICE, device_codes.ask, PERSONAL)
+    yield Route("POST", f"{DEVICE}/decide", device_codes.decide, PERSONAL)
     yield Route("GET", APPLICATIONS, applications.show, PERSONAL)
     yield Route("GET", f"{APPLICATIONS}/{{client}}/withdraw", applications.ask_withdrawal, PERSONAL)
     yield Route("POST", f"{APPLICATIONS}/{{client}}/withdraw", applications.withdraw, PERSONAL)

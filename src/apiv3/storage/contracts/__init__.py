@@ -17,6 +17,7 @@ import orjson
 from apiv3.model.alarms import Notification, State
 from apiv3.model.audit import Entry
 from apiv3.model.changes import Change, Clock
+from apiv3.model.devices import Message
 from apiv3.model.documents import Document
 from apiv3.model.identity import Role, Subject
 from apiv3.model.queries import Query
@@ -168,6 +169,15 @@ class DocumentWriter(Upserter, Protocol):
 
     async def replace_all(self, changes: Sequence[Replacement]) -> None:
         """Replace many documents."""
+
+    async def recall(self, message: Message) -> Mapping[str, Any] | None:
+        """Return the answer that a device's message got before; None when it is new.
+
+        Raises Conflict when the message before had the same id, but another content.
+        """
+
+    async def remember(self, message: Message, answer: Mapping[str, Any], moment: int) -> None:
+        """Remember the answer to a device's message, together with what the message has changed. `moment`: ms."""
 
 
 class DocumentStore(Protocol):

@@ -1,5 +1,5 @@
 """The table of operations: the parameters, bodies, answers and errors of each. `web/routes.py` has their URLs, and
-`management.py` the operations of administration.
+`management.py` and `hub.py` the operations of administration and of devices.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from apiv3.web.operation import JSON_TYPE, Body, Json, Operation, Reply, ref
 
 COLLECTION = "/api/v3/{collection}"
 DOCUMENT = f"{COLLECTION}/{{identifier}}"
-SERVER, DOCUMENTS, ADMINISTRATION, PEOPLE = "Server", "Documents", "Administration", "People"
+SERVER, DOCUMENTS, ADMINISTRATION, PEOPLE, HUB = "Server", "Documents", "Administration", "People", "Hub"
 TAGS = {
     SERVER: "Versions, the caller's rights, times of changes, and event streams.",
     DOCUMENTS: "The collections: entries (glucose), treatments, devicestatus, profile, food, settings.",
     ADMINISTRATION: "Subjects, roles, and the exchange of an access token for a JWT. No timestamp is required here.",
+    HUB: "Devices with a key of their own: their enrolment, their connections, and commands for them.",
     PEOPLE: "People sign in with an e-mail address and a password.",
 }
 

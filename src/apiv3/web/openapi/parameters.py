@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from apiv3.model import messages
+from apiv3.model.devices import RECORD_KINDS
 from apiv3.model.documents import LONGEST_IDENTIFIER
 from apiv3.model.queries import OPERATORS
+from apiv3.web.devices import MOST_RECORDS
 from apiv3.web.negotiation import Format
 from apiv3.web.operation import Bounds, Json, ref
 from apiv3.web.parameters import MOST_PARAMETERS
@@ -27,7 +29,7 @@ class Parameter(NamedTuple):
 
 def table(bounds: Bounds) -> Mapping[str, Parameter]:
     """Return name -> parameter."""
-    return {**_times(bounds), **_listing(bounds), **_following(), **_path()}
+    return {**_times(bounds), **_listing(bounds), **_following(), **_telling(), **_path()}
 
 
 def _times(bounds: Bounds) -> Mapping[str, Parameter]:
@@ -135,6 +137,20 @@ def _filter() -> Parameter:
     )
 
 
+def _telling() -> Mapping[str, Parameter]:
+    """The parameters of what devices told of themselves."""
+    number = {"type": "integer", "minimum": 1, "maximum": 10**15 - 1}
+    most = {**number, "maximum": MOST_RECORDS, "default": 100}
+    bad = "Parameter {name} must be a whole number of at least 1"
+    kinds = f"Parameter kind must be one of: {', '.join(RECORD_KINDS)}"
+    return {
+        "kind": _query("kind", "What was told.", {"enum": list(RECORD_KINDS), "default": "log"}, kinds),
+        "search": _query("search", "A part of the text, in any case.", {"type": "string"}),
+        "before": _query("before", "Only records with a lower number.", number, bad),
+        "records": Parameter(_query("limit", "The most records in the answer.", most, bad).spec, (bad,)),
+    }
+
+
 def _path() -> Mapping[str, Parameter]:
     address = {"type": "string", "minLength": 1, "maxLength": LONGEST_IDENTIFIER, "pattern": r"\S"}
     object_id = {"type": "string", "pattern": "^[0-9a-f]{24}$"}
@@ -167,6 +183,7 @@ def _path() -> Mapping[str, Parameter]:
             "Malformed permission: {reason}",
         ),
         "file": _in_path("file", "The name of a file.", {"type": "string"}, "explorer.js"),
+        "command": _in_path("command", "The id of a command.", {"type": "string"}, "0b3f1c2e-5d5a-4c53-9d0e-7a53c1f5a001"),
         "_id": _in_path("_id", "24 hex digits.", object_id, "5f5f5f5f5f5f5f5f5f5f5f5f", bad_id),
     }
 

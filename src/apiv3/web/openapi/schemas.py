@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from apiv3.model.collections import Collection
+from apiv3.model.devices import CommandState
 from apiv3.model.documents import LONGEST_IDENTIFIER, READ_ONLY_MARKS
 from apiv3.model.identity import LONGEST_NAME
 from apiv3.model.timestamps import EPOCH_2000, LAST, LAST_DATE
@@ -231,6 +232,13 @@ def _administration() -> dict[str, Json]:
     }
     settable |= {"grants": _words("grant", "How it gets tokens."), "roles": roles, "notes": notes}
     settable |= {"public": {"type": ["boolean", "null"]}, "introspect": {"type": ["boolean", "null"]}}
+    moment, maybe, count = {"type": ["integer", "null"]}, {"type": ["string", "null"]}, {"type": "integer"}
+    device: dict[str, Json] = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text}
+    device |= {"state": {"enum": ["waiting", "active", "revoked"]}, "disabled": flag, "public_key": maybe, "connected": flag}
+    device |= {"seen": moment, "address": text, "software": text, "rotation": moment, "displaced": moment}
+    command: dict[str, Json] = {"_id": text, "command": text, "device": id_, "counter": count, "name": text}
+    command |= {"arguments": {}, "state": {"enum": list(get_args(CommandState))}, "output": {}}
+    command |= {"made": count, "expires": count, "updated": count}
     role: dict[str, Json] = {"name": text, "permissions": texts, "notes": text}
     named = {"_id": id_, "created_at": text}
     return {
@@ -269,6 +277,25 @@ def _administration() -> dict[str, Json]:
         "NewSecret": _object(client, {"client_secret": {**text, "description": "Left out for a public client."}}),
         "NewClient": _open({"name": name}, {"_id": chosen, **settable}),
         "ClientChange": _open({"_id": id_}, {"name": {**name, "type": ["string", "null"]}, **settable}),
+        "Device": _object(device),
+        "Devices": {"type": "array", "items": ref("Device")},
+        "PairedDevice": _object(device, {"pairing_code": {**text, "description": "Left out for a device that has a key."}}),
+        "NewDevice": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "public_key": maybe}),
+        "DeviceChange": _open(
+            {"_id": id_},
+            {
+                "name": {**name, "type": ["string", "null"]},
+                "roles": roles,
+                "notes": notes,
+                "disabled": {"type": ["boolean", "null"]},
+            },
+        ),
+        "DeviceRecords": {"type": "array", "items": _open({"number": count, "ts": count, "level": text}, {})},
+        "Enrolment": _open({"code": text, "public_key": text}, {}),
+        "Enrolled": _object({"device": id_, "hub_key": text}),
+        "Command": _object(command),
+        "Commands": {"type": "array", "items": ref("Command")},
+        "NewCommand": _open({"name": {**text, "minLength": 1, "maxLength": 100}}, {"arguments": {}, "expires": moment}),
         "Role": _object(role, named),
         "Roles": {"type": "array", "items": ref("Role")},
         "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "timestamp": left_out}),

@@ -63,6 +63,9 @@ class WebSocketProtocol:
         self._wake: asyncio.Future[None] | None = None
         self._allowance, self._counted = float(_BURST), connection.loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._has_heard = True
+        """Whether anything has arrived since the last ping."""
 
     def start(self, app: Any) -> None:
         """Check the handshake: refuse a malformed one, otherwise let the application decide."""
@@ -71,6 +74,8 @@ class WebSocketProtocol:
         if response.status_code != 101:
             self._answer(response.status_code, [(b"content-length", b"0")], b"")
             return
+        offered = headers.get_all("Sec-WebSocket-Protocol")
+        self._scope["subprotocols"] = [name.strip() for line in offered for name in line.split(",") if name.strip()]
         self._response = response
         self._connection.pause()
         self._connection.start(self._run(app))
@@ -94,6 +99,7 @@ class WebSocketProtocol:
         """Never called: every connection begins with HTTP."""
 
     def received(self, data: bytes) -> None:
+        self._has_heard = True
         self._unread, self._at = self._unread[self._at :] + data, 0
         self._read()
 
@@ -193,6 +199,7 @@ class WebSocketProtocol:
         if not self._is_over:
             self._is_over = True
             self._stop_timer()
+            self._stop_pings()
             self._unread, self._at = b"", 0
             self._put({"type": "websocket.disconnect", "code": code})
 
@@ -200,6 +207,23 @@ class WebSocketProtocol:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _ping(self, seconds: float) -> None:
+        """Send a ping, and another one after so many seconds; if nothing has arrived since the last one, the client is gone."""
+        if not self._has_heard:
+            self._end(_ABNORMAL)
+            self._connection.close()
+            return
+        self._has_heard = False
+        with suppress(WebSocketException):  # a close frame has been sent already
+            self._frames.send_ping(b"")
+            self._flush()
+        self._keepalive = self._connection.loop.call_later(seconds, self._ping, seconds)
+
+    def _stop_pings(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.cancel()
+            self._keepalive = None
 
     async def _receive(self) -> dict[str, Any]:
         while not self._messages:
@@ -233,9 +257,13 @@ class WebSocketProtocol:
 
     def _accept(self, response: Response, message: Any) -> None:
         given = [(name.encode(), value.encode("latin-1")) for name, value in response.headers.raw_items()]
+        if message.get("subprotocol"):
+            given.append((b"Sec-WebSocket-Protocol", message["subprotocol"].encode()))
         self._connection.write(head(101, [*given, *message.get("headers", ())]))
         self._response, self._is_accepted = None, True
         self._connection.read_on()
+        if message.get("keepalive"):
+            self._ping(message["keepalive"])
 
     def _send_frame(self, kind: str, message: Any) -> None:
         if self._is_closing:
@@ -257,6 +285,7 @@ class WebSocketProtocol:
         if self._is_closing or self._is_over:
             return
         self._is_closing = True
+        self._stop_pings()
         with suppress(WebSocketException):  # the client has sent its close frame already
             self._frames.send_close(code)
         self._flush()

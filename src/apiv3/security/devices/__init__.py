@@ -1,0 +1,1 @@
+"""Devices: their keys, how they are enrolled, and how they are managed."""
