@@ -70,10 +70,10 @@ def table(parts: Parts) -> Sequence[Route]:
     settings, installation, limits = parts.settings, parts.installation, parts.limits
     documents, kinds, administration = installation.documents, installation.collections, installation.administration
     reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(installation.writing)
-    accounts, logins, lasting = installation.accounts, installation.logins, installation.sessions.limits
+    accounts, logins = installation.accounts, installation.logins
     sign_in, forms, most = _sign_in(parts), Forms(parts.nonces), settings.api3_max_limit
-    listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, lasting, forms, parts.passkeys.party)
-    account = AccountPage(accounts, sign_in, logins, lasting, forms, listed)
+    listed, login = PasskeyList(parts.passkeys, forms), Login(accounts, sign_in, logins, forms, parts.passkeys.party)
+    account = AccountPage(accounts, sign_in, logins, forms, listed)
     authorization, words = _authorization(parts), ScopeWords(installation.scopes, installation.demands)
     consent = Consent(authorization, installation.policies, words, forms, public_url(settings))
     scopes, made = installation.scopes, list[Route]()
@@ -97,10 +97,10 @@ def table(parts: Parts) -> Sequence[Route]:
         Explorer(lambda: describe(_described(made), kinds, _bounds(settings), scopes), lambda: made, scopes),
         Front(reading, kinds, parts.thresholds, _checklist(parts)),
         login,
-        Invitation(accounts, lasting, forms, listed),
-        FirstInvitationPage(FirstInvitation(revealed(settings.jwt_key), accounts), lasting, forms),
+        Invitation(accounts, forms, listed),
+        FirstInvitationPage(FirstInvitation(revealed(settings.jwt_key), accounts), forms),
         account,
-        PasskeyPages(parts.passkeys, accounts, sign_in, logins, lasting, forms, login, account),
+        PasskeyPages(parts.passkeys, accounts, sign_in, logins, login, account),
         _admin_pages(parts, forms),
         StaticFiles(),
     )

@@ -100,7 +100,8 @@ def test_an_account_by_another_way_ends_it(fresh_server: FreshServer) -> None:
     server = fresh_server()
     [link] = links(server)
     add_person(server.installation, "ben@x.example", name="Ben")
-    assert Browser(server).get(link).status_code == 404
+    late = Browser(server).get(link)
+    assert (late.status_code, "apiv3 user add" in late.text) == (404, True)
 
 
 def test_it_begins_with_the_public_url(fresh_server: FreshServer) -> None:

@@ -58,10 +58,11 @@ class Session:
 
 
 class Started(NamedTuple):
-    """A session with the value for its cookie, which nobody can read back later."""
+    """A session with the value for its cookie, which nobody can read back later. `lifetime`: the seconds that it can last."""
 
     value: str
     session: Session
+    lifetime: int
 
 
 class Limits(NamedTuple):
@@ -74,8 +75,8 @@ class Limits(NamedTuple):
         """When the session ends by itself, in ms since 1970."""
         return min(session.seen + self.idle, session.begun + self.longest)
 
-    def seconds(self, session: Session, now: int) -> int:
-        """How long the session can last at most, for its cookie. `now`: ms since 1970."""
+    def lifetime(self, session: Session, now: int) -> int:
+        """Return how many seconds the session can last at most. `now`: ms since 1970."""
         return max(0, -((now - session.begun - self.longest) // 1000))
 
 

@@ -25,7 +25,7 @@ class Author(NamedTuple):
         return Entry(now(), self.actor, action, target, outcome, details)
 
     def check_gift(self, permissions: Iterable[Permission]) -> None:
-        """Raises Forbidden unless the author holds all of these permissions."""
+        """Raise Forbidden unless the author holds all of these permissions."""
         for permission in permissions:
             if not self.principal.holds(permission):
                 raise Forbidden("You cannot give away a permission that you do not hold")

@@ -55,7 +55,7 @@ class Logins:
         session = Session(*names, way, visitor, roles, moment, moment, moment)
         await writer.begin(session)
         await writer.note(_signed_in(person, way, visitor.address))
-        return Started(value, session)
+        return self._started(value, session)
 
     @retried
     async def note_token(self, person: Person, address: str) -> None:
@@ -111,7 +111,10 @@ class Logins:
         value = secrets.mint()
         renewed = replace(session, id=secrets.object_id(), digest=secrets.stored_digest(value), seen=now())
         await writer.begin(renewed)
-        return Started(value, renewed)
+        return self._started(value, renewed)
+
+    def _started(self, value: str, session: Session) -> Started:
+        return Started(value, session, self._sessions.limits.lifetime(session, now()))
 
 
 def _signed_in(person: Person, way: str, address: str) -> Entry:

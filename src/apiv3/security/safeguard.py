@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from apiv3.model.errors import ForeignPage
-from apiv3.model.sessions import Limits, Session, Started
+from apiv3.model.sessions import Session, Started
 from apiv3.security.accounts.nonces import Nonces
 from apiv3.security.credentials import Identity
 from apiv3.security.logins import Logins
@@ -39,7 +39,7 @@ class Browser(Protocol):
     async def nonce(self, *, form: bool) -> str | None:
         """Return the nonce in the header X-Nonce, or else in the form, if one is expected. Raises BadRequest."""
 
-    def keep(self, started: Started, limits: Limits) -> None:
+    def keep(self, started: Started) -> None:
         """Let the browser keep the value of a session, for as long as the session can last."""
 
 
@@ -80,4 +80,4 @@ class Safeguard:
         started = await self._logins.renew(session)
         if started is not None and browser.identity is not None:
             browser.identity = replace(browser.identity, session=started.session)
-            browser.keep(started, self._sessions.limits)
+            browser.keep(started)

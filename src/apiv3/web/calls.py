@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from apiv3.model import messages, timestamps
+from apiv3.model import messages
 from apiv3.model.errors import BadRequest
-from apiv3.model.sessions import Limits, Session, Started, Visitor, browser_name
+from apiv3.model.sessions import Session, Started, Visitor, browser_name
 from apiv3.security.accounts.user_tokens import is_user_token
 from apiv3.security.addresses import is_loopback
 from apiv3.security.credentials import BEARER, Credential, Identity, Source, session_key
@@ -207,11 +207,10 @@ class Call:
         sent = self.header(b"x-nonce")
         return (await self.form()).one("nonce") if sent is None and form else sent
 
-    def keep(self, started: Started, limits: Limits) -> None:
-        seconds = limits.seconds(started.session, timestamps.now())
+    def keep(self, started: Started) -> None:
         encrypted = self.origin.encrypted
         self.cookies = (
-            SESSION.write(started.value, seconds, encrypted=encrypted),
+            SESSION.write(started.value, started.lifetime, encrypted=encrypted),
             FORM.write("", 0, encrypted=encrypted),
         )
 

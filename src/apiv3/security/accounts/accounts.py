@@ -31,6 +31,10 @@ from apiv3.storage.contracts import Policy
 from apiv3.storage.contracts.accounts import AccountStore, AccountWriter
 
 SPENT = "This invitation is not good, or not any more; ask for a new one"
+FIRST_SPENT = (
+    "This invitation is not good, or not any more: it was for 72 hours, and for whoever is the first to have an account. "
+    "Whoever runs the server can invite you, with `apiv3 user add`"
+)
 
 
 class Accounts:
@@ -80,7 +84,7 @@ class Accounts:
         by = Author(Actor(person.subject.id, person.subject.name, "invitation", visitor.address), ADMINISTRATOR)
         async with self._changing() as writer:
             if any(subject.is_person for subject in writer.policy.policy.subjects):
-                raise Forbidden(SPENT)
+                raise Forbidden(FIRST_SPENT)
             await _insert(person, writer, by)
             return await self._logins.begin_within(writer.sessions, person, "invitation", visitor)
 

@@ -15,7 +15,7 @@ from apiv3.model.accounts import INVITATION_LIFETIME
 from apiv3.model.errors import Forbidden
 from apiv3.model.sessions import Started, Visitor
 from apiv3.security import secrets
-from apiv3.security.accounts.accounts import SPENT, Accounts
+from apiv3.security.accounts.accounts import FIRST_SPENT, Accounts
 
 LONGEST = 200
 """Most characters of a code."""
@@ -36,7 +36,7 @@ class FirstInvitation:
         """Raise Forbidden unless the code is good now. That does not use it up."""
         self._verify(code)
         if not await self._accounts.is_empty():
-            raise Forbidden(SPENT)
+            raise Forbidden(FIRST_SPENT)
 
     async def accept(self, code: str, address: str, name: str, password: str, visitor: Visitor) -> Started:
         """Create the first administrator, and sign the person in.
@@ -50,7 +50,7 @@ class FirstInvitation:
     def _verify(self, code: str) -> None:
         try:
             if len(code) > LONGEST:
-                raise Forbidden(SPENT)
+                raise Forbidden(FIRST_SPENT)
             self._signer.unsign(code, max_age=INVITATION_LIFETIME // 1000)
         except BadSignature as error:
-            raise Forbidden(SPENT) from error
+            raise Forbidden(FIRST_SPENT) from error

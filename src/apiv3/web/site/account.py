@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from apiv3.model.errors import BadRequest, NotFound, SignInNeeded, Unauthorized
 from apiv3.model.identity import Subject
-from apiv3.model.sessions import CONFIRMED, Limits, Session
+from apiv3.model.sessions import CONFIRMED, Session
 from apiv3.model.timestamps import now
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.sign_in import SignIn
@@ -48,16 +48,8 @@ class Row(NamedTuple):
 class AccountPage:
     """The endpoints of `/account`."""
 
-    def __init__(
-        self,
-        accounts: Accounts,
-        sign_in: SignIn,
-        logins: Logins,
-        limits: Limits,
-        forms: Forms,
-        passkeys: PasskeyList,
-    ) -> None:
-        self._accounts, self._sign_in, self._logins, self._limits = accounts, sign_in, logins, limits
+    def __init__(self, accounts: Accounts, sign_in: SignIn, logins: Logins, forms: Forms, passkeys: PasskeyList) -> None:
+        self._accounts, self._sign_in, self._logins = accounts, sign_in, logins
         self._forms, self._passkeys = forms, passkeys
 
     async def show(self, call: Call) -> Answer:
@@ -80,7 +72,7 @@ class AccountPage:
             started = await self._accounts.change_password(session, form.one("password") or "", author(call))
         except BadRequest as error:
             return await self.page(call, session, 422, wrong_new=f"{error.message}.")
-        call.keep(started, self._limits)
+        call.keep(started)
         return see_other(f"{ACCOUNT}?done=password")
 
     async def end_session(self, call: Call) -> Answer:
@@ -96,7 +88,7 @@ class AccountPage:
 
     async def sign_out_elsewhere(self, call: Call) -> Answer:
         """End all my other sessions, and all my tokens."""
-        call.keep(await self._accounts.sign_out_elsewhere(session_of(call), author(call)), self._limits)
+        call.keep(await self._accounts.sign_out_elsewhere(session_of(call), author(call)))
         return see_other(f"{ACCOUNT}?done=others")
 
     async def page(self, call: Call, session: Session, status: int = 200, **said: Any) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from apiv3.model.errors import BadNonce, BadRequest, Conflict, Forbidden
-from apiv3.model.sessions import Limits
 from apiv3.security.accounts.first_invitation import FirstInvitation
 from apiv3.web import requests
 from apiv3.web.calls import Call
@@ -17,8 +16,8 @@ from apiv3.web.site.pages import page
 class FirstInvitationPage:
     """The endpoints."""
 
-    def __init__(self, invitation: FirstInvitation, limits: Limits, forms: Forms) -> None:
-        self._invitation, self._limits, self._forms = invitation, limits, forms
+    def __init__(self, invitation: FirstInvitation, forms: Forms) -> None:
+        self._invitation, self._forms = invitation, forms
 
     async def form(self, call: Call) -> Answer:
         """Show the form in which the first administrator enters name, e-mail address and password."""
@@ -35,7 +34,7 @@ class FirstInvitationPage:
         email, name, password = form.one("email") or "", (form.one("name") or "").strip(), form.one("password") or ""
         try:
             await self._forms.check(call)
-            call.keep(await self._invitation.accept(code, email, name, password, call.visitor), self._limits)
+            call.keep(await self._invitation.accept(code, email, name, password, call.visitor))
         except BadNonce:
             return self._form(call, email, name, STALE, 403)
         except Forbidden as error:

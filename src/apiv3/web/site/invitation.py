@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from apiv3.model.accounts import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from apiv3.model.errors import BadNonce, BadRequest, Forbidden
-from apiv3.model.sessions import Limits
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.web import requests
 from apiv3.web.calls import Call
+from apiv3.web.next_page import LOGIN
 from apiv3.web.responses import Answer
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
@@ -20,8 +20,8 @@ STALE = "This form was sent already, or it is older than an hour; please choose 
 class Invitation:
     """The endpoints of invitations."""
 
-    def __init__(self, accounts: Accounts, limits: Limits, forms: Forms, passkeys: PasskeyList) -> None:
-        self._accounts, self._limits, self._forms, self._passkeys = accounts, limits, forms, passkeys
+    def __init__(self, accounts: Accounts, forms: Forms, passkeys: PasskeyList) -> None:
+        self._accounts, self._forms, self._passkeys = accounts, forms, passkeys
 
     async def form(self, call: Call) -> Answer:
         """Show the form in which an invited person chooses a password. It may be opened any number of times."""
@@ -49,7 +49,7 @@ class Invitation:
             return spent(call, error)
         except BadRequest as error:
             return self._form(call, email, f"{error.message}.", 422)
-        call.keep(started, self._limits)
+        call.keep(started)
         sentences = [
             f"The password of {email} is set, and you are signed in on this browser.",
             "Everything else that was open to this account has ended: other browsers and apps have to sign in again.",
@@ -74,6 +74,5 @@ class Invitation:
 
 def spent(call: Call, error: Forbidden) -> Answer:
     """Return the page for an invitation that is not good."""
-    return page(
-        call, "message.html", 404, title="Nothing here", sentences=[f"{error.message}."], links=[("/", "To the front page")]
-    )
+    links = [(LOGIN, "Sign in"), ("/", "To the front page")]
+    return page(call, "message.html", 404, title="Nothing here", sentences=[f"{error.message}."], links=links)

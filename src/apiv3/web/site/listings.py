@@ -97,5 +97,5 @@ class Listing(Generic[T]):
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:
-    """Texts are sorted without regard to case; what is missing comes first."""
+    """Return a key that sorts texts without regard to case, and puts what is missing first."""
     return (value is not None, value.casefold() if isinstance(value, str) else value)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from apiv3.model.accounts import Person
 from apiv3.model.errors import BadNonce, TooManyRequests, Unauthorized
-from apiv3.model.sessions import Limits
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.relying_party import RelyingParty
 from apiv3.security.accounts.sign_in import SignIn
@@ -26,16 +27,8 @@ _OFF = "Security is switched off (API3_SECURITY_ENABLE), so everybody may do eve
 class Login:
     """The endpoints of `/login` and `/logout`."""
 
-    def __init__(
-        self,
-        accounts: Accounts,
-        sign_in: SignIn,
-        logins: Logins,
-        limits: Limits,
-        forms: Forms,
-        party: RelyingParty,
-    ) -> None:
-        self._accounts, self._sign_in, self._logins, self._limits = accounts, sign_in, logins, limits
+    def __init__(self, accounts: Accounts, sign_in: SignIn, logins: Logins, forms: Forms, party: RelyingParty) -> None:
+        self._accounts, self._sign_in, self._logins = accounts, sign_in, logins
         self._forms, self._party = forms, party
 
     async def form(self, call: Call) -> Answer:
@@ -48,18 +41,28 @@ class Login:
     async def sign_in(self, call: Call) -> Answer:
         """Sign in with e-mail address and password, and go on to `next`."""
         form = await call.form()
-        after, email, password = checked_next(form.one("next")), form.one("email") or "", form.one("password") or ""
+        email, password = form.one("email") or "", form.one("password") or ""
+        return await self.enter(
+            call, "password", lambda: self._sign_in.by_password(email, password, call.address, "password"), email
+        )
+
+    async def enter(self, call: Call, way: str, verify: Callable[[], Awaitable[Person]], email: str = "") -> Answer:
+        """Sign in the person whom `verify` returns, and go on to `next`; if it raises an error, show the form again.
+
+        `way`: how the person signs in. `email`: what was typed as the address.
+        """
+        after = checked_next((await call.form()).one("next"))
         if call.browser_session is not None:  # the form was sent twice
             return see_other(after)
         try:
             await self._forms.check(call)
-            person = await self._sign_in.by_password(email, password, call.address, "password")
+            person = await verify()
         except BadNonce:
             return self.page(call, after, email, STALE, 403)
         except (Unauthorized, TooManyRequests) as error:
             refused = self.page(call, after, email, f"{error.message}.", error.status)
             return refused._replace(headers=(*refused.headers, *error_headers(error)))
-        call.keep(await self._logins.begin(person, "password", call.visitor), self._limits)
+        call.keep(await self._logins.begin(person, way, call.visitor))
         return see_other(after)
 
     async def sign_out(self, call: Call) -> Answer:

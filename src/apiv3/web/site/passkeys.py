@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import orjson
 
-from apiv3.model.errors import ApiError, BadNonce, BadRequest, Conflict, Forbidden, TooManyRequests, Unauthorized
-from apiv3.model.sessions import CONFIRMED, Limits, Session
+from apiv3.model.errors import ApiError, BadRequest, Conflict, Forbidden, Unauthorized
+from apiv3.model.sessions import CONFIRMED, Session
 from apiv3.model.timestamps import now
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.accounts.passkeys import PasskeyRefused, Passkeys
@@ -19,11 +19,10 @@ from apiv3.security.logins import Logins
 from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE
-from apiv3.web.next_page import checked_next, see_other
-from apiv3.web.responses import Answer, error_headers, json_answer
+from apiv3.web.next_page import see_other
+from apiv3.web.responses import Answer, json_answer
 from apiv3.web.site.account import ACCOUNT, WRONG, AccountPage, session_of
-from apiv3.web.site.forms import Forms
-from apiv3.web.site.login import STALE, Login
+from apiv3.web.site.login import Login
 
 _UNCONFIRMED = "Load this page again and confirm that it is you, before you add a passkey"
 
@@ -32,18 +31,10 @@ class PasskeyPages:
     """The endpoints for passkeys."""
 
     def __init__(
-        self,
-        passkeys: Passkeys,
-        accounts: Accounts,
-        sign_in: SignIn,
-        logins: Logins,
-        limits: Limits,
-        forms: Forms,
-        login: Login,
-        account: AccountPage,
+        self, passkeys: Passkeys, accounts: Accounts, sign_in: SignIn, logins: Logins, login: Login, account: AccountPage
     ) -> None:
         self._passkeys, self._accounts, self._sign_in, self._logins = passkeys, accounts, sign_in, logins
-        self._limits, self._forms, self._login, self._account = limits, forms, login, account
+        self._login, self._account = login, account
 
     async def sign_in_options(self, call: Call) -> Answer:
         """Get the options for signing in: apart from the challenge, they are the same for everybody."""
@@ -51,21 +42,10 @@ class PasskeyPages:
 
     async def sign_in(self, call: Call) -> Answer:
         """Sign in with the answer of an authenticator, and go on to `next`."""
-        form = await call.form()
-        after = checked_next(form.one("next"))
-        if call.browser_session is not None:  # the form was sent twice
-            return see_other(after)
-        try:
-            await self._forms.check(call)
-            answer = _said(form.one("answer"))
-            person = await self._sign_in.by_passkey(answer, "sign-in", call.form_cookie or "", call.address)
-        except BadNonce:
-            return self._login.page(call, after, complaint=STALE, status=403)
-        except (PasskeyRefused, TooManyRequests) as error:
-            refused = self._login.page(call, after, complaint=f"{error.message}.", status=error.status)
-            return refused._replace(headers=(*refused.headers, *error_headers(error)))
-        call.keep(await self._logins.begin(person, "passkey", call.visitor), self._limits)
-        return see_other(after)
+        answer, owner = _said((await call.form()).one("answer")), call.form_cookie or ""
+        return await self._login.enter(
+            call, "passkey", lambda: self._sign_in.by_passkey(answer, "sign-in", owner, call.address)
+        )
 
     async def confirm_options(self, call: Call) -> Answer:
         """Get the options for proving again, with a passkey, who is signed in."""
@@ -88,7 +68,7 @@ class PasskeyPages:
             return await self._account.page(call, session, 422, wrong_confirmation=WRONG)
         if found.subject.id != session.subject:
             return await self._account.page(call, session, 401, complaint=f"{PasskeyRefused.message}.")
-        call.keep(await self._logins.confirm(session, found), self._limits)
+        call.keep(await self._logins.confirm(session, found))
         return see_other(f"{ACCOUNT}?done=confirmed#passkeys")
 
     async def creation_options(self, call: Call) -> Answer:

@@ -19,7 +19,7 @@ _FILTERS = ("since", "until", "actor", "action", "target", "outcome")
 
 
 def _in_database(entry: Entry) -> int:
-    """The database sorts entries, not the page."""
+    """Return some key, so that the column can be sorted; the database sorts the entries, not the page."""
     return entry.time
 
 
