@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -13,6 +14,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
+from apiv3.security.secrets import stored_digest
+from apiv3.storage.database import Database
 from tests.support.browsers import Browser, forms, signed_in
 from tests.support.commands import here
 from tests.support.people import PASSWORD, add_person
@@ -23,6 +26,14 @@ VERIFIER = "v" * 43
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 ENTRIES = "/api/v3/entries"
 _numbers = count()
+_MOMENTS = {
+    "codes": ("expires",),
+    "device_codes": ("expires", "polled"),
+    "access_tokens": ("issued", "expires"),
+    "refresh_tokens": ("issued", "expires", "rotated"),
+    "grants": ("begun", "seen"),
+}
+_GRANT_OF = "id IN (SELECT grant_id FROM access_tokens WHERE digest = ?)"
 
 
 def challenge(verifier: str = VERIFIER) -> str:
@@ -134,3 +145,19 @@ def decide_device(browser: Browser, user_code: str, decision: str = "allow") -> 
     assert asked.status_code == 200, asked.text
     [fields] = forms(asked.text, "/device/decide")
     return browser.post("/device/decide", fields | {"decision": decision})
+
+
+def age(server: LiveServer, table: str, secret: str, seconds: float) -> None:
+    """Let time pass for the row of a secret, or of the grant of an access token: all its moments move back."""
+    moved = ", ".join(f"{column} = {column} - {round(seconds * 1000)}" for column in _MOMENTS[table])
+    condition = _GRANT_OF if table == "grants" else "digest = ?"
+    sql = f"UPDATE {table} SET {moved} WHERE {condition}"
+    asyncio.run(_execute(server.installation.database_url, sql, stored_digest(secret)))
+
+
+async def _execute(url: str, sql: str, *args: str) -> None:
+    database = Database(url)
+    await database.connect()
+    async with database.transaction("tests") as connection:
+        await connection.execute(database.dialect.sql(sql), *args)
+    await database.disconnect()
