@@ -1,6 +1,6 @@
 """Made-up requests to every endpoint of OAuth2, and where secrets may not be found."""
 
-import sqlite3
+import asyncio
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -9,9 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.browsers import Browser
+from apiv3.security.secrets import stored_digest
+from apiv3.storage.database import Database
+from tests.support.browsers import SAME_ORIGIN, Browser, forms
 from tests.support.factories import FreshServer
-from tests.support.oauth2 import CALLBACK, DEVICE_CODE, Application, browser_of, new_person, register, tokens
+from tests.support.oauth2 import CALLBACK, DEVICE_CODE, Application, browser_of, decide_device, new_person, register, tokens
+from tests.support.people import PASSWORD
 from tests.support.server import LiveServer
 
 NAMES = st.sampled_from(
@@ -40,6 +43,8 @@ VALUES = GOOD | st.text(max_size=60) | st.just("x" * 5000) | st.just("\x00") | s
 FORMS = st.lists(st.tuples(NAMES, VALUES), max_size=12)
 POSTS = ["/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/tokeninfo", "/oauth/device_authorization"]
 PAGES = ["/oauth/authorize", "/device", "/device/decide"]
+GRANTS = ("authorization_code", "refresh_token", "client_credentials", "password", "device_code")
+ALL = [option for grant in GRANTS for option in ("--grant", grant)]
 MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
@@ -47,8 +52,7 @@ MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_sc
 def hit(database: str, lasting_server: FreshServer) -> Iterator[tuple[LiveServer, Application, Browser]]:
     """A server, a client whose credentials are sometimes right, and a browser on which a person is signed in."""
     server = lasting_server(database, env={"OAUTH_PASSWORD_GRANT": "true"})
-    grants = ("authorization_code", "refresh_token", "client_credentials", "password", "device_code")
-    app = register(server, *(option for grant in grants for option in ("--grant", grant)))
+    app = register(server, *ALL)
     yield server, app, browser_of(server, new_person(server))
     assert "Traceback" not in server.output
 
@@ -87,22 +91,76 @@ def test_no_page_leads_to_what_is_not_registered(
     assert location is None or location.startswith((f"{CALLBACK}?", "/login?"))
 
 
-def test_secrets_are_neither_in_the_database_nor_in_the_log(fresh_server: FreshServer) -> None:
-    server = fresh_server("sqlite")
-    app = register(server, "--scope", "read", "--scope", "offline_access")
+ODD = st.sampled_from(
+    ["\ud800", "x\udfff", "\ud83d", "y" * 65_536, "%", "\r\nLocation: https://evil.example/", "\u202e", "\x00"]
+)
+TYPES = st.sampled_from(
+    [
+        *("application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-16", "multipart/form-data"),
+        *("multipart/form-data; boundary=x", "application/json", "text/plain", "", "x" * 300),
+    ]
+)
+LIVE = st.lists(st.tuples(NAMES, VALUES | ODD), max_size=6)
+
+
+@given(path=st.sampled_from(PAGES), fields=LIVE, kind=TYPES, twice=st.booleans())
+@MANY
+def test_no_form_with_a_good_nonce_leads_to_what_is_not_registered(
+    hit: tuple[LiveServer, Application, Browser], path: str, fields: list[tuple[str, str]], kind: str, twice: bool
+) -> None:
+    """With a nonce that was just shown, so that what follows the gate meets lone surrogates, 64 KiB and repeated fields."""
+    _, app, browser = hit
+    shown = app.asking() if path == "/oauth/authorize" else "/device"
+    action = shown if path == "/oauth/authorize" else "/device"
+    page = browser.get(shown)
+    nonce = forms(page.text, action)[0]["nonce"] if page.status_code == 200 else "none"
+    sent = [("nonce", nonce), *((name, value) for name, value in fields if twice or name != "nonce")]
+    body = urlencode(sent, errors="surrogatepass").encode()
+    headers = SAME_ORIGIN | {"Content-Type": kind}
+    answer = browser.request("POST", path, content=body, headers=headers)
+    assert answer.status_code < 500, answer.text
+    location = answer.headers.get("location")
+    assert location is None or location.startswith((f"{CALLBACK}?", "/login?"))
+
+
+def test_secrets_are_neither_in_the_database_nor_in_the_log(fresh_server: FreshServer, database: str) -> None:
+    server = fresh_server(database, env={"OAUTH_PASSWORD_GRANT": "true"})
+    app = register(server, "--scope", "read", "--scope", "offline_access", *ALL)
     watch = register(server, "--public", redirect="")
-    browser = browser_of(server, new_person(server))
-    code = app.code(browser, scope="read offline_access")
+    browser = browser_of(server, email := new_person(server))
+    code, unused = (app.code(browser, scope="read offline_access") for _ in range(2))
     issued = tokens(app.exchange(code))
     refreshed = tokens(app.refresh(issued["refresh_token"]))
-    begun = tokens(watch.post("/oauth/device_authorization"))
+    by_password = tokens(app.token("password", username=email, password=PASSWORD))
+    begun, waiting = (tokens(watch.post("/oauth/device_authorization")) for _ in range(2))
+    decide_device(browser, begun["user_code"])
+    of_device = tokens(watch.token(DEVICE_CODE, device_code=begun["device_code"]))
     for token in (issued["access_token"], refreshed["refresh_token"]):
         httpx.get(f"{server.url}/api/v3/entries", params={"token": token, "x": token}, trust_env=False, timeout=60)
         httpx.get(f"{server.url}/oauth/tokeninfo", params={"access_token": token}, trust_env=False, timeout=60)
         httpx.get(f"{server.url}/nowhere/{token}", trust_env=False, timeout=60)
-    with sqlite3.connect(server.installation.database_url.removeprefix("sqlite:///")) as database:
-        stored = "\n".join(database.iterdump())
-    secrets = [code, *(each[kind] for each in (issued, refreshed) for kind in ("access_token", "refresh_token"))]
-    for secret in (*secrets, str(app.secret), begun["device_code"]):
+    stored = asyncio.run(dump(server.installation.database_url))
+    assert app.id in stored
+    given = (issued, refreshed, by_password, of_device)
+    secrets = [each[kind] for each in given for kind in ("access_token", "refresh_token") if kind in each]
+    secrets += [code, unused, str(app.secret), PASSWORD, str(browser.session)]
+    secrets += [each["device_code"] for each in (begun, waiting)]
+    user_codes = [each["user_code"] for each in (begun, waiting)]
+    for secret in (*secrets, *user_codes, *(each.replace("-", "") for each in user_codes)):
         assert secret not in stored
         assert secret not in server.output
+    for each in user_codes:  # nor as a digest that everybody can work out
+        assert stored_digest(each.replace("-", "")) not in stored
+
+
+async def dump(url: str) -> str:
+    """Everything in a database, as text."""
+    database = Database(url)
+    await database.connect()
+    listed = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    if database.dialect.name == "postgresql":
+        listed = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    names = [name for (name,) in await database.fetch(listed)]
+    rows = [row for name in names for row in await database.fetch(f'SELECT * FROM "{name}"')]
+    await database.disconnect()
+    return "\n".join(str(tuple(row)) for row in rows)

@@ -6,8 +6,10 @@ import re
 import httpx
 import pytest
 
-from tests.support.browsers import Browser
+from tests.support.browsers import Browser, forms
+from tests.support.factories import FreshServer
 from tests.support.oauth2 import (
+    CALLBACK,
     DEVICE_CODE,
     Application,
     browser_of,
@@ -17,8 +19,9 @@ from tests.support.oauth2 import (
     new_person,
     register,
     tokens,
+    unique,
 )
-from tests.support.people import trail
+from tests.support.people import token, trail, user
 from tests.support.server import LiveServer
 
 
@@ -103,6 +106,25 @@ def test_a_code_that_nobody_has_is_refused(browser: Browser, code: str) -> None:
     assert "No device waits with this code" in answer.text
 
 
+def test_a_form_decides_about_the_device_that_it_has_shown(watch: Application, browser: Browser) -> None:
+    shown, other = (tokens(watch.post("/oauth/device_authorization")) for _ in range(2))
+    for changes in ({"user_code": other["user_code"]}, {"user_code": other["user_code"], "seal": ""}, {"seal": "x"}):
+        asked = browser.post("/device", browser.form("/device", "/device") | {"user_code": shown["user_code"]})
+        [fields] = forms(asked.text, "/device/decide")
+        assert browser.post("/device/decide", fields | {"decision": "allow"} | changes).status_code == 403
+    for begun in (shown, other):
+        assert error(watch.token(DEVICE_CODE, device_code=begun["device_code"])) == (400, "authorization_pending")
+
+
+def test_a_device_is_decided_about_once(watch: Application, browser: Browser) -> None:
+    begun = tokens(watch.post("/oauth/device_authorization"))
+    asked = [browser.post("/device", browser.form("/device", "/device") | {"user_code": begun["user_code"]}) for _ in range(2)]
+    first, second = (forms(page.text, "/device/decide")[0] for page in asked)
+    assert browser.post("/device/decide", first | {"decision": "deny"}).status_code == 200
+    assert browser.post("/device/decide", second | {"decision": "allow"}).status_code == 422
+    assert error(watch.token(DEVICE_CODE, device_code=begun["device_code"])) == (400, "access_denied")
+
+
 # --- my applications
 
 
@@ -130,3 +152,48 @@ def test_nobody_withdraws_for_another(viewer: Application, browser: Browser, pai
     assert other.get(path).status_code == 404
     assert other.post(path, browser.form(path, path)).status_code == 403
     assert call(pair, issued["access_token"]).status_code == 200
+
+
+def test_who_registered_an_application_sees_who_uses_it(pair: LiveServer, browser: Browser, anna: str) -> None:
+    ran = user(pair.installation, "change", anna, "--role", "admin", "--role", "readable", "--json")
+    assert ran.status == 0, ran.errors
+    body = {"name": unique("registered", pair), "redirect_uris": [CALLBACK]}
+    headers = {"Authorization": f"Bearer {token(pair, anna)}"}
+    url = f"{pair.url}/api/v2/authorization/clients"
+    answer = httpx.post(url, json=body, headers=headers, trust_env=False, timeout=60)
+    assert answer.status_code == 200, answer.text
+    app = Application(pair, answer.json()["client_id"], answer.json()["client_secret"])
+    title = "Applications that you registered"
+    assert title not in text(browser.get("/account/applications"))  # nobody uses it
+    ben = new_person(pair)
+    app.connected(other := browser_of(pair, ben))
+    shown = text(browser.get("/account/applications"))
+    assert f"{body['name']} {ben} read" in shown.partition(title)[2]
+    assert title not in text(other.get("/account/applications"))  # it is not his
+    path = f"/account/applications/{app.id}/withdraw"
+    assert other.post(path, other.form(path, path)).status_code == 303
+    assert title not in text(browser.get("/account/applications"))
+
+
+# --- without security
+
+
+@pytest.fixture(scope="module")
+def open_server(database: str, lasting_server: FreshServer) -> LiveServer:
+    """A server whose security is switched off, with an application that was registered before."""
+    return lasting_server(database, env={"API3_SECURITY_ENABLE": "false"})
+
+
+def test_without_security_nobody_is_asked_and_nothing_is_allowed(open_server: LiveServer) -> None:
+    """There is no person who could allow anything: pages lead to the sign-in, and forms do nothing."""
+    stranger, app = Browser(open_server), register(open_server, "--grant", "authorization_code", "--grant", "device_code")
+    begun = tokens(app.post("/oauth/device_authorization"))
+    for path in (app.asking(), "/device", "/account/applications", f"/account/applications/{app.id}/withdraw"):
+        answer = stranger.get(path)
+        assert (answer.status_code, answer.headers["location"][:12]) == (303, "/login?next="), path
+    for path in ("/oauth/authorize", "/device", "/device/decide", f"/account/applications/{app.id}/withdraw"):
+        answer = stranger.post(path, {"decision": "allow", "nonce": "x", "user_code": begun["user_code"], "seal": "x"})
+        assert answer.status_code == 303, (path, answer.text)
+        assert answer.headers["location"].startswith("/login"), path
+    assert error(app.token(DEVICE_CODE, device_code=begun["device_code"])) == (400, "authorization_pending")
+    assert "Traceback" not in open_server.output

@@ -61,9 +61,9 @@ class DevicePages:
         code, decision = form.one("user_code") or "", form.one("decision")
         if decision not in ("allow", "deny"):
             return self._form(call, code[:40], 400, "Choose Allow or Deny.")
+        request, subject = await self._waiting(call, code), await person_of(call, self._policies)
         if not secrets.same(form.one("seal") or "", self._devices.seal(code, form.one("nonce") or "")):
             raise BadNonce  # the form has shown another device
-        request, subject = await self._waiting(call, code), await person_of(call, self._policies)
         application = None if request is None else await self._authorization.find(request.client)
         if application is None:
             return self._form(call, code[:40], 422, _WRONG)
