@@ -4,12 +4,13 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from tests.support.browsers import Browser, forms
+from tests.support.browsers import SAME_ORIGIN, Browser, forms
 from tests.support.oauth2 import CALLBACK, Application, register, told
 from tests.support.people import PASSWORD
 from tests.support.server import LiveServer
 
 ISSUER = "https://data.example"
+FORWARDED = 'for=192.0.2.1;host="evil.example";proto=http'
 
 
 def test_a_person_allows_an_application_and_it_gets_a_token(viewer: Application, browser: Browser) -> None:
@@ -206,3 +207,22 @@ def test_no_page_of_another_site_reads_the_authorization_endpoint(viewer: Applic
     assert "access-control-allow-origin" not in answer.headers
     assert answer.headers["x-frame-options" if "x-frame-options" in answer.headers else "content-security-policy"]
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_forged_host_changes_neither_issuer_nor_address(viewer: Application, browser: Browser) -> None:
+    forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http", "Forwarded": FORWARDED}
+    stranger = Browser(viewer.server).get(viewer.asking(), headers=forged)
+    assert stranger.headers["location"].startswith("/login?next=")
+    address = viewer.asking()
+    for decision in ("deny", "allow"):
+        page = browser.get(address, headers=forged)
+        assert "evil.example" not in page.text + str(page.headers)
+        fields = forms(page.text, address)[0] | {"decision": decision}
+        answer = browser.post("/oauth/authorize", fields, headers=SAME_ORIGIN | forged)
+        assert answer.headers["location"].startswith(f"{CALLBACK}?")
+        assert told(answer)["iss"] == ISSUER
+    remembered = browser.get(address, headers=forged)
+    assert (remembered.status_code, told(remembered)["iss"]) == (303, ISSUER)
+    assert remembered.headers["location"].startswith(f"{CALLBACK}?")
+    device = register(viewer.server, "--public", redirect="").post("/oauth/device_authorization", headers=forged).json()
+    assert device["verification_uri"] == f"{ISSUER}/device"

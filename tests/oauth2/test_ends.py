@@ -111,29 +111,22 @@ def test_a_new_role_widens_a_token_only_as_far_as_its_scopes(viewer: Application
         assert call(server, token, path=f"/api/v2/authorization{path}").status_code == 401
 
 
-def test_an_administrator_by_scope_gets_no_token_of_the_more_powerful(pair: LiveServer, browser: Browser, anna: str) -> None:
-    """`execute` administers, but reads no documents: a subject that may would be a way around the ceiling."""
-    done(user(pair.installation, "change", anna, "--role", "admin", "--json"))
-    app = register(pair, "--scope", "execute")
-    pair.subject(f"phone {app.id}", "api:entries:read")
-    token = app.connected(browser, scope="execute")["access_token"]
-    pair.wait_everywhere(lambda: call(pair, token, path="/api/v2/authorization/subjects").status_code == 200)
-    subjects = call(pair, token, path="/api/v2/authorization/subjects").json()
-    [phone] = [each for each in subjects if each["name"] == f"phone {app.id}"]
-    assert "accessToken" not in phone
-    rotated = call(pair, token, "POST", f"/api/v2/authorization/subjects/{phone['_id']}/rotate")
-    assert rotated.status_code == 403
-    gift = {"name": f"gift {app.id}", "roles": ["readable"]}
-    assert call(pair, token, "POST", "/api/v2/authorization/subjects", json=gift).status_code == 403
-    assert call(pair, token, path="/api/v3/entries").status_code == 403
-
-
 def test_a_device_ends_with_its_person(pair: LiveServer, browser: Browser, anna: str) -> None:
     watch = register(pair, "--public", redirect="")
     begun = tokens(watch.post("/oauth/device_authorization"))
     assert decide_device(browser, begun["user_code"]).status_code == 200
     done(user(pair.installation, "disable", anna, "--json"))
     assert error(watch.token(DEVICE_CODE, device_code=begun["device_code"])) == (400, "invalid_grant")
+
+
+def test_a_device_that_is_withdrawn_before_it_asks_gets_nothing(pair: LiveServer, browser: Browser) -> None:
+    watch = register(pair, "--public", redirect="")
+    first, second = (tokens(watch.post("/oauth/device_authorization")) for _ in range(2))
+    for begun in (first, second):
+        assert decide_device(browser, begun["user_code"]).status_code == 200
+    assert tokens(watch.token(DEVICE_CODE, device_code=first["device_code"]))
+    withdraw(watch, "", browser, "")
+    assert error(watch.token(DEVICE_CODE, device_code=second["device_code"])) == (400, "invalid_grant")
 
 
 def test_the_other_person_of_an_application_goes_on(viewer: Application, browser: Browser, anna: str, pair: LiveServer) -> None:

@@ -424,6 +424,12 @@ def test_the_metadata_come_from_the_public_address_whatever_the_host(pair: LiveS
     assert described["issuer"] == "https://data.example"
     assert all(value.startswith("https://data.example/") for name, value in described.items() if name.endswith("_endpoint"))
     assert answer.headers["access-control-allow-origin"] == "*"
+    preflight = httpx.options(url, headers=forged | {"Access-Control-Request-Method": "GET"}, trust_env=False, timeout=60)
+    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, "*")
+    assert "GET" in preflight.headers["access-control-allow-methods"]
+    assert "access-control-allow-credentials" not in preflight.headers
+    plain = httpx.options(url, trust_env=False, timeout=60)  # without a page that asks, and without a credential
+    assert plain.status_code in (200, 204)
 
 
 # --- guessing
