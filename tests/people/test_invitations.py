@@ -66,6 +66,22 @@ def test_a_bad_password_leaves_it_good(form: str, server: LiveServer) -> None:
     assert sign_in(server, email).status_code == 200
 
 
+def test_its_form_needs_a_nonce(server: LiveServer) -> None:
+    """Neither another site nor another browser can choose the password, and the invitation stays good."""
+    email = f"nonce.{server.port}@x.example"
+    link = invited(server, email)
+    with httpx.Client(trust_env=False) as other, httpx.Client(trust_env=False) as client:
+        foreign = forms(other.get(link).text, "")[0]["nonce"]
+        own = forms(client.get(link).text, "")[0]["nonce"]
+        for nonce in ("", "guessed", foreign):
+            refused = client.post(link, data={"nonce": nonce, "password": PASSWORD})
+            assert (refused.status_code, len(forms(refused.text, ""))) == (403, 1)
+        cross = client.post(link, data={"nonce": own, "password": PASSWORD}, headers={"Sec-Fetch-Site": "cross-site"})
+        assert cross.status_code == 403
+    assert sign_in(server, email).status_code == 401
+    assert choose_password(link).status_code == 200
+
+
 ENDS = {
     "a newer one": ("user", "invite"),
     "a password": ("user", "password"),

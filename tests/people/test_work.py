@@ -3,46 +3,23 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from apiv3 import turns
-from apiv3.installation import Installation
 from apiv3.model.errors import ServerBusy, Unauthorized
 from apiv3.model.identity import Subject
 from apiv3.security.accounts import passwords
-from apiv3.security.accounts.challenges import Challenges
-from apiv3.security.accounts.passkeys import Passkeys
 from apiv3.security.accounts.passwords import Passwords
-from apiv3.security.accounts.relying_party import RelyingParty
-from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.accounts.user_tokens import UserTokens, is_user_token
 from apiv3.security.authors import OPERATOR
-from apiv3.settings import load
-from apiv3.storage import schema
-from apiv3.storage.failures import FailureTable
-from apiv3.storage.passkeys import PasskeyTable
 from tests.support.people import PASSWORD
+from tests.support.sign_ins import opened, signing
 
 LONG = 60.0
 """Seconds after which what is waited for will not happen any more."""
-
-
-def signing(made: Installation, hashing: Passwords, delay: int) -> SignIn:
-    passkeys = Passkeys(PasskeyTable(made.database), RelyingParty("https://x.example"), Challenges("k" * 32))
-    return SignIn(made.account_table, FailureTable(made.database), hashing, passkeys, delay)
-
-
-@asynccontextmanager
-async def opened(url: str, delay: int = 0) -> AsyncIterator[tuple[Installation, SignIn]]:
-    await asyncio.to_thread(schema.upgrade, url)
-    made = Installation(load(database_url=url, api_secret=SecretStr("x" * 12), password_rounds=4))
-    async with made.opened():
-        yield made, signing(made, made.passwords, delay)
 
 
 async def test_whatever_is_wrong_costs_one_hash(database_url: str) -> None:
@@ -166,22 +143,6 @@ async def test_callers_take_turns(gate: Gate) -> None:
     assert sorted(gate.begun) == ["many", "one"]
     gate.open()
     await asyncio.gather(*work)
-
-
-async def test_failures_are_forgotten_after_a_while(database_url: str) -> None:
-    async with opened(database_url) as (made, _):
-        from apiv3.model.audit import Actor, Entry
-
-        table = FailureTable(made.database)
-        for moment in (1000, 2000, 3000):
-            await table.failed(("account", "address"), moment - 1500, Entry(moment, Actor(None, "x", "y"), "sign-in", None))
-        assert await table.count(("account", "other"), 0) == 3
-        assert await table.count(("account",), 3001) == 0
-        await table.failed(("new",), 9000, Entry(9999, Actor(None, "x", "y"), "sign-in", None))
-        assert await table.count(("account", "address"), 0) == 0  # pruned
-        assert await table.count(("new",), 0) == 1
-        await table.forget("new")
-        assert await table.count(("new",), 0) == 0
 
 
 def test_the_list_of_common_passwords_is_there(tmp_path: Path) -> None:
