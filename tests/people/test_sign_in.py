@@ -1,4 +1,4 @@
-"""Failed sign-ins delay the next attempts, for the account and for the address; a session that has ended begins nothing."""
+"""Failed sign-ins delay the next attempts, for the account and for the address; what has ended or expired begins nothing."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from apiv3.installation import Installation
 from apiv3.model.audit import Actor, Entry
-from apiv3.model.errors import SignInNeeded, Unauthorized
+from apiv3.model.errors import Forbidden, SignInNeeded, Unauthorized
 from apiv3.model.sessions import Session, Started, Visitor
 from apiv3.security.accounts import sign_in as module
 from apiv3.security.accounts.sign_in import FREE, SignIn
@@ -94,6 +94,21 @@ async def test_failures_are_forgotten_after_a_while(database_url: str) -> None:
         assert await table.count(("new",), 0) == 1
         await table.forget("new")
         assert await table.count(("new",), 0) == 0
+
+
+async def test_an_invitation_is_good_for_72_hours(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(database_url) as (made, _):
+        invited, code = await made.accounts.add(ANNA, "anna", ["readable"], None, OPERATOR)
+        assert code is not None
+        begun, hours = time.time_ns(), 3600 * 10**9
+        monkeypatch.setattr(time, "time_ns", lambda: begun + 72 * hours - 10**9)
+        assert await made.accounts.check_invitation(code) == invited
+        monkeypatch.setattr(time, "time_ns", lambda: begun + 72 * hours)
+        with pytest.raises(Forbidden):
+            await made.accounts.check_invitation(code)
+        with pytest.raises(Forbidden):
+            await made.accounts.accept(code, PASSWORD, Visitor("192.0.2.1", "Firefox"))
+        assert await made.accounts.find(ANNA) == invited
 
 
 async def a_new_password(made: Installation, session: Session) -> Started:
