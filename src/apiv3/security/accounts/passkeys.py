@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from apiv3.model.accounts import Person
 from apiv3.model.errors import BadRequest, Conflict, NotFound, Unauthorized
 from apiv3.model.passkeys import CHALLENGE_LIFETIME, MOST, Passkey, Purpose, checked_name
 from apiv3.model.timestamps import now
 from apiv3.retrying import retried
-from apiv3.security.accounts import relying_party
 from apiv3.security.accounts.challenges import Challenges
 from apiv3.security.accounts.relying_party import Options, RelyingParty
 from apiv3.security.authors import Author, person_target
 from apiv3.storage.contracts.passkeys import PasskeyStore, PasskeyWriter
+
+if TYPE_CHECKING:
+    from apiv3.security.accounts.ceremonies import Ceremonies
 
 _NOT_ADDED = "The passkey could not be added: try again"
 _LAST = "This is the only way in to the account, so it cannot be removed: choose a password, or add another passkey, first"
@@ -47,6 +51,12 @@ class Passkeys:
         self.party = party
         self._store, self._challenges = store, challenges
 
+    @cached_property
+    def _ceremonies(self) -> Ceremonies:
+        from apiv3.security.accounts.ceremonies import Ceremonies  # takes time and memory, and many never need it
+
+        return Ceremonies(self.party)
+
     async def all(self, person: str) -> Sequence[Passkey]:
         """Return the passkeys of a person, oldest first."""
         return await self._store.all(person)
@@ -55,20 +65,20 @@ class Passkeys:
         """Return the options for `navigator.credentials.create`. Raises Conflict when the person has MOST passkeys."""
         passkeys = await self._store.all(person.subject.id)
         _check_room(passkeys)
-        return self.party.creation_options(person, passkeys, self._challenges.issue("add", owner))
+        return self._ceremonies.creation_options(person, passkeys, self._challenges.issue("add", owner))
 
     def request_options(self, purpose: Purpose, owner: str) -> Options:
         """Return the options for `navigator.credentials.get`."""
-        return self.party.request_options(self._challenges.issue(purpose, owner))
+        return self._ceremonies.request_options(self._challenges.issue(purpose, owner))
 
     @retried
     async def add(self, person: str, answer: object, name: str, owner: str, by: Author) -> Passkey:
         """Store the passkey that an authenticator of a person has made. Raises BadRequest, Conflict, NotFound."""
         name = checked_name(name)
         try:
-            credential, challenge = relying_party.parse_registration(answer)
+            credential, challenge = self._ceremonies.parse_registration(answer)
             digest = self._challenges.read(challenge, "add", owner)
-            made = self.party.verify_registration(credential, challenge)
+            made = self._ceremonies.verify_registration(credential, challenge)
         except ValueError as error:
             raise BadRequest(_NOT_ADDED) from error
         passkey = Passkey(made.id, person, made.public_key, made.counter, name, now())
@@ -86,12 +96,12 @@ class Passkeys:
         """Return the person whose passkey has answered a challenge for this purpose and owner. Raises PasskeyRefused."""
         passkey: Passkey | None = None
         try:
-            credential, challenge = relying_party.parse_assertion(answer)
+            credential, challenge = self._ceremonies.parse_assertion(answer)
             digest = self._challenges.read(challenge, purpose, owner)
             passkey = await self._store.find(credential.id)
             if passkey is None:
                 raise ValueError("the passkey is unknown")
-            counter = self.party.verify_assertion(credential, challenge, passkey)
+            counter = self._ceremonies.verify_assertion(credential, challenge, passkey)
             async with self._store.changing(passkey.person) as writer:
                 await _use(writer, passkey.id, counter, digest)
         except (ValueError, NotFound) as error:
