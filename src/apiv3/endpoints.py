@@ -29,7 +29,7 @@ from apiv3.web.clients import ClientEndpoints
 from apiv3.web.devices import DeviceEndpoints
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
-from apiv3.web.hub import HubEndpoints
+from apiv3.web.hub import SLOWEST_PING, HubEndpoints
 from apiv3.web.oauth2 import OAuth2
 from apiv3.web.openapi.document import describe
 from apiv3.web.operation import Bounds
@@ -171,7 +171,15 @@ def _oauth2(parts: Parts, sign_in: SignIn) -> OAuth2:
 
 def _hub(parts: Parts) -> HubEndpoints:
     enrolment = Enrolment(parts.installation.device_table, parts.throttle)
-    return HubEndpoints(parts.hub, enrolment, parts.commands, text_of(parts.hub_keys.public), parts.ledger.live, parts.limits)
+    return HubEndpoints(
+        parts.hub,
+        enrolment,
+        parts.commands,
+        text_of(parts.hub_keys.public),
+        parts.ledger.live,
+        parts.limits,
+        min(parts.settings.api3_live_ping_interval, SLOWEST_PING),
+    )
 
 
 def _live(parts: Parts) -> SocketIo:

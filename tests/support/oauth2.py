@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -15,11 +14,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 
 from apiv3.security.secrets import stored_digest
-from apiv3.storage.database import Database
 from tests.support.browsers import Browser, forms, signed_in
 from tests.support.commands import here
 from tests.support.people import PASSWORD, add_person
 from tests.support.server import LiveServer
+from tests.support.storage import execute
 
 CALLBACK = "https://viewer.example/callback"
 VERIFIER = "v" * 43
@@ -152,12 +151,4 @@ def age(server: LiveServer, table: str, secret: str, seconds: float) -> None:
     moved = ", ".join(f"{column} = {column} - {round(seconds * 1000)}" for column in _MOMENTS[table])
     condition = _GRANT_OF if table == "grants" else "digest = ?"
     sql = f"UPDATE {table} SET {moved} WHERE {condition}"
-    asyncio.run(_execute(server.installation.database_url, sql, stored_digest(secret)))
-
-
-async def _execute(url: str, sql: str, *args: str) -> None:
-    database = Database(url)
-    await database.connect()
-    async with database.transaction("tests") as connection:
-        await connection.execute(database.dialect.sql(sql), *args)
-    await database.disconnect()
+    execute(server.installation.database_url, sql, stored_digest(secret))

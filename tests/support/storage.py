@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count, pairwise
@@ -21,6 +22,25 @@ T = TypeVar("T")
 DATE = 1_700_000_000_000
 DAY = 86_400_000
 POOLS: Mapping[str, int] = {"sqlite": sqlite.POOL_SIZE, "postgresql": postgresql.POOL_SIZE}
+
+
+def execute(url: str, sql: str, *args: object) -> list[Any]:
+    """Run a statement with `?` for its parameters on the database of a server, and return its rows, if there are any.
+
+    In a thread of its own, as the caller may be inside an event loop.
+    """
+
+    async def run() -> list[Any]:
+        database = Database(url)
+        await database.connect()
+        try:
+            async with database.transaction("tests") as connection:
+                return list(await connection.fetch(database.dialect.sql(sql), *args))
+        finally:
+            await database.disconnect()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, run()).result()
 
 
 def unique(prefix: str) -> str:

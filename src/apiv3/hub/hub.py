@@ -17,6 +17,7 @@ from apiv3.hub.commands import told
 from apiv3.hub.envelopes import Envelope, Malformed
 from apiv3.hub.messages import Messages
 from apiv3.hub.session import (
+    FAILED,
     HANDSHAKE,
     MALFORMED,
     REJECTED,
@@ -87,12 +88,13 @@ class Hub:
         greeted()
         if session is None:
             return
-        code = MALFORMED
+        code = FAILED
         try:
             while not session.is_over:
                 await self._take(session, await session.receive())
         except (NoiseError, Malformed) as error:
             _log.warning("the device %r sent a message that cannot be read: %s", session.machine.subject.name, error)
+            code = MALFORMED
         except (Gone, OSError):
             code = 1000
         finally:

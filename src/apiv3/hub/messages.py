@@ -65,7 +65,7 @@ class Messages:
         handler = self._handlers.get(envelope.type)
         if handler is None:
             raise BadRequest(f"Unknown type {envelope.type!r}; there are: {', '.join(self._handlers)}")
-        message = Message(machine.device.id, envelope.id, envelope.digest())
+        message = Message(machine.device.id, envelope.id.lower(), envelope.digest())
         before = await self._store.answered(message.device, message.id)
         if before is not None:
             if before.digest != message.digest:

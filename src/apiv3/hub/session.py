@@ -22,8 +22,8 @@ MALFORMED, REJECTED, TOO_SLOW, REPLACED = 4400, 4401, 4408, 4409
 """Close codes: a message that cannot be read; an unknown or ended key; a handshake that took too long; another connection of
 the same device has taken the place of this one.
 """
-TRY_LATER = 1013
-"""Close code: the database is unavailable, so that nobody can tell whose key it is (registered for RFC 6455)."""
+FAILED, TRY_LATER = 1011, 1013
+"""Close codes of RFC 6455: an internal error; the database is unavailable, so that nobody can tell whose key it is."""
 
 
 class Socket(Protocol):

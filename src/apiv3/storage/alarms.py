@@ -85,10 +85,8 @@ class AlarmTableWriter:
 
 async def tell(connection: Connection, dialect: Dialect, notification: Notification, now: int) -> None:
     """Add a notification to the log, inside a writing transaction of any lane. `now`: ms since 1970."""
-    ((last,),) = await connection.fetch(
-        f"UPDATE clocks SET last = last + 1 WHERE name = '{ALARMS}' RETURNING last{dialect.bell}"
-    )
-    row = (last, now, notification.event, _text(notification.payload))
+    rows = await connection.fetch(f"UPDATE clocks SET last = last + 1 WHERE name = '{ALARMS}' RETURNING last{dialect.bell}")
+    row = (rows[0][0], now, notification.event, _text(notification.payload))
     await connection.execute(dialect.sql(_NOTE), *row)
 
 

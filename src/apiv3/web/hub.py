@@ -18,18 +18,23 @@ from apiv3.web.websockets import WebSocket
 
 PATH = "/api/v3/hub"
 SUBPROTOCOL = "apiv3.noise.1"
-KEEPALIVE = 30.0
-"""Seconds between two pings to a device."""
+SLOWEST_PING = 45.0
+"""Most seconds between two pings to a device, whatever the setting says."""
 _NO_WEBSOCKET = "Devices connect by a websocket with the subprotocol " + SUBPROTOCOL
 _UPGRADE = ((b"upgrade", b"websocket"),)
 
 
 class HubEndpoints:
-    """The endpoints of the hub. `hub_key`: its public key. `live`: the budget of live connections, for handshakes."""
+    """The endpoints of the hub. `hub_key`: its public key. `live`: the budget of live connections, for handshakes.
 
-    def __init__(self, hub: Hub, enrolment: Enrolment, commands: Commands, hub_key: str, live: Budget, limits: Limits) -> None:
+    `keepalive`: seconds between two pings to a device.
+    """
+
+    def __init__(
+        self, hub: Hub, enrolment: Enrolment, commands: Commands, hub_key: str, live: Budget, limits: Limits, keepalive: float
+    ) -> None:
         self._hub, self._enrolment, self._commands = hub, enrolment, commands
-        self._hub_key, self._live, self._limits = hub_key, live, limits
+        self._hub_key, self._live, self._limits, self._keepalive = hub_key, live, limits, keepalive
 
     async def explain(self, _call: Call) -> Answer:
         """Connect a device: an encrypted session over a websocket with the subprotocol `apiv3.noise.1`."""
@@ -51,7 +56,7 @@ class HubEndpoints:
                 self._live.give(owner)
 
         try:
-            await socket.accept(SUBPROTOCOL, KEEPALIVE)
+            await socket.accept(SUBPROTOCOL, self._keepalive)
             await self._hub.serve(socket, call.address, greeted)
         finally:
             greeted()
