@@ -54,6 +54,7 @@ BAD: dict[str, list[str]] = {
     ],
     "API_SECRET": ["short", "x" * 11, "ÄÖÜ"],
     "JWT_KEY": ["short", "x" * 31],
+    "ONLY": ["both", "Login", "api,login"],
     "HUB_KEY": ["short", "x" * 42, "x" * 44, "x" * 42 + "="],
     "DEVICE_MESSAGE_DAYS": ["0", "-1", "366", "x"],
     "API_SECRET_ENABLE": ["maybe", "2", "tru"],

@@ -15,7 +15,7 @@ from apiv3.memory import give_back_free_memory, give_back_large_blocks
 from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.pruning import Pruning
 from apiv3.parts import Parts
-from apiv3.provisioning import provision
+from apiv3.provisioning import needed, provision
 from apiv3.security.revisions import follow
 from apiv3.settings import load
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
@@ -80,7 +80,8 @@ class Server:
             async with asyncio.timeout(_LAST_PATIENCE):
                 await self.installation.sessions.save()
                 await self.installation.access_tokens.save()
-                await self.parts.hub.save()
+                if self.parts.hub is not None:
+                    await self.parts.hub.save()
 
     async def _open(self, attempted: asyncio.Event) -> None:
         """Connect and load subjects and roles; try again until that succeeds. `attempted` is set after the first attempt."""
@@ -108,20 +109,26 @@ class Server:
     async def _work(self, opening: asyncio.Task[None]) -> None:
         """Run the background work, once the database is connected."""
         await asyncio.shield(opening)
+        installation, hub = self.installation, self.parts.hub
+        parts = (installation.policies, installation.sessions, installation.access_tokens)
+        following = follow(*parts) if hub is None else follow(*parts, hub)
+        works = [following, installation.sessions.run(), installation.access_tokens.run()]
+        if self.settings.only != "login":
+            works.append(self._pruning().run())
+        if hub is not None:
+            works += [hub.run(), self.parts.commands.run()]
+        await asyncio.gather(*works)
+
+    def _pruning(self) -> Pruning:
         installation, settings = self.installation, self.settings
-        names = tuple(installation.collections)
-        pruning = Pruning(
+        return Pruning(
             installation.documents,
             settings.api3_autoprune,
-            names,
+            tuple(installation.collections),
             settings.api3_tombstone_days,
             installation.audit,
             settings.audit_days,
         )
-        hub, commands = self.parts.hub, self.parts.commands
-        following = follow(installation.policies, installation.sessions, installation.access_tokens, hub)
-        works = (installation.sessions.run(), installation.access_tokens.run(), pruning.run(), hub.run(), commands.run())
-        await asyncio.gather(following, *works)
 
     def _check_default_roles(self) -> None:
         """Warn about default roles that do not exist. This is no error, since they may be added later."""
@@ -165,4 +172,5 @@ def create() -> ASGIApp:
     """Return the ASGI application for a worker process of `apiv3 serve`, from the environment, `.env` and APIV3_DATA."""
     give_back_large_blocks()
     configure_logging()
-    return build(Server(Installation(provision(load()))))
+    settings = load()
+    return build(Server(Installation(provision(settings, needed(settings)))))

@@ -12,7 +12,6 @@ from apiv3.provisioning import revealed
 from apiv3.security.accounts.first_invitation import FirstInvitation
 from apiv3.security.accounts.sign_in import SignIn
 from apiv3.security.devices.enrolment import Enrolment
-from apiv3.security.devices.keys import text_of
 from apiv3.security.oauth2.authentication import ClientAuthentication, Registry
 from apiv3.security.oauth2.authorization import Authorization as OAuth2Authorization
 from apiv3.security.oauth2.grants.authorization_code import AuthorizationCodeGrant
@@ -29,6 +28,7 @@ from apiv3.web.clients import ClientEndpoints
 from apiv3.web.devices import DeviceEndpoints
 from apiv3.web.documents import Documents
 from apiv3.web.events import Events
+from apiv3.web.halves import serving
 from apiv3.web.hub import SLOWEST_PING, HubEndpoints
 from apiv3.web.oauth2 import OAuth2
 from apiv3.web.openapi.document import describe
@@ -66,7 +66,7 @@ from apiv3.web.users import Users
 
 
 def table(parts: Parts) -> Sequence[Route]:
-    """Return all routes of a server, with their endpoints."""
+    """Return the routes of a server, or of its half, with their endpoints."""
     settings, installation, limits = parts.settings, parts.installation, parts.limits
     documents, kinds, administration = installation.documents, installation.collections, installation.administration
     reading, writing, bulk = Reading(documents, kinds), installation.writing, Bulk(installation.writing)
@@ -104,6 +104,7 @@ def table(parts: Parts) -> Sequence[Route]:
         _admin_pages(parts, forms),
         StaticFiles(),
     )
+    made[:] = serving(settings.only, made)
     return made
 
 
@@ -169,17 +170,12 @@ def _oauth2(parts: Parts, sign_in: SignIn) -> OAuth2:
     )
 
 
-def _hub(parts: Parts) -> HubEndpoints:
+def _hub(parts: Parts) -> HubEndpoints | None:
+    if parts.hub is None:
+        return None
     enrolment = Enrolment(parts.installation.device_table, parts.throttle)
-    return HubEndpoints(
-        parts.hub,
-        enrolment,
-        parts.commands,
-        text_of(parts.hub_keys.public),
-        parts.ledger.live,
-        parts.limits,
-        min(parts.settings.api3_live_ping_interval, SLOWEST_PING),
-    )
+    ping = min(parts.settings.api3_live_ping_interval, SLOWEST_PING)
+    return HubEndpoints(parts.hub, enrolment, parts.commands, parts.ledger.live, parts.limits, ping)
 
 
 def _live(parts: Parts) -> SocketIo:

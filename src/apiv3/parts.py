@@ -96,9 +96,8 @@ class Parts:
         )
         folder = os.environ.get(FOLDER)
         self.workers = Workers(self.engine, Path(folder) if folder else None)
-        self.hub_keys = hub_keys(revealed(settings.hub_key))
         self.commands = Commands(installation.command_table, installation.device_table)
-        self.hub = self._hub()
+        self.hub = None if settings.only == "login" else self._hub()
         self.access_log = AccessLog(settings.access_log, secret=revealed(settings.api_secret))
 
     def _namespaces(self, bells: Bells) -> Mapping[str, Namespace]:
@@ -108,12 +107,15 @@ class Parts:
         return {"/": Lobby(), STORAGE: storage, ALARM: AlarmNamespace(self._audience(), alarming, bells)}
 
     def _hub(self) -> Hub:
+        """Return the hub, which the half for logins does without."""
         installation = self.installation
         messages, commands = installation.message_table, installation.command_table
         bulk, policies = Bulk(installation.writing), installation.policies
         handler = Messages(messages, commands, bulk, installation.collections, policies)
         kept = self.settings.device_message_days * 86_400_000
-        return Hub(self.hub_keys, installation.device_table, messages, commands, handler, policies, kept)
+        return Hub(
+            hub_keys(revealed(self.settings.hub_key)), installation.device_table, messages, commands, handler, policies, kept
+        )
 
     def _audience(self) -> Audience:
         policies = self.installation.policies

@@ -33,6 +33,11 @@ def provision(settings: Settings, names: Sequence[str] = tuple(_CHECKS)) -> Sett
         raise _unusable(settings, error) from None
 
 
+def needed(settings: Settings) -> Sequence[str]:
+    """Return the names of the secrets that a server with these settings needs: the half for logins speaks with no device."""
+    return tuple(name for name in _CHECKS if name != "hub_key" or settings.only != "login")
+
+
 def make_folder(settings: Settings) -> None:
     """Create the directory APIV3_DATA, accessible only to its owner. Raises SettingsError."""
     try:

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535 (0: any free port)")
     workers: int = Field(1, ge=1, le=64, description="number of server processes, 1 to 64")
+    only: Literal["login", "api"] | None = Field(
+        None, description="the half of the server that this process is, login or api; unset: both"
+    )
     apiv3_data: Path = Field(Path("data"), description="directory for the SQLite file and the generated secrets")
     database_url: DatabaseUrl = Field(
         SecretStr(""),

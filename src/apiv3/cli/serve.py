@@ -35,7 +35,7 @@ from apiv3.installation import Installation
 from apiv3.live.workers import FOLDER
 from apiv3.model.errors import Conflict
 from apiv3.model.identity import Subject
-from apiv3.provisioning import is_lacking, make_folder, provision, revealed, secret_missing
+from apiv3.provisioning import is_lacking, make_folder, needed, provision, revealed, secret_missing
 from apiv3.security.accounts.first_invitation import FirstInvitation
 from apiv3.security.authors import OPERATOR
 from apiv3.security.ledger import Budget
@@ -54,6 +54,9 @@ ADMIN = "admin"
 @click.option("--host", help="Address to listen on (HOST, 127.0.0.1).")
 @click.option("--port", type=int, help="Port to listen on (PORT, 8000).")
 @click.option("--workers", type=int, help="Number of processes (WORKERS, 1).")
+@click.option(
+    "--only", type=click.Choice(["login", "api"]), help="Be one half of the server (ONLY; docs/how-to/split-the-server.md)."
+)
 @click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM (TLS_CERT). The server then speaks HTTPS.")
 @click.option("--tls-key", type=click.Path(), help="Private key, PEM (TLS_KEY).")
 @click.option("--http-port", type=int, help="With TLS: a further port that redirects plain HTTP to HTTPS (HTTP_PORT).")
@@ -80,7 +83,7 @@ def serve(**options: str | int | None) -> None:
     make_folder(settings)
     migrate(settings)
     _check_secret(settings)
-    settings = provision(settings)
+    settings = provision(settings, needed(settings))
     last_tick, welcome, policy, demands = run_on(settings, _start)
     check_reach(settings)
     check_secrets(settings)

@@ -35,6 +35,7 @@ from apiv3.model.errors import ApiError, StorageUnavailable
 from apiv3.model.timestamps import now
 from apiv3.noise import KeyPair, NoiseError
 from apiv3.security import secrets
+from apiv3.security.devices.keys import text_of
 from apiv3.security.policy import Policies
 from apiv3.security.sightings import Sightings
 from apiv3.storage.contracts.devices import CommandStore, DeviceStore, MessageStore
@@ -76,6 +77,11 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._revision = 0
         policies.on_change.append(self._review)
+
+    @property
+    def public_key(self) -> str:
+        """The key by which devices recognize the hub."""
+        return text_of(self._keys.public)
 
     # --- one connection
 

@@ -25,16 +25,16 @@ _UPGRADE = ((b"upgrade", b"websocket"),)
 
 
 class HubEndpoints:
-    """The endpoints of the hub. `hub_key`: its public key. `live`: the budget of live connections, for handshakes.
+    """The endpoints of the hub. `live`: the budget of live connections, for handshakes.
 
     `keepalive`: seconds between two pings to a device.
     """
 
     def __init__(
-        self, hub: Hub, enrolment: Enrolment, commands: Commands, hub_key: str, live: Budget, limits: Limits, keepalive: float
+        self, hub: Hub, enrolment: Enrolment, commands: Commands, live: Budget, limits: Limits, keepalive: float
     ) -> None:
         self._hub, self._enrolment, self._commands = hub, enrolment, commands
-        self._hub_key, self._live, self._limits, self._keepalive = hub_key, live, limits, keepalive
+        self._live, self._limits, self._keepalive = live, limits, keepalive
 
     async def explain(self, _call: Call) -> Answer:
         """Connect a device: an encrypted session over a websocket with the subprotocol `apiv3.noise.1`."""
@@ -69,7 +69,7 @@ class HubEndpoints:
         if not isinstance(code, str) or not isinstance(key, str) or len(code) > 200:
             raise BadRequest("Bad or missing code or public_key: both must be texts")
         device = await self._enrolment.enrol(code, key, call.address)
-        return json_answer({"device": device, "hub_key": self._hub_key})
+        return json_answer({"device": device, "hub_key": self._hub.public_key})
 
     async def command(self, call: Call) -> Answer:
         """Give a device a command: `name`, `arguments` (any JSON), `expires` (ms since 1970; by default in an hour)."""

@@ -71,7 +71,7 @@ def routes(
     users: Users,
     clients: ClientEndpoints,
     devices: DeviceEndpoints,
-    hub: HubEndpoints,
+    hub: HubEndpoints | None,
     oauth2: OAuth2,
     consent: Consent,
     applications: ApplicationPages,
@@ -88,7 +88,8 @@ def routes(
     admin: AdminPages,
     static: StaticFiles,
 ) -> Iterator[Route]:
-    """Yield all routes of the server."""
+    """Yield all routes of the server. `hub`: None where devices cannot connect."""
+    yield Route("GET", "/healthz", service.health, PUBLIC)
     yield from _also_as_json("version", service.version, PUBLIC, operations.VERSION)
     yield from _also_as_json("status", service.status, KNOWN, operations.STATUS)
     yield from _also_as_json("lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
@@ -132,13 +133,8 @@ def routes(
     yield Route("POST", f"{device}/revoke", devices.revoke, _admin("devices", "update"), device_operations.REVOKE_DEVICE)
     yield Route("POST", f"{device}/pair", devices.pair, _admin("devices", "update"), device_operations.PAIR_DEVICE)
 
-    commands, giving = f"{HUB}/devices/{{_id}}/commands", Access((COMMAND,))
-    yield Route("GET", HUB, hub.explain, PUBLIC, talk=hub.talk)
-    yield Route("POST", f"{HUB}/enrol", hub.enrol, PUBLIC, device_operations.ENROL)
-    yield Route("GET", commands, hub.commands, giving, device_operations.COMMANDS)
-    yield Route("POST", commands, hub.command, giving, device_operations.GIVE_COMMAND)
-    yield Route("GET", f"{HUB}/commands/{{command}}", hub.find_command, giving, device_operations.COMMAND)
-    yield Route("POST", f"{HUB}/commands/{{command}}/cancel", hub.cancel, giving, device_operations.CANCEL_COMMAND)
+    if hub is not None:
+        yield from _hub(hub)
 
     yield Route("POST", TOKEN, oauth2.token, PUBLIC)
     yield Route("POST", REVOKE, oauth2.revoke, PUBLIC)
@@ -247,6 +243,16 @@ def _admin_pages(pages: AdminPages) -> Iterator[Route]:
     yield Route("GET", FAILURES.path, pages.trail.failures, _page("failures", "read"))
     yield Route("GET", AUDIT.path, pages.trail.audit, _page("audit", "read"))
     yield Route("GET", STATE.path, pages.state.show, _page("state", "read"))
+
+
+def _hub(hub: HubEndpoints) -> Iterator[Route]:
+    commands, giving = f"{HUB}/devices/{{_id}}/commands", Access((COMMAND,))
+    yield Route("GET", HUB, hub.explain, PUBLIC, talk=hub.talk)
+    yield Route("POST", f"{HUB}/enrol", hub.enrol, PUBLIC, device_operations.ENROL)
+    yield Route("GET", commands, hub.commands, giving, device_operations.COMMANDS)
+    yield Route("POST", commands, hub.command, giving, device_operations.GIVE_COMMAND)
+    yield Route("GET", f"{HUB}/commands/{{command}}", hub.find_command, giving, device_operations.COMMAND)
+    yield Route("POST", f"{HUB}/commands/{{command}}/cancel", hub.cancel, giving, device_operations.CANCEL_COMMAND)
 
 
 def _also_as_json(name: str, endpoint: Handler, access: Access, described: Operation) -> Iterator[Route]:

@@ -9,7 +9,7 @@ from apiv3.model import timestamps
 from apiv3.operations.reading import Reading
 from apiv3.storage.contracts import DocumentStore
 from apiv3.web.calls import Call
-from apiv3.web.responses import Answer, enveloped
+from apiv3.web.responses import Answer, enveloped, json_answer
 
 
 class Service:
@@ -18,6 +18,10 @@ class Service:
     def __init__(self, reading: Reading, store: DocumentStore) -> None:
         self._reading, self._store = reading, store
         self._storage: dict[str, str] | None = None
+
+    async def health(self, _call: Call) -> Answer:
+        """Check that the process answers. Nothing else is asked: neither the database nor who calls."""
+        return json_answer({"status": "ok"})
 
     async def version(self, _call: Call) -> Answer:
         """Get the versions of the server and the API, the time, and the database."""
