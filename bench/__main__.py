@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,8 @@ from bench.documents import fill
 from bench.live import options as live_options
 from bench.live.command import live
 from bench.measure import PAIRS, Run, Series, interleaved, load_generator
+from bench.oauth.command import oauth
+from bench.oauth.command import parse as parse_oauth
 from bench.operations import Client, admin_token, record
 from bench.options import OPERATIONS, SECURITY, Options, parse
 from bench.people.command import parse as parse_people
@@ -28,13 +31,20 @@ from bench.report import Result, say
 OURS, OPEN, ASGI, SQL = "apiv3", "no security", "bare ASGI", "bare SQL"
 
 
+_PARTS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "live": lambda arguments: live(live_options.parse(arguments), _begin()),
+    "people": lambda arguments: people(parse_people(arguments), _begin()),
+    "oauth": lambda arguments: oauth(parse_oauth(arguments), _begin()),
+}
+"""What the first argument may name, instead of options."""
+
+
 def main() -> int:
     """Measure, print and write the results. Return the exit status: 0 if all answers were right, otherwise 1."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["live"]:
-        return live(live_options.parse(arguments[1:]), _begin())
-    if arguments[:1] == ["people"]:
-        return people(parse_people(arguments[1:]), _begin())
+    part = _PARTS.get(arguments[0] if arguments else "")
+    if part is not None:
+        return part(arguments[1:])
     options, conditions = parse(arguments), _begin()
     cpus = conditions.cpus
     results: list[Result] = []

@@ -117,3 +117,13 @@ def record(response: httpx.Response) -> dict[str, Any]:
     """Return an answer in the form that the ceilings read. They set the date again."""
     headers = [(name, value) for name, value in response.headers.items() if name != "date"]
     return {"status": response.status_code, "headers": headers, "body": response.text}
+
+
+def bearer(token: str) -> str:
+    """Return the header that presents a token."""
+    return f"Authorization: Bearer {token}"
+
+
+def by(read: Requests, jwt: str, header: str) -> Requests:
+    """Return the same requests with another credential in place of the JWT."""
+    return replace(read, texts=tuple(text.replace(bearer(jwt).encode(), header.encode()) for text in read.texts))

@@ -71,8 +71,9 @@ def _introduction(options: Options, grown: Sequence[Grown], conditions: Conditio
         "Processor time and memory are those of apiv3, without PostgreSQL's own processes.",
     )
     yield paragraph(
-        "Separate pages measure the [live channels](benchmarks-live.md) with many subscribers, and",
-        "[people and their pages](benchmarks-people.md).",
+        "Separate pages measure the [live channels](benchmarks-live.md) with many subscribers,",
+        "[people and their pages](benchmarks-people.md), and",
+        "[applications and their tokens](benchmarks-oauth.md).",
     )
 
 

@@ -42,13 +42,32 @@ def _rows(result: Result) -> Iterator[tuple[str, ...]]:
     ours = result.series[0]
     for series in result.series:
         times = (f"{series.rate:,.0f}", f"{series.percentile(0.5) * 1e3:.2f}", f"{series.percentile(0.99) * 1e3:.2f}")
-        costs = (_number(series.cpu, 1e6), _number(series.memory, 1), f"{series.busy:.0%}"[:-1])
+        costs = (number(series.cpu, 1e6), number(series.memory, 1), f"{series.busy:.0%}"[:-1])
         first = series is ours
         yield (result.operation if first else "", series.server, *times, *costs, "" if first else _comparison(ours, series))
 
 
-def _number(value: float | None, factor: float) -> str:
-    return "-" if value is None else f"{value * factor:.0f}"
+def number(value: float | None, factor: float, digits: int = 0) -> str:
+    """Return a number times a factor as text; a dash for None."""
+    return "-" if value is None else f"{value * factor:,.{digits}f}"
+
+
+def speed(series: Series) -> tuple[str, ...]:
+    """Return requests a second, and the p50 and p99 in ms."""
+    return (f"{series.rate:,.0f}", *(f"{series.percentile(part) * 1e3:.1f}" for part in (0.5, 0.99)))
+
+
+def judged(ratio: Ratio | None, most: float) -> tuple[str, str, str]:
+    """Return a ratio, the aim for it, and whether it is reached."""
+    if ratio is None:
+        return "-", f"<= {most:g}", "-"
+    text = f"{ratio.median:.2f} ({ratio.lowest:.2f}-{ratio.highest:.2f})"
+    return text, f"<= {most:g}", verdict(ratio.median <= most)
+
+
+def verdict(is_reached: bool) -> str:
+    """Return whether an aim is reached, so that a miss meets the eye."""
+    return "yes" if is_reached else "NO"
 
 
 def _comparison(ours: Series, other: Series) -> str:

@@ -23,8 +23,7 @@ from bench.report import say
 _DESCRIPTION = f"""\
 Measures what people cost one server process: their credentials, their sign-ins and their pages.
 
-  READ      one document over {CONNECTIONS} connections, by a JWT, the cookie of a session, a user token,
-            and the access token of an application
+  READ      one document over {CONNECTIONS} connections, by a JWT, the cookie of a session, and a user token
   SIGN-INS  READ by a JWT, without sign-ins and while many people sign in at once, each from an address of its own. Each of
             them sends POST /api/requestAuthToken again as soon as it is answered, until the round ends.
   PAGES     / with the glucose of 24 hours, and /admin/subjects, one request at a time, signed in by a session

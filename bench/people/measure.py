@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
 from pathlib import Path
@@ -14,17 +14,15 @@ import httpx
 from apiv3.cli.installation import run_on
 from apiv3.installation import Installation as Apiv3
 from apiv3.model import timestamps
-from apiv3.model.clients import Client as OAuth2Client
 from apiv3.model.identity import Subject
 from apiv3.security import secrets
 from apiv3.security.authors import OPERATOR
-from apiv3.security.oauth2.grants.client_credentials import ClientCredentialsGrant
 from apiv3.settings import load
 from apiv3.storage.policy import PolicyTable
 from bench.documents import fill
 from bench.load import Requests, Sample, WrongAnswer
 from bench.measure import PAIRS, Run, Series, interleaved
-from bench.operations import Client, admin_token, storage
+from bench.operations import Client, admin_token, bearer, by, storage
 from bench.people.sign_ins import SignIns, session, signing_in, user_token
 from bench.processes import Cpus, Installation, Server
 from bench.report import say
@@ -34,7 +32,7 @@ ENTRIES, TREATMENTS = 288, 8
 """Entries of the last 24 hours, one every five minutes, and the treatments that `/` shows."""
 ROUNDS = 12
 """PASSWORD_ROUNDS."""
-JWT, SESSION, TOKEN, BEARER = "by JWT", "by session", "by user token", "by application"
+JWT, SESSION, TOKEN = "by JWT", "by session", "by user token"
 QUIET, CROWDED = "nobody signs in", "people sign in"
 FRONT, SUBJECTS = "/", "/admin/subjects"
 
@@ -70,12 +68,12 @@ class _People:
         self._session = session(server.port, emails[0])
         self.sign_ins = SignIns()
 
-    def reads(self, jwt: str, bearer: str) -> list[Series]:
-        """Measure READ by each kind of credential. `bearer`: an access token of OAuth2."""
+    def reads(self, jwt: str) -> list[Series]:
+        """Measure READ by each kind of credential."""
         token = user_token(self._server.port, self._emails[0])
         by_jwt = self._read()
-        others = {SESSION: f"Cookie: session={self._session}", TOKEN: _bearer(token), BEARER: _bearer(bearer)}
-        return self._compare({JWT: by_jwt} | {name: _by(by_jwt, jwt, line) for name, line in others.items()}, PAIRS)
+        others = {SESSION: f"Cookie: session={self._session}", TOKEN: bearer(token)}
+        return self._compare({JWT: by_jwt} | {name: by(by_jwt, jwt, line) for name, line in others.items()}, PAIRS)
 
     def crowd(self) -> list[Series]:
         """Measure READ while nobody signs in, and while everybody does."""
@@ -119,21 +117,12 @@ def measure(sizes: Sizes, database: str, folder: Path, url: str, cpus: Cpus, run
         _treat(server, jwt)
         people = _People(server, sizes, run, client, run_on(settings, partial(_add_people, sizes.people)))
         say(f"{database}: READ and sign-ins")
-        reads, crowd = people.reads(jwt, run_on(settings, _application)), people.crowd()
+        reads, crowd = people.reads(jwt), people.crowd()
         say(f"{database}: pages, with {sizes.subjects:,} subjects")
         front = people.page(FRONT, "chart-words")
         run_on(settings, partial(_add_subjects, sizes.subjects))
         pages = [*front, *people.page(SUBJECTS, f">App {0:05}<")]
         return Measured(database, storage(server), reads, crowd, pages, people.sign_ins)
-
-
-def _bearer(token: str) -> str:
-    return f"Authorization: Bearer {token}"
-
-
-def _by(read: Requests, jwt: str, header: str) -> Requests:
-    """Return the same requests with another credential in place of the JWT."""
-    return replace(read, texts=tuple(text.replace(_bearer(jwt).encode(), header.encode()) for text in read.texts))
 
 
 def _treat(server: Server, jwt: str) -> None:
@@ -151,14 +140,6 @@ async def _add_people(number: int, apiv3: Apiv3) -> list[str]:
     for email in emails:
         await apiv3.accounts.add(email, "", ("admin",), PASSWORD, OPERATOR)
     return emails
-
-
-async def _application(apiv3: Apiv3) -> str:
-    """Register an application that may read everything, and return an access token of it."""
-    names = Subject("", "application", ("readable",))
-    added = await apiv3.clients.add(OAuth2Client("", scopes=("read",)), names, OPERATOR, public=False)
-    grant = ClientCredentialsGrant(apiv3.scopes, apiv3.issuer)
-    return (await grant.issue(added.application, ("read",))).access
 
 
 async def _add_subjects(number: int, apiv3: Apiv3) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.measure import PAIRS, Ratio, Series, cpu_ratio, tail_ratio
+from bench.measure import PAIRS, Series, cpu_ratio, tail_ratio
 from bench.options import CONNECTIONS
 from bench.page import NAMES, Conditions, circumstances, durability, paragraph
 from bench.people.measure import CROWDED, ENTRIES, FRONT, ROUNDS, SUBJECTS, TREATMENTS, Measured, Sizes
-from bench.report import aligned
+from bench.report import aligned, judged, number, speed, verdict
 
 PAGE = "benchmarks-people.md"
 MOST_COST, MOST_TAIL = 1.1, 2.0
@@ -28,16 +28,16 @@ def tables(measured: Measured, sizes: Sizes) -> str:
 def _reads(series: Sequence[Series]) -> Iterator[Sequence[str]]:
     yield ("READ", "req/s", "p50 ms", "p99 ms", "CPU µs", "CPU is", "aim", "reached")
     by_jwt, *others = series
-    yield (by_jwt.server, *_speed(by_jwt), _number(by_jwt.cpu, 1e6), "", "", "")
+    yield (by_jwt.server, *speed(by_jwt), number(by_jwt.cpu, 1e6), "", "", "")
     for each in others:
-        yield (each.server, *_speed(each), _number(each.cpu, 1e6), *_judged(cpu_ratio(by_jwt, each), MOST_COST))
+        yield (each.server, *speed(each), number(each.cpu, 1e6), *judged(cpu_ratio(by_jwt, each), MOST_COST))
 
 
 def _crowd(measured: Measured, sizes: Sizes) -> Iterator[Sequence[str]]:
     yield ("SIGN-INS", "req/s", "p50 ms", "p99 ms", "p99 is", "aim", "reached")
     quiet, crowded = measured.crowd
-    yield (quiet.server, *_speed(quiet), "", "", "")
-    yield (f"{sizes.people} {CROWDED}", *_speed(crowded), *_judged(tail_ratio(quiet, crowded), MOST_TAIL))
+    yield (quiet.server, *speed(quiet), "", "", "")
+    yield (f"{sizes.people} {CROWDED}", *speed(crowded), *judged(tail_ratio(quiet, crowded), MOST_TAIL))
     done = measured.sign_ins
     took = f", median {median(done.seconds):.1f} s" if done.seconds else ""
     yield (f"{len(done.seconds):,} sign-ins{took}; {done.refused:,} refused with 503",)
@@ -48,29 +48,9 @@ def _pages(series: Sequence[Series], sizes: Sizes) -> Iterator[Sequence[str]]:
     about = {FRONT: f"{ENTRIES} entries", SUBJECTS: f"{sizes.subjects:,} subjects"}
     for each in series:
         most = MOST_CPU[each.server]
-        reached = "-" if each.cpu is None else _answer(each.cpu < most)
-        costs = (_number(each.cpu, 1e3, 1), f"< {most * 1e3:g}", reached)
-        yield (f"{each.server}, {about[each.server]}", *_speed(each), *costs)
-
-
-def _speed(series: Series) -> tuple[str, ...]:
-    return (f"{series.rate:,.0f}", *(f"{series.percentile(part) * 1e3:.1f}" for part in (0.5, 0.99)))
-
-
-def _number(value: float | None, factor: float, digits: int = 0) -> str:
-    return "-" if value is None else f"{value * factor:,.{digits}f}"
-
-
-def _judged(ratio: Ratio | None, most: float) -> tuple[str, str, str]:
-    """Return a ratio, the aim for it, and whether it is reached."""
-    if ratio is None:
-        return "-", f"<= {most:g}", "-"
-    text = f"{ratio.median:.2f} ({ratio.lowest:.2f}-{ratio.highest:.2f})"
-    return text, f"<= {most:g}", _answer(ratio.median <= most)
-
-
-def _answer(reached: bool) -> str:
-    return "yes" if reached else "NO"
+        reached = "-" if each.cpu is None else verdict(each.cpu < most)
+        costs = (number(each.cpu, 1e3, 1), f"< {most * 1e3:g}", reached)
+        yield (f"{each.server}, {about[each.server]}", *speed(each), *costs)
 
 
 # --- the page
@@ -88,7 +68,7 @@ def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: 
     yield from circumstances(conditions, [each.version for each in measured])
     length = sizes.seconds
     yield paragraph(
-        f"READ asks one server process for documents over {CONNECTIONS} connections, by four credentials in turn, in",
+        f"READ asks one server process for documents over {CONNECTIONS} connections, by three credentials in turn, in",
         f"{sizes.rounds * PAIRS} rounds of {length / PAIRS:g} s each. SIGN-INS compares READ while nobody signs in with READ",
         f"while {sizes.people} people sign in with a password at once, from as many addresses, in {sizes.rounds} rounds of",
         f"{length:g} s each. Each of them signs in again as soon as the answer is there. A password costs a hash with",

@@ -130,9 +130,74 @@ async def test_it_needs_no_javascript(browser: Browser, shared_servers: Any) -> 
     await context.close()
 
 
+async def register(page: Page, server: LiveServer) -> None:
+    """Register an application, let it call the API, narrow it, give it another secret, and remove it."""
+    await administrator(server, page)
+    name = f"robot {next(_numbers)} {server.port}"
+    await page.get_by_role("navigation", name="Administration").get_by_role("link", name="Applications").click()
+    await page.get_by_role("link", name="Register an application").click()
+    await page.get_by_label("Name", exact=True).fill(name)
+    await page.get_by_label("Redirect URIs").fill("http://evil.example/")
+    await page.get_by_role("group", name="Roles of its own").get_by_label("readable").check()
+    await page.get_by_role("button", name="Register the application").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Bad redirect URI")
+    await expect(page.get_by_label("Name", exact=True)).to_have_value(name)  # what was typed stays
+    await page.get_by_label("Redirect URIs").fill("")
+    await page.get_by_role("button", name="Register the application").click()
+    client = await page.get_by_label("client_id").input_value()
+    secret = await page.get_by_label("client_secret").input_value()
+    token = (await credentials(server, client, secret)).json()["access_token"]
+    assert await bears(server, token) == 200
+
+    await page.get_by_role("link", name="Done").click()
+    await expect(page.get_by_text(secret)).to_have_count(0)
+    await expect(page.get_by_role("region", name="For whom it acts").get_by_role("row", name=name)).to_be_visible()
+    await page.get_by_label("Permissions as scopes").fill("api:food:read")
+    await page.locator("input[name=scopes][value=read]").uncheck()
+    await page.get_by_role("button", name="Save the changes").click()
+    await expect(page.get_by_role("status")).to_have_text("The application is changed.")
+    assert await bears(server, token) == 401
+    assert await bears(server, (await credentials(server, client, secret)).json()["access_token"]) == 403
+
+    await page.get_by_role("link", name="Make a new secret…").click()
+    await page.get_by_role("button", name="Make a new secret").click()
+    newer = await page.get_by_label("client_secret").input_value()
+    assert [(await credentials(server, client, each)).status_code for each in (secret, newer)] == [401, 200]
+    await page.get_by_role("link", name="Done").click()
+    await page.get_by_role("link", name="Remove…").click()
+    await page.get_by_role("button", name="Remove").click()
+    await expect(page.get_by_role("status")).to_have_text("The application is removed.")
+    assert (await credentials(server, client, newer)).status_code == 401
+
+
+async def credentials(server: LiveServer, client: str, secret: str) -> httpx.Response:
+    """What an application gets for its credentials."""
+    form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret}
+    return await asyncio.to_thread(httpx.post, f"{server.url}/oauth/token", data=form, trust_env=False)
+
+
+async def bears(server: LiveServer, token: str) -> int:
+    """The status of a call of the API with an access token of OAuth2."""
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await asyncio.to_thread(httpx.get, f"{server.url}/api/v3/entries", headers=headers, trust_env=False)
+    return answer.status_code
+
+
+async def test_an_application_is_registered_changed_and_removed(visit: Visit, shared_servers: Any) -> None:
+    await register(visit.page, shared_servers("sqlite"))
+    assert [each for each in visit.complaints if "400" not in each] == []  # the browser notes the refusal
+
+
+async def test_an_application_is_registered_without_javascript(browser: Browser, shared_servers: Any) -> None:
+    context = await browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE)
+    await register(await context.new_page(), shared_servers("sqlite"))
+    await context.close()
+
+
 PAGES = ["subjects", "subjects/add", "subjects?search=nobody at all", "roles", "roles/add", "roles/readable", "users"]
 PAGES += ["users/add", "check?permission=api:entries:read", "check?permission=:::", "sessions", "failures"]
-PAGES += ["audit?outcome=failure", "state"]
+PAGES += ["audit?outcome=failure", "state", "clients", "clients/add"]
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -150,6 +150,17 @@ def test_what_is_wrong_is_told_to_the_application(
             assert (told(answer)["error"], told(answer)["state"], told(answer)["iss"]) == (error, "xyz", ISSUER)
 
 
+def test_a_state_is_at_most_2000_characters(viewer: Application, browser: Browser) -> None:
+    assert browser.get(viewer.asking(state="x" * 2000)).status_code == 200
+    answer = browser.get(viewer.asking(state="x" * 2001))
+    assert (told(answer)["error"], told(answer)["state"]) == ("invalid_request", "x" * 2001)
+
+
+def test_an_application_without_the_grant_gets_no_code(pair: LiveServer, browser: Browser) -> None:
+    answer = browser.get(register(pair, "--grant", "device_code").asking())
+    assert (told(answer)["error"], told(answer)["state"]) == ("unauthorized_client", "xyz")
+
+
 def test_an_unknown_parameter_is_ignored(viewer: Application, browser: Browser) -> None:
     assert browser.get(f"{viewer.asking()}&prompt=consent&audience=x").status_code == 200
 

@@ -111,11 +111,12 @@ def test_a_new_role_widens_a_token_only_as_far_as_its_scopes(viewer: Application
         assert call(server, token, path=f"/api/v2/authorization{path}").status_code == 401
 
 
-def test_a_device_ends_with_its_person(pair: LiveServer, browser: Browser, anna: str) -> None:
+@pytest.mark.parametrize("end", [disable, new_password, rotate_token])
+def test_a_device_ends_with_its_person(pair: LiveServer, browser: Browser, anna: str, end: End) -> None:
     watch = register(pair, "--public", redirect="")
     begun = tokens(watch.post("/oauth/device_authorization"))
     assert decide_device(browser, begun["user_code"]).status_code == 200
-    done(user(pair.installation, "disable", anna, "--json"))
+    end(watch, anna, browser, "")
     assert error(watch.token(DEVICE_CODE, device_code=begun["device_code"])) == (400, "invalid_grant")
 
 

@@ -48,8 +48,9 @@ def test_wrong_tries_use_a_code_up_only_after_five(viewer: Application, browser:
         viewer.exchange(code, code_verifier="w" * 43),
         other.exchange(code),
         viewer.exchange(code, redirect_uri="https://x/"),
+        viewer.exchange(code, redirect_uri=""),  # it was named when the code was asked for
     ]
-    assert [error(each) for each in wrong] == [(400, "invalid_grant")] * 3
+    assert [error(each) for each in wrong] == [(400, "invalid_grant")] * 4
     assert error(viewer.token("authorization_code", code=code)) == (400, "invalid_request")  # this one does not count
     assert viewer.exchange(code).status_code == 200
     code = viewer.code(browser)
@@ -143,7 +144,7 @@ def test_who_gets_a_refresh_token(viewer: Application, browser: Browser, pair: L
 
 def test_a_refresh_token_is_of_one_client(viewer: Application, browser: Browser, pair: LiveServer) -> None:
     issued = viewer.connected(browser, scope="read offline_access")
-    other = register(pair)
+    other = register(pair, "--scope", "read", "--scope", "offline_access")  # it may refresh as much
     assert error(other.refresh(issued["refresh_token"])) == (400, "invalid_grant")
     assert viewer.refresh(issued["refresh_token"]).status_code == 200
 
@@ -168,6 +169,15 @@ def test_a_client_acts_for_itself(robot: Application) -> None:
         'Bearer error="insufficient_scope", scope="write"',
     )
     assert refused.json()["message"] == "Missing permission api:entries:create"
+
+
+def test_a_client_that_acts_for_itself_needs_no_refresh_token(pair: LiveServer) -> None:
+    grants, scopes = ("client_credentials", "refresh_token"), ("read", "offline_access")
+    options = [option for grant in grants for option in ("--grant", grant)]
+    robot = register(pair, *options, *(option for scope in scopes for option in ("--scope", scope)), redirect="")
+    for form in ({}, {"scope": "read offline_access"}):
+        issued = tokens(robot.token("client_credentials", **form))
+        assert (issued["scope"], "refresh_token" in issued) == ("read", False)
 
 
 @pytest.mark.parametrize("scope", ["", " ", "read  write", "write read read"])

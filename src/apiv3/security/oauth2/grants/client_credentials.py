@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from apiv3.model.clients import Application
-from apiv3.model.errors import OAuth2Error
 from apiv3.model.grants import Scopes
 from apiv3.model.timestamps import now
 from apiv3.retrying import retried
@@ -13,14 +12,15 @@ from apiv3.security.oauth2.scopes import OFFLINE, ScopeTable
 
 
 class ClientCredentialsGrant:
-    """Confidential clients only. All tokens of a client belong to one grant; there is never a refresh token."""
+    """Confidential clients only: no others are registered with this grant.
+
+    All tokens of a client belong to one grant; there is never a refresh token.
+    """
 
     def __init__(self, scopes: ScopeTable, issuer: Issuer) -> None:
         self._scopes, self._issuer = scopes, issuer
 
     async def redeem(self, application: Application, form: Form, address: str) -> Issued:  # noqa: ARG002
-        if application.client.is_public:
-            raise OAuth2Error("unauthorized_client", "A public client has no credentials")
         return await self.issue(application, self._scopes.chosen(form.get("scope"), application.client.scopes))
 
     @retried

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from apiv3.model.accounts import Person
 from apiv3.model.clients import Application
-from apiv3.model.errors import OAuth2Error, Unauthorized
+from apiv3.model.errors import Unauthorized
 from apiv3.model.grants import Scopes
 from apiv3.retrying import retried
 from apiv3.security.accounts.sign_in import SignIn
@@ -17,14 +17,15 @@ from apiv3.security.oauth2.scopes import ScopeTable
 
 
 class PasswordGrant:
-    """Confidential clients only. Failures count as those of the form for signing in do."""
+    """Confidential clients only: no others are registered with this grant.
+
+    Failures count as those of the form for signing in do.
+    """
 
     def __init__(self, scopes: ScopeTable, sign_in: SignIn, issuer: Issuer) -> None:
         self._scopes, self._sign_in, self._issuer = scopes, sign_in, issuer
 
     async def redeem(self, application: Application, form: Form, address: str) -> Issued:
-        if application.client.is_public:
-            raise OAuth2Error("unauthorized_client", "Only a confidential client may send passwords")
         name, password = required(form, "username"), required(form, "password")
         scopes = self._scopes.chosen(form.get("scope"), application.client.scopes)
         try:
