@@ -127,6 +127,9 @@ def test_scopes_may_be_narrowed_for_one_token(viewer: Application, browser: Brow
     assert error(viewer.refresh(narrow["refresh_token"], scope="read execute")) == (400, "invalid_scope")
     wide = tokens(viewer.refresh(narrow["refresh_token"]))
     assert wide["scope"] == "offline_access read write"
+    less = viewer.connected(browser, scope="read offline_access")  # the client may ask for more, the person was not asked
+    assert error(viewer.refresh(less["refresh_token"], scope="read write")) == (400, "invalid_scope")
+    assert tokens(viewer.refresh(less["refresh_token"]))["scope"] == "offline_access read"
 
 
 def test_who_gets_a_refresh_token(viewer: Application, browser: Browser, pair: LiveServer) -> None:
