@@ -17,7 +17,7 @@ from tests.support.browsers import signed_in
 from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.oauth2 import call, register, tokens
-from tests.support.people import PASSWORD, add_person
+from tests.support.people import PASSWORD, add_person, sign_in
 from tests.support.server import LiveServer
 from tests.support.waiting import wait_until
 
@@ -104,16 +104,15 @@ def test_who_signs_in_at_one_is_known_at_the_other_until_the_end(halves: Halves)
     wait_until(lambda: status() == 401)
 
 
-def test_tokens_of_one_work_at_the_other_until_the_end(halves: Halves) -> None:
-    token = halves.login.subject("uploader", "api:entries:*")
-    jwt = halves.login.jwt(token)
-    client = halves.api.client()
-    entry = {"date": 1_700_000_000_000, "app": "x", "identifier": "one"}
-    answer = client.post("/api/v3/entries", json=entry, headers={"Authorization": f"Bearer {jwt}"})
-    assert answer.status_code == 201
-    [subject] = [each for each in halves.login.admin("GET", "/subjects") if each["name"] == "uploader"]
-    halves.login.admin("DELETE", f"/subjects/{subject['_id']}")
-    wait_until(lambda: client.get("/api/v3/entries", headers={"Authorization": f"Bearer {jwt}"}).status_code == 401)
+def test_a_user_token_of_one_works_at_the_other_until_the_end(halves: Halves) -> None:
+    email = "ben@x.example"
+    person = add_person(halves.login.installation, email, PASSWORD, "readable")
+    token = sign_in(halves.login, email).json()["auth_token"]
+    client, headers = halves.api.client(), {"Authorization": f"Bearer {token}"}
+    assert client.get("/api/v3/entries", headers=headers).status_code == 200
+    halves.api.admin("PUT", "/users", {"_id": person["_id"], "disabled": True})
+    wait_until(lambda: client.get("/api/v3/entries", headers=headers).status_code == 401)
+    assert sign_in(halves.login, email).status_code == 401
 
 
 def test_an_application_gets_its_token_at_one_and_uses_it_at_the_other(halves: Halves) -> None:

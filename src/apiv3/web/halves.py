@@ -16,8 +16,7 @@ _OF: dict[str, Half] = {
     "/admin": "login",
     "/admin/devices": "api",
     "/api/requestAuthToken": "login",
-    "/api/v2/authorization/": "login",
-    "/api/v2/authorization/devices": "api",
+    "/api/v2/": "api",
     "/api/v3/": "api",
     "/api/v3/logins/": "login",
     "/device": "login",
@@ -41,8 +40,8 @@ def half_of(path: str) -> Half | None:
     """Return the half that serves a path; None: both do. Raises LookupError for a path that was assigned to neither."""
     if path.startswith(_SHARED):
         return None
-    if path == "/":
-        return "api"
+    if path == "/":  # where people get to from the sign-in
+        return "login"
     found = [beginning for beginning in _OF if path.startswith(beginning)]
     if not found:
         raise LookupError(f"{path} belongs to no half of the server: add it to web/halves.py")
