@@ -78,6 +78,7 @@ def _messages() -> None:
         sa.Column("moment", sa.BigInteger, nullable=False),
         sa.Column("level", TEXT, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
+        sa.Column("searched", sa.Text, nullable=False),
     )
 
 

@@ -249,15 +249,19 @@ async def test_what_a_device_tells_is_kept_with_it(hub: LiveServer, device: Devi
     async with device.connected() as connection:
         await connection.ask("log", {"lines": lines})
         await connection.ask("state", {"name": "battery", "value": {"percent": 80}})
+        await connection.ask("state", {"name": "level", "value": "über"})
         await connection.ask("alarm", {"name": "leak", "level": 2, "title": "Leak", "message": "Water!"})
     shown = {kind: await told(hub, "show", device.name, f"--{kind}") for kind in ("log", "states")}
     found = await told(hub, "show", device.name, "--log", "--search", "LINE 1 OF 100%")
     none = await told(hub, "show", device.name, "--log", "--search", "100_")
     alarms = await told(hub, "show", device.name, "--alarms")
     assert [each["text"] for each in shown["log"]] == [f"line {number} of 100%" for number in (2, 1, 0)]
-    assert shown["states"][0]["value"] == {"percent": 80}
+    assert [each["value"] for each in shown["states"]] == ["über", {"percent": 80}]
     assert [each["text"] for each in found] == ["line 1 of 100%"]
     assert none == []
+    assert await told(hub, "show", device.name, "--log", "--search", "text") == []
+    shouted = await told(hub, "show", device.name, "--states", "--search", "ÜBER")
+    assert [each["value"] for each in shouted] == ["über"]
     assert (alarms[0]["level"], alarms[0]["title"]) == ("urgent", "Leak")
 
 

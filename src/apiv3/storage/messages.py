@@ -29,10 +29,10 @@ _PRUNE = """DELETE FROM device_messages WHERE (device, id) IN
     (SELECT device, id FROM device_messages WHERE moment < ? ORDER BY moment LIMIT ?) RETURNING id"""
 _HOLD = "UPDATE devices SET id = id WHERE id = ? RETURNING id"
 _LAST = "SELECT COALESCE(max(number), 0) FROM device_records WHERE device = ? AND kind = ?"
-_RECORD = "INSERT INTO device_records (device, kind, number, moment, level, body) VALUES (?, ?, ?, ?, ?, ?)"
+_RECORD = "INSERT INTO device_records (device, kind, number, moment, level, body, searched) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM device_records WHERE device = ? AND kind = ? AND number <= ?"
 _RECORDS = """SELECT kind, number, moment, level, body FROM device_records
-    WHERE device = ? AND kind = ? AND number < ? AND lower(body) LIKE ? ESCAPE '!' ORDER BY number DESC LIMIT ?"""
+    WHERE device = ? AND kind = ? AND number < ? AND searched LIKE ? ESCAPE '!' ORDER BY number DESC LIMIT ?"""
 _ALL_NUMBERS = 1 << 62
 
 
@@ -123,8 +123,14 @@ async def _record(connection: Connection, dialect: Dialect, device: str, records
     kind = records[0].kind
     ((last,),) = await connection.fetch(dialect.sql(_LAST), device, kind)
     rows = [
-        (device, kind, number, each.moment, each.level, orjson.dumps(each.body).decode())
+        (device, kind, number, each.moment, each.level, orjson.dumps(each.body).decode(), _searched(each.body))
         for number, each in enumerate(records, last + 1)
     ]
     await connection.executemany(dialect.sql(_RECORD), rows)
     await connection.execute(dialect.sql(_DROP), device, kind, last + len(rows) - MOST_RECORDS[kind])
+
+
+def _searched(body: Mapping[str, Any]) -> str:
+    """Return the values of a record, without their names, in small letters; the databases know these of some alphabets only."""
+    values = (value if isinstance(value, str) else orjson.dumps(value).decode() for value in body.values())
+    return " ".join(values).lower()

@@ -108,7 +108,7 @@ class MessageStore(Protocol):
         """Store the new key that a device was asked for. Raises Conflict when it was not, BadRequest when the key is taken."""
 
     async def records(self, device: str, kind: RecordKind, before: int | None, text: str, limit: int) -> Sequence[Record]:
-        """Return what a device told, the newest first. `before`: a number, exclusive. `text`: part of the body, in any case."""
+        """Return what a device told, the newest first. `before`: a number, exclusive. `text`: part of a value, in any case."""
 
     async def prune(self, before: int, limit: int) -> int:
         """Delete up to `limit` messages that were answered before a moment (ms), and return how many were deleted."""
