@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from email.utils import formatdate
 from functools import partial
 
@@ -12,16 +13,20 @@ import httpx
 import pytest
 
 from tests.support.attacks import SECONDS, Witness, assert_harmless, many, unread
+from tests.support.bystander import processor_time
 from tests.support.documents import DATE, api_of
 from tests.support.factories import NewDatabase, running_server
 from tests.support.server import LiveServer
-from tests.support.wire import request
+from tests.support.wire import Line, request
 
 MOST_MEMORY, MOST_WORK = 128, 0.5
 """Megabytes, and seconds; see `assert_harmless`."""
 LARGEST = 8_000_000
 """Bytes of a document that is nearly as large as may be."""
 CONNECTIONS = 50
+PATCHES, MOST_OF_A_PATCH = 3000, 0.005
+"""Small changes that are sent at once; and seconds of processor time that the event loop may spend on each, ten times what it
+does."""
 
 
 @pytest.fixture(scope="module")
@@ -111,4 +116,24 @@ def test_reads_of_many_large_documents_at_once(attacker: httpx.Client, bystander
         answers = many(lambda: attacker.get(f"/profile/large{next(numbers) % 64}"), 128, 40)
     assert {answer.status_code for answer in answers} == {200}
     assert {len(answer.json()["result"]["notes"]) for answer in answers} == {1_000_000}
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)
+
+
+def test_thousands_of_small_patches(server: LiveServer, attacker: httpx.Client, bystander: Callable[[], Witness]) -> None:
+    """Sent at once over 20 connections, for one small document: each of them is done, in bounded time."""
+    each = request(
+        "PATCH",
+        "/api/v3/entries/p7",
+        ("Authorization", attacker.headers["Authorization"]),
+        ("Date", formatdate(usegmt=True)),
+        body=b'{"patched":1}',
+    )
+    before = processor_time(server.pid)
+    with bystander() as witness, ExitStack() as stack:
+        lines = [stack.enter_context(Line(server)) for _ in range(20)]
+        for line in lines:
+            line.send(each * (PATCHES // 20))
+        answers = [line.reply().status for line in lines for _ in range(PATCHES // 20)]
+    assert answers == [200] * PATCHES
+    assert processor_time(server.pid) - before < PATCHES * MOST_OF_A_PATCH
     assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)

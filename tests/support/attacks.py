@@ -24,8 +24,8 @@ BYSTANDER = "127.0.0.2"
 SECONDS = float(os.environ.get("ATTACK_SECONDS", "2"))
 """How long an attack goes on. `ATTACK_SECONDS=30 scripts/test -n 0 -s tests/attacks` measures what the documentation says."""
 MEGABYTE = 1_048_576
-MOST_LEFT = 32 * MEGABYTE
-"""Of a peak of 64 or 128 MB: what the allocator cannot give back, because something small lies in between, varies."""
+MOST_LEFT = 16 * MEGABYTE
+"""What the allocator cannot give back, because something small lies in between, varies."""
 MOST_MEDIAN = 2.0
 """Seconds that a bystander waits in half of all cases, on a machine that does other things too."""
 _MINUTE = 60.0

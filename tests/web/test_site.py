@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from apiv3.web.site.static import static
+from tests.support.bystander import processor_time
 from tests.support.server import LiveServer
-from tests.support.wire import ask, undated
+from tests.support.wire import Line, ask, request, undated
 
 PAGES = ["/", "/api3-docs", "/invitation/none"]
 FILES = {
@@ -35,6 +36,23 @@ POLICY = {
 def anyone(server: LiveServer) -> httpx.Client:
     """A caller without a token and without a time, though security is on."""
     return undated(server)
+
+
+@pytest.mark.parametrize(("path", "file"), [("/", "icon.svg"), ("/api3-docs", "swagger-ui.css")])
+def test_the_page_for_strangers_costs_hardly_more_than_a_file(server: LiveServer, path: str, file: str) -> None:
+    """It is rendered once, not for each of them: that would take several times as long as to send it."""
+
+    def cost(target: str) -> float:
+        with Line(server) as line:
+            before = processor_time(server.pid)
+            for _ in range(30):
+                line.send(request("GET", target) * 10)
+                assert {line.reply().status for _ in range(10)} == {200}
+            return processor_time(server.pid) - before
+
+    cost(path)
+    pairs = [(cost(path), cost(static(file))) for _ in range(3)]
+    assert min(page / other for page, other in pairs) < 1.6, pairs
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -47,6 +47,7 @@ from apiv3.web.compression import Compression
 from apiv3.web.headers import NO_STORE, common_headers, is_open, is_page
 from apiv3.web.next_page import way_in
 from apiv3.web.proxies import Proxies
+from apiv3.web.redaction import masked
 from apiv3.web.redirect import https_address, to_https
 from apiv3.web.responses import Answer, failure, send_answer
 from apiv3.web.router import Route, RouteTable
@@ -169,7 +170,12 @@ class Api:
         return way_in((page + query.rstrip(b"?")).decode("latin-1"), lost=not call.is_safe)
 
     def _refusal(self, call: Call, error: ApiError) -> Answer:
-        """Return the answer for an error: a page for people who navigate, which leads to HTTPS if that is all it lacks."""
+        """Return the answer for an error: a page for people who navigate, which leads to HTTPS if that is all it lacks.
+
+        Clients log what they are answered, so the message repeats no secret that was sent where it does not belong.
+        """
+        if error.message is not None:
+            error.message = masked(error.message)
         if isinstance(error, NotSecure) and is_page(call.path):
             base = https_address(self._public_url, call.headers.get(b"host"))
             if base is not None:

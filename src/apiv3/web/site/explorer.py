@@ -17,7 +17,7 @@ from apiv3.web.openapi.operations import DOCUMENTS
 from apiv3.web.operation import Json
 from apiv3.web.responses import JSON, Answer
 from apiv3.web.router import Route
-from apiv3.web.site.pages import page
+from apiv3.web.site.pages import PublicPage
 from apiv3.web.socketio import PATH as SOCKET_IO
 
 PATH = "/api3-docs"
@@ -43,6 +43,7 @@ class Explorer:
         self._description: Asset | None = None
         self._sections: Mapping[str, Sequence[Row]] = {}
         self._making = asyncio.Lock()
+        self._page, self._redirect = PublicPage("explorer.html"), PublicPage("explorer-redirect.html")
 
     async def description(self, call: Call) -> Answer:
         """Get this description of the server, as OpenAPI 3.1."""
@@ -54,13 +55,13 @@ class Explorer:
 
     async def redirect(self, call: Call) -> Answer:
         """Show the page that hands the answer of the authorization endpoint to the interactive page, and closes."""
-        return page(call, "explorer-redirect.html")
+        return self._redirect.show(call)
 
     async def page(self, call: Call) -> Answer:
         """Show the interactive page: every route with the permission that it demands; enter a token, send requests."""
         if not self._sections:
             self._sections = _sections(self._table(), self._scopes)
-        return page(call, "explorer.html", sections=self._sections)
+        return self._page.show(call, sections=self._sections)
 
 
 def _sections(table: Sequence[Route], scopes: ScopeTable) -> Mapping[str, Sequence[Row]]:

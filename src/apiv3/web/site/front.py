@@ -21,7 +21,7 @@ from apiv3.web.calls import Call
 from apiv3.web.responses import Answer
 from apiv3.web.site.chart import HEIGHT, chart
 from apiv3.web.site.checklist import Checklist
-from apiv3.web.site.pages import page
+from apiv3.web.site.pages import PublicPage, page
 
 MOST_READINGS, MOST_TREATMENTS = 2000, 8
 """Most entries of 24 hours: one a minute, and some more. Treatments that are shown."""
@@ -80,12 +80,13 @@ class Front:
     ) -> None:
         self._documents, self._collections = documents, collections
         self._thresholds, self._checklist = thresholds, checklist
+        self._welcome = PublicPage("welcome.html")
 
     async def show(self, call: Call) -> Answer:
         """Show the glucose of the last 24 hours to who may read it, and everybody else a way in."""
         if call.principal.allows(_READ):
             return await self._overview(call)
-        return page(call, "welcome.html")
+        return self._welcome.show(call)
 
     async def _overview(self, call: Call) -> Answer:
         who, now = call.principal, timestamps.now()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from apiv3 import __version__
+from apiv3.security.principal import STRANGER
 from apiv3.web.calls import Call
 from apiv3.web.headers import NO_STORE
 from apiv3.web.responses import Answer, Headers
@@ -42,6 +43,25 @@ def page(call: Call, template: str, status: int = 200, *, headers: Headers = (NO
     given = {"viewer": Viewer.of(call), "here": call.path.decode("ascii", "replace"), "notice": "", "complaint": ""} | context
     text = _environment.get_template(template).render(given)
     return Answer(status, text.encode("utf-8", "replace"), HTML, headers)
+
+
+class PublicPage:
+    """A page on which nothing depends on the call but its viewer.
+
+    It is rendered once for all strangers, since they may ask for it without end.
+    """
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+        self._for_strangers: Answer | None = None
+
+    def show(self, call: Call, **context: Any) -> Answer:
+        """Return the page. `context`: as of `page`, the same each time."""
+        if call.principal is not STRANGER:
+            return page(call, self._template, **context)
+        if self._for_strangers is None:
+            self._for_strangers = page(call, self._template, **context)
+        return self._for_strangers
 
 
 _environment = Environment(
