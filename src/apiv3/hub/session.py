@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
@@ -93,7 +94,7 @@ class Session:
         self.is_over = self.telling = self.again = False
         self.told: set[str] = set()
         self.told_rotation: int | None = None
-        self.told_time = asyncio.get_running_loop().time()
+        self.told_time = -math.inf
 
     async def receive(self) -> Envelope:
         """Wait for the next envelope. Raises NoiseError, Malformed and Gone."""

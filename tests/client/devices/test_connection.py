@@ -134,14 +134,18 @@ async def test_two_hundred_tasks_send_at_once(hub: FakeHub, folder: Path) -> Non
 # --- the time
 
 
+@pytest.mark.parametrize("greets", [True, False])
 @pytest.mark.parametrize("ahead", [-(10**12), 0, 10**11])
 async def test_messages_have_the_hubs_time_whatever_the_machine_thinks(
-    hub: FakeHub, folder: Path, ahead: int, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, folder: Path, ahead: int, greets: bool
 ) -> None:
-    """A device that begins in 1970 is one whose hub is far ahead."""
-    hub.ahead = ahead
+    """A device that begins in 1970 is one whose hub is far ahead. The handshake tells the time, whatever comes after it."""
+    hub.ahead, hub.greets = ahead, greets
     async with Device.open(folder) as device:
+        await device.send("entries", [{"sgv": 0}])
         await device.connected()
+        await device.drained()
+        assert abs(hub.received[0]["ts"] - hub.now()) < 10_000
         assert device.knows_time
         assert abs(device.now() - hub.now()) < 10_000
         hub.ahead += 5_000_000
@@ -182,9 +186,9 @@ def key_files(folder: Path) -> set[str]:
     return {each.name for each in folder.iterdir() if each.name.startswith("key")}
 
 
-async def test_a_new_key_replaces_the_old_one_with_its_first_handshake(hub: FakeHub, folder: Path) -> None:
-    old = Folder(folder).keys().public
-
+@pytest.mark.parametrize("greets", [True, False])
+async def test_a_new_key_replaces_the_old_one_with_its_first_handshake(hub: FakeHub, folder: Path, greets: bool) -> None:
+    old, hub.greets = Folder(folder).keys().public, greets
     async with Device.open(folder) as device:
         await hub.send("key.rotate", {"deadline": hub.now() + 60_000})
         await until(lambda: hub.bodies("key.new"))

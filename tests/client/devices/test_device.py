@@ -112,6 +112,22 @@ async def test_connections_that_break_all_the_time_lose_and_double_nothing(hub: 
     assert hub.documents() == readings(50)
 
 
+async def test_the_last_answer_comes_in_the_moment_in_which_the_connection_ends(hub: FakeHub, folder: Path) -> None:
+    closing: list[asyncio.Task[None]] = []
+
+    def last(_: Envelope) -> Envelope:
+        closing.append(asyncio.create_task(hub.close(1012)))
+        return {}
+
+    hub.answer = last
+    async with Device.open(folder) as device:
+        for number in range(30):
+            await device.send("entries", readings(1, number))
+            await device.drained()
+    assert hub.documents() == readings(30)
+    await asyncio.gather(*closing)
+
+
 async def test_the_hub_does_not_answer(hub: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "ANSWER_TIMEOUT", 0.05)
     hub.answer = lambda _: None
@@ -180,6 +196,20 @@ async def test_a_hub_that_takes_shorter_messages_only(hub: FakeHub, folder: Path
     assert hub.documents() == readings(1)
 
 
+async def test_what_the_hub_cannot_take_at_once_goes_in_parts(hub: FakeHub, folder: Path) -> None:
+    hub.answer = lambda envelope: 413 if len(envelope["body"]["documents"]) > 3 or 13 in values(envelope) else {}
+    async with Device.open(folder) as device:
+        await device.send("entries", readings(20))
+        await device.drained()
+        [aside] = await device.set_aside()
+    assert sorted(each["sgv"] for each in hub.documents()) == [value for value in range(20) if value != 13]
+    assert (aside.status, aside.body["documents"]) == (413, readings(1, 13))
+
+
+def values(envelope: Envelope) -> list[int]:
+    return [each["sgv"] for each in envelope["body"]["documents"]]
+
+
 # --- bounds
 
 
@@ -189,7 +219,7 @@ async def test_documents_are_shared_out_over_messages_that_fit(hub: FakeHub, fol
         await device.send("treatments", sent)
         await device.drained()
     assert hub.documents() == sent
-    assert max(len(body["documents"]) for body in hub.bodies("data")) == 1000
+    assert max(len(body["documents"]) for body in hub.bodies("data")) == messages.MOST_DOCUMENTS
     assert {body["collection"] for body in hub.bodies("data")} == {"treatments"}
 
 

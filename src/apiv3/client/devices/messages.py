@@ -17,7 +17,8 @@ RANKS: Mapping[Type, int] = {"key.new": 0, "command.result": 1, "alarm": 2, "sta
 
 LONGEST_BODY = 60_000
 """Bytes of the longest body. The rest of a Noise message is for the envelope around it."""
-MOST_DOCUMENTS = 1000
+MOST_DOCUMENTS = 100
+"""Documents in one message: the hub's answer has a result for each, and must fit into a message too."""
 LARGEST = 268_435_456
 """Bytes of the file above which it takes no more data, alarms and states: some years of readings at five minutes."""
 MOST_LOGS = 50
@@ -80,6 +81,13 @@ class Messages:
         await self._database.run(lambda connection: _put_aside(connection, message, aside))
         return aside
 
+    async def split(self, message: Message) -> None:
+        """Replace a message of several documents by two, because the hub cannot take it whole, or not answer it."""
+        body = json.loads(message.body)
+        middle = len(body["documents"]) // 2
+        halves = [as_text({**body, "documents": half}) for half in (body["documents"][:middle], body["documents"][middle:])]
+        await self._database.run(lambda connection: _split(connection, message, halves))
+
     async def refuse(self, message: Message, status: int, text: str) -> SetAside | None:
         """Count a refusal of a message. Return it if that was one too many, so that it was set aside."""
         aside = SetAside(message.id, message.type, json.loads(message.body), status, text)
@@ -102,6 +110,10 @@ def add(connection: sqlite3.Connection, type: Type, bodies: Sequence[str]) -> No
     """Keep messages to be sent, inside a transaction. Raises BufferFull."""
     if type in ("data", "alarm", "state") and _size(connection) > LARGEST:
         raise BufferFull(f"{LARGEST >> 20} MiB wait to be sent already")
+    _insert(connection, type, bodies)
+
+
+def _insert(connection: sqlite3.Connection, type: Type, bodies: Sequence[str]) -> None:
     rows = [(str(uuid.uuid4()), RANKS[type], type, body) for body in bodies]
     connection.executemany("INSERT INTO message (id, rank, type, body) VALUES (?, ?, ?, ?)", rows)
 
@@ -164,6 +176,11 @@ def _size(connection: sqlite3.Connection) -> int:
 
 def _remove(connection: sqlite3.Connection, message: Message) -> None:
     connection.execute("DELETE FROM message WHERE id = ?", (message.id,))
+
+
+def _split(connection: sqlite3.Connection, message: Message, halves: Sequence[str]) -> None:
+    _remove(connection, message)
+    _insert(connection, message.type, halves)
 
 
 def _count_try(connection: sqlite3.Connection, message: Message) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class Uplink:
     """Set when there may be something to send."""
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     progress: asyncio.Condition = field(default_factory=asyncio.Condition)
-    """Notified after each message that the hub has answered."""
+    """Notified when nothing waits to be sent any more, and after each connection."""
     _pauses: Pauses = field(default_factory=Pauses)
     _answers: dict[str, asyncio.Future[Envelope]] = field(default_factory=dict)
     _orders: asyncio.Queue[Callable[[], Awaitable[None]]] = field(default_factory=asyncio.Queue)
@@ -99,6 +100,7 @@ class Uplink:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self._answers.clear()
+                await self._tell_progress()  # the last answer may have come in the moment in which the connection ended
 
     # --- what comes
 
@@ -158,13 +160,12 @@ class Uplink:
             self.news.clear()
             message = await self.messages.next()
             if message is None:
+                await self._tell_progress()
                 await self.news.wait()
                 continue
             if message.tries:
                 await asyncio.sleep(RETRY)
             await self._settle(message, await self._answered(link, message))
-            async with self.progress:
-                self.progress.notify_all()
 
     async def _answered(self, link: Connection, message: Message) -> Envelope:
         """Send a message and return the hub's answer. Raises Ended."""
@@ -195,12 +196,19 @@ class Uplink:
 
     async def _refuse(self, message: Message, body: Mapping[str, Any]) -> None:
         status = body.get("status")
+        if status == 413 and message.type == "data" and len(json.loads(message.body)["documents"]) > 1:
+            await self.messages.split(message)
+            return
         aside = await self.messages.refuse(message, status if isinstance(status, int) else 500, str(body.get("message", "")))
         if aside and message.type == "key.new":
             self.keyring.give_up()
         self._tell_aside([aside] if aside else [])
 
     # --- what is told
+
+    async def _tell_progress(self) -> None:
+        async with self.progress:
+            self.progress.notify_all()
 
     def _tell(self, status: Status, reason: str) -> None:
         if self.handlers.status:
