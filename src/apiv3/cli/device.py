@@ -17,6 +17,7 @@ from apiv3.cli import installation as here
 from apiv3.cli.completion import role_names
 from apiv3.cli.groups import Group
 from apiv3.cli.options import as_json, show, show_removed
+from apiv3.cli.simulate import simulate
 from apiv3.hub.commands import Commands
 from apiv3.installation import Installation
 from apiv3.model.devices import OPEN, Command, Machine, RecordKind
@@ -298,3 +299,6 @@ def hub_key() -> None:
 
 def _commands(installation: Installation) -> Commands:
     return Commands(installation.command_table, installation.device_table)
+
+
+device.add_command(simulate)
