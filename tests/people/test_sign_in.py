@@ -72,6 +72,16 @@ async def test_the_right_password_forgives_the_mistakes_for_the_account(database
         assert [number for (number,) in counted] == [1, 3]  # those for Ben, and those from the address
 
 
+async def test_a_person_proves_who_they_are_with_their_own_password(database_url: str) -> None:
+    """Ben's password proves nothing about Anna, even if her address has become his a moment ago."""
+    async with opened(database_url) as (made, sign_in):
+        await people(made)
+        anna, ben = await made.accounts.find(ANNA), await made.accounts.find(BEN)
+        with pytest.raises(Unauthorized):
+            await sign_in.by_password(BEN, PASSWORD, ELSEWHERE, "confirmation", anna.subject.id)
+        assert await sign_in.by_password(BEN, PASSWORD, ELSEWHERE, "confirmation", ben.subject.id) == ben
+
+
 async def test_no_delay_is_longer_than_the_longest(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_DELAY", 0.01)
     async with opened(database_url, delay=10**9) as (made, sign_in), asyncio.timeout(60):

@@ -130,7 +130,7 @@ def _parsed(parse: Callable[[Any], Credential], answer: object) -> tuple[Credent
     try:
         credential = parse(answer)
         data = parse_client_data_json(credential.response.client_data_json)
-        if bytes_to_base64url(credential.raw_id) != credential.id:
+        if bytes_to_base64url(credential.raw_id) != credential.id:  # PostgreSQL takes no U+0000 as a text to look up
             raise ValueError("the credential id is not in base64url")
     except Exception as error:  # the library also lets through what its own libraries raise
         raise ValueError(str(error)) from error

@@ -49,10 +49,11 @@ class SignIn:
         self._delay = delay / 1000
         self._slow = Budget(1, waiting=MOST_WAITING, patience=MOST_WAITING * LONGEST_DELAY)
 
-    async def by_password(self, email: str, password: str, address: str, way: str) -> Person:
+    async def by_password(self, email: str, password: str, address: str, way: str, expected: str | None = None) -> Person:
         """Return the person with this e-mail address and password. Whoever calls begins the login (`logins.py`).
 
-        `way`: the purpose of the sign-in, for the audit trail. Raises Unauthorized, TooManyRequests, ServerBusy.
+        `way`: the purpose of the sign-in, for the audit trail. `expected`: the id of the person who it has to be; None:
+        anybody. Raises Unauthorized, TooManyRequests, ServerBusy.
         """
         key = emails.key(email)
         account, place = _name("account", key or email), _name("address", network(address))
@@ -60,7 +61,7 @@ class SignIn:
             found = None if key is None else await self._store.find_email(key)
             hashed = None if found is None else found.account.password
             right = await self._passwords.verify(password, hashed, network(address))
-            if found is None or not right or found.subject.disabled:
+            if found is None or not right or found.subject.disabled or expected not in (None, found.subject.id):
                 await self._fail((account, place), found, address, way)
                 raise Unauthorized(WRONG)
             if failures:
@@ -79,7 +80,7 @@ class SignIn:
         async with self._turn(place):
             try:
                 found = await self._passkeys.verify(answer, purpose, owner)
-                if expected is not None and found.subject.id != expected:
+                if expected not in (None, found.subject.id):
                     raise PasskeyRefused(_FOREIGN, found.subject.id)
                 return found
             except PasskeyRefused as error:

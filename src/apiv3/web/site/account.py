@@ -63,11 +63,10 @@ class AccountPage:
         person = await self._accounts.find(session.subject)
         try:
             old = form.one("old") or ""
-            found = await self._sign_in.by_password(person.account.email.address, old, call.address, "password change")
+            email = person.account.email.address
+            await self._sign_in.by_password(email, old, call.address, "password change", session.subject)
         except Unauthorized:
             return await self.page(call, session, 422, wrong_old=WRONG)
-        if found.subject.id != session.subject:
-            raise SignInNeeded
         try:
             started = await self._accounts.change_password(session, form.one("password") or "", author(call))
         except BadRequest as error:

@@ -59,15 +59,13 @@ class PasskeyPages:
         try:
             if answer is None:
                 email = person.account.email.address
-                found = await self._sign_in.by_password(email, password, call.address, "confirmation")
+                found = await self._sign_in.by_password(email, password, call.address, "confirmation", session.subject)
             else:
                 found = await self._sign_in.by_passkey(_said(answer), "confirm", session.id, call.address, session.subject)
         except PasskeyRefused as error:
             return await self._complain(call, session, error)
         except Unauthorized:
             return await self._account.page(call, session, 422, wrong_confirmation=WRONG)
-        if found.subject.id != session.subject:
-            return await self._account.page(call, session, 401, complaint=f"{PasskeyRefused.message}.")
         call.keep(await self._logins.confirm(session, found))
         return see_other(f"{ACCOUNT}?done=confirmed#passkeys")
 
