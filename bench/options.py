@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all results to FILE")
     parser.add_argument("--write", type=Path, nargs="?", const=Path("docs"), metavar="FOLDER", help=_WRITE)
     parser.add_argument(
-        "--largest", type=between(25_000, 10_000_000, int), help="with --write: documents in the largest collection (1000000)"
+        "--largest", type=between(2_500, 10_000_000, int), help="with --write: documents in the largest collection (1000000)"
     )
     return parser
 

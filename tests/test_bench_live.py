@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.live.delivery import Told, fault, judge
+from bench.live.options import parse
+from tests.support.benches import help_text, refusal
 from tests.support.processes import clean_environment
 
 ROOT = Path(__file__).parents[1]
@@ -101,15 +103,12 @@ def test_too_few_open_files_are_said_before_anything_is_started() -> None:
     ],
 )
 def test_options_out_of_bounds_are_refused(arguments: list[str], message: str) -> None:
-    done = _bench("-m", "bench", "live", *arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
+    assert message in refusal(parse, *arguments)
 
 
 def test_help_says_what_is_measured_and_how_to_read_it() -> None:
-    text = _bench("-m", "bench", "live", "--help").stdout
+    text = help_text(parse)
     assert all(name in text for name in ("TOLD", "MEMORY", "WRITING", "commit at most", "let go", "written are"))
-    assert "scripts/bench live" in _bench("-m", "bench", "--help").stdout
 
 
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
