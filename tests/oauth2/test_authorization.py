@@ -204,6 +204,15 @@ def test_a_decision_counts_once_and_for_who_was_asked(viewer: Application, brows
     assert (again.status_code, "location" in again.headers) == (403, False)
 
 
+@pytest.mark.parametrize("decision", [None, "", "yes", "ALLOW", "deny allow"])
+def test_what_is_no_decision_allows_nothing(viewer: Application, browser: Browser, decision: str | None) -> None:
+    address = viewer.asking()
+    fields = forms(browser.get(address).text, address)[0] | ({} if decision is None else {"decision": decision})
+    answer = browser.post("/oauth/authorize", fields)
+    assert (answer.status_code, "location" in answer.headers) == (400, False)
+    assert browser.get(address).status_code == 200  # nothing was allowed
+
+
 def test_a_form_in_between_leads_back_after_the_sign_in(viewer: Application, browser: Browser, anna: str) -> None:
     address = viewer.asking()
     fields = forms(browser.get(address).text, address)[0] | {"decision": "allow"}

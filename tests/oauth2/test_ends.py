@@ -84,6 +84,9 @@ def test_what_ends_all_tokens_of_an_application(viewer: Application, browser: Br
         server.wait_everywhere(lambda: call(server, token).status_code == 401)
         assert stream.ends()
         page.expect("41/storage")
+    if end not in GONE:
+        for each in (token, refresh_token):
+            assert tokens(viewer.post("/oauth/introspect", {"token": each})) == {"active": False}
     expected = (401, "invalid_client") if end in GONE else (400, "invalid_grant")
     assert error(viewer.refresh(refresh_token)) == expected
     if end is not revoke:  # it ends one family; a code that was allowed a moment ago begins another

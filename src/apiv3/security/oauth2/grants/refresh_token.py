@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from apiv3.model.clients import Application
-from apiv3.model.errors import OAuth2Error
 from apiv3.model.grants import RefreshToken
 from apiv3.model.timestamps import now
 from apiv3.retrying import retried
@@ -11,7 +10,7 @@ from apiv3.security import secrets
 from apiv3.security.credentials import BEARER
 from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.oauth2.grants.grant import Form, invalid_grant, required
-from apiv3.security.oauth2.issuing import REFRESH, Issued, Issuer, Pair, may_refresh
+from apiv3.security.oauth2.issuing import REFRESH, Issued, Issuer, Pair
 from apiv3.security.oauth2.replays import note_replay
 from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.security.policy import Policies
@@ -54,7 +53,7 @@ class RefreshTokenGrant:
                 if again is None:
                     await note_replay(writer, token.grant.id, application, address)
                 return again
-            return await self._rotate(writer, application, token, secret, scope)
+            return await self._rotate(writer, token, secret, scope)
 
     def _is_good(self, token: RefreshToken, application: Application) -> bool:
         subject = self._policies.current.active(token.grant.subject)
@@ -62,14 +61,9 @@ class RefreshTokenGrant:
             return False
         return token.grant.client == application.client.id and now() < token.expires
 
-    async def _rotate(
-        self, writer: GrantWriter, application: Application, token: RefreshToken, secret: str, scope: str | None
-    ) -> Issued:
+    async def _rotate(self, writer: GrantWriter, token: RefreshToken, secret: str, scope: str | None) -> Issued:
         grant = token.grant
-        most = tuple(each for each in grant.scopes if self._scopes.covers(application.client.scopes, (each,)))
-        if not most or not may_refresh(application.client, most):
-            raise OAuth2Error("invalid_grant", "The client may no longer do what it was once allowed")
-        scopes = self._scopes.chosen(scope, most)
+        scopes = self._scopes.chosen(scope, grant.scopes)  # a client that loses a scope loses its grants
         await writer.rotate(token.digest, now())
         return await self._issuer.issue(writer, grant, scopes, refreshes=True, chosen=self._successors(secret))
 
