@@ -40,6 +40,7 @@ from apiv3.web.service import Service
 from apiv3.web.site.account import AccountPage
 from apiv3.web.site.admin.checks import CheckPage
 from apiv3.web.site.admin.clients import ClientPages
+from apiv3.web.site.admin.devices import DevicePages
 from apiv3.web.site.admin.pages import AdminPages
 from apiv3.web.site.admin.roles import RolePages
 from apiv3.web.site.admin.sessions import SessionPages
@@ -50,7 +51,7 @@ from apiv3.web.site.admin.users import UserPages
 from apiv3.web.site.applications import ApplicationPages
 from apiv3.web.site.checklist import Checklist
 from apiv3.web.site.consent import Consent
-from apiv3.web.site.device import DevicePages
+from apiv3.web.site.device import DevicePages as DeviceCodePages
 from apiv3.web.site.explorer import Explorer
 from apiv3.web.site.first_invitation import FirstInvitationPage
 from apiv3.web.site.forms import Forms
@@ -91,7 +92,7 @@ def table(parts: Parts) -> Sequence[Route]:
         _oauth2(parts, sign_in),
         consent,
         ApplicationPages(authorization, installation.clients, installation.policies, words, forms),
-        DevicePages(_devices(parts), authorization, installation.policies, parts.throttle, consent, forms),
+        DeviceCodePages(_devices(parts), authorization, installation.policies, parts.throttle, consent, forms),
         People(sign_in, logins, parts.user_tokens, limits),
         _live(parts),
         Explorer(lambda: describe(_described(made), kinds, _bounds(settings), scopes), lambda: made, scopes),
@@ -196,6 +197,7 @@ def _admin_pages(parts: Parts, forms: Forms) -> AdminPages:
     return AdminPages(
         SubjectPages(administration, policies, forms, shows_tokens=parts.settings.api3_security_enable),
         ClientPages(installation.clients, policies, installation.scopes, forms),
+        DevicePages(installation.devices, parts.commands, policies, forms),
         RolePages(administration, policies, installation.demands, forms),
         CheckPage(policies, installation.demands),
         UserPages(accounts, policies, forms, public_url(parts.settings)),

@@ -44,7 +44,7 @@ from apiv3.web.site.front import Front
 from apiv3.web.site.invitation import Invitation
 from apiv3.web.site.login import Login
 from apiv3.web.site.passkeys import PasskeyPages
-from apiv3.web.site.sections import ADMIN, AUDIT, CHECK, CLIENTS, FAILURES, ROLES, SESSIONS, STATE, SUBJECTS, USERS
+from apiv3.web.site.sections import ADMIN, AUDIT, CHECK, CLIENTS, DEVICES, FAILURES, ROLES, SESSIONS, STATE, SUBJECTS, USERS
 from apiv3.web.site.static import PREFIX as STATIC
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import PATH, SocketIo
@@ -212,6 +212,24 @@ def _admin_pages(pages: AdminPages) -> Iterator[Route]:
     yield Route("POST", f"{client}/rotate", clients.rotate, updates)
     yield Route("GET", f"{client}/remove", clients.ask_removal, deletes)
     yield Route("POST", f"{client}/remove", clients.remove, deletes)
+
+    devices, device = pages.devices, f"{DEVICES.path}/{{_id}}"
+    creates, reads, updates, deletes = (_page("devices", action) for action in ACTIONS)
+    commands = Access((COMMAND,), page=True)
+    yield Route("GET", DEVICES.path, devices.all, reads)
+    yield Route("GET", f"{DEVICES.path}/add", devices.new, creates)
+    yield Route("POST", f"{DEVICES.path}/add", devices.add, creates)
+    yield Route("GET", device, devices.show, reads)
+    yield Route("POST", f"{device}/change", devices.change, updates)
+    yield Route("POST", f"{device}/pair", devices.pair, updates)
+    yield Route("GET", f"{device}/rotate", devices.ask_rotation, updates)
+    yield Route("POST", f"{device}/rotate", devices.rotate, updates)
+    yield Route("GET", f"{device}/revoke", devices.ask_revocation, updates)
+    yield Route("POST", f"{device}/revoke", devices.revoke, updates)
+    yield Route("GET", f"{device}/remove", devices.ask_removal, deletes)
+    yield Route("POST", f"{device}/remove", devices.remove, deletes)
+    yield Route("POST", f"{device}/command", devices.command, commands)
+    yield Route("POST", f"{device}/cancel", devices.cancel, commands)
 
     roles, creates = pages.roles, _page("roles", "create")
     yield Route("GET", ROLES.path, roles.all, _page("roles", "list"))

@@ -18,6 +18,7 @@ class Section(NamedTuple):
 
 SUBJECTS = Section(f"{ADMIN}/subjects", "Subjects", administration("subjects", "read"))
 CLIENTS = Section(f"{ADMIN}/clients", "Applications", administration("clients", "read"))
+DEVICES = Section(f"{ADMIN}/devices", "Devices", administration("devices", "read"))
 ROLES = Section(f"{ADMIN}/roles", "Roles", administration("roles", "list"))
 CHECK = Section(f"{ADMIN}/check", "Who may do what", administration("permissions", "read"))
 USERS = Section(f"{ADMIN}/users", "Users", administration("users", "read"))
@@ -25,4 +26,4 @@ SESSIONS = Section(f"{ADMIN}/sessions", "Sessions", administration("sessions", "
 FAILURES = Section(f"{ADMIN}/failures", "Failed sign-ins", administration("failures", "read"))
 AUDIT = Section(f"{ADMIN}/audit", "Audit trail", administration("audit", "read"))
 STATE = Section(f"{ADMIN}/state", "Server", administration("state", "read"))
-SECTIONS = (SUBJECTS, CLIENTS, ROLES, CHECK, USERS, SESSIONS, FAILURES, AUDIT, STATE)
+SECTIONS = (SUBJECTS, CLIENTS, DEVICES, ROLES, CHECK, USERS, SESSIONS, FAILURES, AUDIT, STATE)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from apiv3.web.site.admin.checks import CheckPage
 from apiv3.web.site.admin.clients import ClientPages
+from apiv3.web.site.admin.devices import DevicePages
 from apiv3.web.site.admin.roles import RolePages
 from apiv3.web.site.admin.sessions import SessionPages
 from apiv3.web.site.admin.state import StatePage
@@ -17,6 +18,7 @@ from apiv3.web.site.admin.users import UserPages
 class AdminPages(NamedTuple):
     subjects: SubjectPages
     clients: ClientPages
+    devices: DevicePages
     roles: RolePages
     check: CheckPage
     users: UserPages

@@ -23,7 +23,7 @@ from apiv3.web.site.sections import SUBJECTS
 
 _COLUMNS: Sequence[Column[Subject]] = (
     Column("name", "Name", lambda subject: subject.name),
-    Column("kind", "Kind", lambda subject: "application" if subject.is_client else ""),
+    Column("kind", "Kind", lambda subject: "application" if subject.is_client else "device" if subject.is_device else ""),
     Column("roles", "Roles", lambda subject: ", ".join(subject.roles)),
     Column("notes", "Notes", lambda subject: subject.notes),
     Column("created", "Added", lambda subject: subject.created_at),
