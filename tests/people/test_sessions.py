@@ -31,6 +31,8 @@ from tests.support.waiting import wait_until
 ENTRIES = "/api/v3/entries"
 ANOTHER = "another long secret"
 _BASE64 = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+HOUR = 3_600_000
+"""Ms."""
 _numbers = count()
 
 
@@ -568,6 +570,39 @@ def test_limits(fresh_server: FreshServer) -> None:
     assert used.is_signed_in()
     wait_until(lambda: not used.is_signed_in())
     assert "; Max-Age=7;" in Browser(server).sign_in(email).headers["set-cookie"]
+
+
+def test_a_form_counts_as_a_use_and_what_a_page_asks_for_does_not(fresh_server: FreshServer) -> None:
+    server = fresh_server()
+    browser = signed_in(server, person(server))
+    background = {"Sec-Fetch-Dest": "empty"}
+
+    def seen_after(*forms_sent: dict[str, str]) -> int:
+        """When the session was last used, in ms before now: an hour ago, unless these forms are a use."""
+        server.stop()
+        asyncio.run(aged(server, HOUR))
+        server.start()
+        assert browser.get(ENTRIES).status_code == 200
+        fields = forms(browser.get("/account", headers=background).text, "/account/sessions/end")[0]
+        for each in forms_sent:
+            assert browser.post("/account/sessions/end", fields | each).status_code == 404
+        server.stop()  # which stores when sessions were used
+        return time.time_ns() // 1_000_000 - asyncio.run(aged(server, 0))
+
+    assert seen_after() >= HOUR
+    assert seen_after({"session": "0" * 24}) < HOUR
+
+
+async def aged(server: LiveServer, by: int) -> int:
+    """Let some ms pass for the only session; when it was last used, in ms since 1970."""
+    database = Database(server.installation.database_url)
+    await database.connect()
+    try:
+        async with database.transaction("test") as connection:
+            [(seen,)] = await connection.fetch(f"UPDATE sessions SET seen = seen - {by} RETURNING seen")
+    finally:
+        await database.disconnect()
+    return int(seen)
 
 
 def test_only_signing_in_and_forms_make_rows(pair: LiveServer, anna: str) -> None:
