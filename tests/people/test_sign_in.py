@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 import pytest
 
@@ -12,7 +13,10 @@ from apiv3.model.errors import Forbidden, SignInNeeded, Unauthorized
 from apiv3.model.sessions import Session, Started, Visitor
 from apiv3.security.accounts import sign_in as module
 from apiv3.security.accounts.sign_in import FREE, SignIn
+from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authors import OPERATOR
+from apiv3.security.credentials import Credential
+from apiv3.security.verifiers.user_token import UserTokenVerifier
 from apiv3.storage.failures import FailureTable
 from tests.support.people import PASSWORD
 from tests.support.sign_ins import opened
@@ -147,3 +151,19 @@ async def test_a_session_that_has_ended_meanwhile_does_not_go_on(
             await go_on(made, session)
         assert await made.accounts.find(ANNA) == anna
         assert await made.logins.of(anna) == []
+
+
+@pytest.mark.parametrize(("ahead", "good"), [(8, True), (13, False)])
+async def test_a_token_from_the_future_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, ahead: int, good: bool
+) -> None:
+    """The clock of another process may be ten seconds ahead, and not more."""
+    async with opened(database_url) as (made, _):
+        await people(made)
+        anna, tokens, now = await made.accounts.find(ANNA), UserTokens("k" * 32, 60), time.time()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now + ahead)
+            credential = Credential(tokens.sign(anna.subject), "header", "192.0.2.1")
+        verifier = UserTokenVerifier(tokens, made.policies)
+        with nullcontext() if good else pytest.raises(ValueError, match="future"):
+            verifier.verify(credential)
