@@ -1,1 +1,1 @@
-"""Clients for programs that talk to a server. Of the server's own code they use only the model."""
+"""Clients for programs that talk to a server. Of the server's own code they use only what both sides must agree on."""

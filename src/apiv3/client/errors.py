@@ -46,3 +46,10 @@ class Stranger(Unreachable):
     def __init__(self, url: str) -> None:
         super().__init__(f"{shown(url)} answers, but not as this server does.")
         self.url = url
+
+
+class Silent(Exception):
+    """The server has told nothing for too long, so nobody knows who is signed in there. `str` says since when, or why."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"Nobody is let in, because {shown(url)} does not tell who is signed in: {reason}")
