@@ -139,7 +139,7 @@ async def test_nobody_else_gives_a_device_a_command(hub: LiveServer, device: Dev
             refused = await connection.ask(kind, body)
             assert (refused["type"], refused["body"]["status"]) == ("error", 400)
         await victim.ask("state", {"name": "x", "value": 1})
-        assert victim.said == []
+        assert {each["type"] for each in victim.said} <= {"time"}  # which the hub tells every device at first
     uploader = await asyncio.to_thread(hub.subject, f"uploader {uuid.uuid4()}", "api:*:*", "*:*:read")
     client = hub.client(uploader)
     answer = await asyncio.to_thread(client.post, f"/api/v3/hub/devices/{device.id}/commands", json={"name": "open"})
