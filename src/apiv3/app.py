@@ -16,6 +16,7 @@ from apiv3.model.errors import StorageUnavailable
 from apiv3.operations.pruning import Pruning
 from apiv3.parts import Parts
 from apiv3.provisioning import needed, provision
+from apiv3.security.logins import Endings
 from apiv3.security.revisions import follow
 from apiv3.settings import load
 from apiv3.web.api import Api, ASGIApp, lifespan, with_cors
@@ -112,7 +113,8 @@ class Server:
         installation, hub = self.installation, self.parts.hub
         parts = (installation.policies, installation.sessions, installation.access_tokens)
         following = follow(*parts) if hub is None else follow(*parts, hub)
-        works = [following, installation.sessions.run(), installation.access_tokens.run()]
+        endings = Endings(installation.login_table, installation.sessions)
+        works = [following, installation.sessions.run(), installation.access_tokens.run(), endings.run()]
         if self.settings.only != "login":
             works.append(self._pruning().run())
         if hub is not None:
@@ -128,6 +130,7 @@ class Server:
             settings.api3_tombstone_days,
             installation.audit,
             settings.audit_days,
+            installation.login_table,
         )
 
     def _check_default_roles(self) -> None:

@@ -30,6 +30,7 @@ from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.halves import serving
 from apiv3.web.hub import SLOWEST_PING, HubEndpoints
+from apiv3.web.logins import Logins
 from apiv3.web.oauth2 import OAuth2
 from apiv3.web.openapi.document import describe
 from apiv3.web.operation import Bounds
@@ -82,7 +83,8 @@ def table(parts: Parts) -> Sequence[Route]:
         Service(reading, documents),
         {name: Documents(kind, reading, writing, bulk, limits, most) for name, kind in kinds.items()},
         Events(parts.feed, kinds, parts.rights),
-        Authorization(parts.authenticator, installation.policies, parts.tokens, installation.demands),
+        Logins(parts.logins, parts.rights),
+        Authorization(parts.authenticator, installation.policies, parts.tokens, installation.demands, logins),
         Subjects(administration, installation.policies, limits, shows_tokens=settings.api3_security_enable),
         Roles(administration, installation.policies, limits, installation.demands),
         Users(accounts, limits),

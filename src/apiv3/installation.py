@@ -34,6 +34,7 @@ from apiv3.storage.devices import DeviceTable
 from apiv3.storage.documents import DocumentTable
 from apiv3.storage.grants import GrantTable
 from apiv3.storage.inventory import InventoryTable
+from apiv3.storage.logins import LoginTable
 from apiv3.storage.messages import MessageTable
 from apiv3.storage.policy import PolicyTable
 from apiv3.storage.sessions import SessionTable
@@ -50,25 +51,27 @@ class Installation:
         self.documents = DocumentTable(self.database)
         rules = Rules(settings.api3_dedup_fallback_enabled, settings.api3_created_at_fallback_enabled)
         self.writing = Writing(self.documents, rules)
-        policy_table = PolicyTable(self.database)
-        self.policies = Policies(policy_table, revealed(settings.api_secret), settings.auth_default_roles)
+        default = settings.auth_default_roles
+        policy_table = PolicyTable(self.database, default)
+        self.policies = Policies(policy_table, revealed(settings.api_secret), default)
         self.administration = Administration(policy_table, self.policies)
-        self.account_table = AccountTable(self.database)
+        self.account_table = AccountTable(self.database, default)
         self.audit = AuditTable(self.database)
         self.trail = Trail(self.audit)
         inventory, backup = InventoryTable(self.database), settings.apiv3_data / "last_backup"
         self.inspection = Inspection(inventory, self.documents, self.collections, settings.workers, backup)
         self.passwords = Passwords(settings.password_rounds)
-        self.session_table = SessionTable(self.database)
+        self.session_table = SessionTable(self.database, default)
+        self.login_table = LoginTable(self.database, default)
         self.sessions = Sessions(self.session_table, _limits(settings))
         self.logins = Logins(self.session_table, self.sessions, self.policies)
         self.scopes = ScopeTable(settings.oauth_scopes or NAMED)
-        self.client_table, self.grant_table = ClientTable(self.database), GrantTable(self.database)
+        self.client_table, self.grant_table = ClientTable(self.database, default), GrantTable(self.database, default)
         self.access_tokens = AccessTokens(self.grant_table)
         self.clients = Clients(self.client_table, self.grant_table, self.policies, self.scopes, self.access_tokens)
         lifetimes = Lifetimes(settings.oauth_access_lifetime, settings.oauth_refresh_grace)
-        self.issuer = Issuer(self.grant_table, lifetimes)
-        self.device_table, self.message_table = DeviceTable(self.database), MessageTable(self.database)
+        self.issuer = Issuer(self.grant_table, lifetimes, self.scopes)
+        self.device_table, self.message_table = DeviceTable(self.database, default), MessageTable(self.database)
         self.command_table = CommandTable(self.database)
         self.devices = Devices(
             self.device_table,

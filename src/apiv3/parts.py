@@ -17,6 +17,7 @@ from apiv3.live.bells import Bells
 from apiv3.live.connections import Lobby, Namespace
 from apiv3.live.engine import Engine
 from apiv3.live.feed import Feed
+from apiv3.live.logins import LoginChannel
 from apiv3.live.sessions import Rules as SessionRules
 from apiv3.live.storage_namespace import NAME as STORAGE
 from apiv3.live.storage_namespace import StorageNamespace
@@ -88,6 +89,7 @@ class Parts:
         self.thresholds = _thresholds(settings)
         bells = Bells(installation.database.watch)
         documents.on_write.append(bells.ring)
+        self.logins = LoginChannel(installation.login_table, bells)
         self.feed = Feed(documents, bells, installation.collections)
         self.engine = Engine(
             SessionRules(settings.api3_live_ping_interval, settings.api3_request_timeout),
@@ -139,6 +141,7 @@ class Parts:
     def end_live(self) -> None:
         """End all live connections, in any order and any number of times."""
         self.feed.close()
+        self.logins.close()
         self.engine.close()
         self.workers.close()
 

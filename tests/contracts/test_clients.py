@@ -40,7 +40,7 @@ class Process:
         self.grants, self.table = GrantTable(database), ClientTable(database)
         self.policies, self.tokens = Policies(PolicyTable(database), "secret"), AccessTokens(self.grants)
         self.clients = Clients(self.table, self.grants, self.policies, SCOPES, self.tokens)
-        self.issuer = Issuer(self.grants, Lifetimes(3600, 30))
+        self.issuer = Issuer(self.grants, Lifetimes(3600, 30), SCOPES)
         self.credentials = ClientCredentialsGrant(SCOPES, self.issuer)
         self.devices = DeviceCodeGrant(self.grants, SCOPES, self.policies, self.issuer, KEY)
         registry = Registry(self.table, "https://data.example", ("read",))
@@ -88,7 +88,7 @@ async def test_a_change_waits_for_a_token_and_ends_it(
 ) -> None:
     async with here.issuer.transaction(application) as writer:
         changing = asyncio.create_task(change(there, application))
-        _, issued = await here.issuer.begin(writer, application.client, application.subject, "client_credentials", WIDE)
+        _, issued = await here.issuer.begin(writer, application.client, application.subject, "client_credentials", WIDE, "")
         # A change that did not wait would be over by the end of this second, and miss the token.
         await asyncio.wait([changing], timeout=1)
         assert not changing.done()

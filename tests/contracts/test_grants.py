@@ -35,7 +35,7 @@ async def issue(store: GrantTable, given: Grant, secret: str) -> AccessToken:
     token = AccessToken(stored_digest(secret), given, ("read",), 1000, given.expires)
     async with store.changing() as writer:
         await writer.begin(given)
-        await writer.add_access(token)
+        await writer.add_access(token, ("api:*:read",), "")
     return token
 
 

@@ -39,12 +39,12 @@ def elsewhere(another: Database) -> SessionTable:
 async def begin(store: SessionTable, *begun: Session) -> None:
     async with store.changing() as writer:
         for each in begun:
-            await writer.begin(each)
+            await writer.begin(each, each.begun + LIMITS.longest)
 
 
 async def end(store: SessionTable, *ended: Session) -> list[Session]:
     async with store.changing() as writer:
-        return list(await writer.end(ended[0].subject, [each.id for each in ended]))
+        return list(await writer.end(ended[0].subject, [each.id for each in ended], "ended"))
 
 
 async def test_a_session_is_found_by_its_digest_until_it_is_ended(store: SessionTable, elsewhere: SessionTable) -> None:
@@ -67,7 +67,7 @@ async def test_nobody_ends_the_sessions_of_another(store: SessionTable) -> None:
     mine, theirs = session(), session()
     await begin(store, mine, theirs)
     async with store.changing() as writer:
-        assert await writer.end(mine.subject, [theirs.id, unique("id")]) == []
+        assert await writer.end(mine.subject, [theirs.id, unique("id")], "ended") == []
     assert (await store.find(theirs.digest))[1] == theirs
 
 

@@ -59,6 +59,8 @@ class Store:
 
     async def prune(self, limits: Limits, now: int) -> None: ...
 
+    async def expire(self, limits: Limits, now: int) -> None: ...
+
     async def use(self, nonce: str, expires: int) -> bool:
         assert 0 < expires / 1000 - time.time() <= LIFETIME + 1
         is_new = nonce not in self.used

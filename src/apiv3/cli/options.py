@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import click
 
 from apiv3.model import timestamps
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def show(value: Any, as_json: bool) -> None:
@@ -38,6 +40,28 @@ def warn(sentences: Iterable[str]) -> None:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def group_options(says: str) -> Callable[[F], F]:
+    """Return the options for groups and organisational units, as a decorator. `says`: the end of their help."""
+
+    def decorate(command: F) -> F:
+        for name, what in (("ous", "An organisational unit"), ("groups", "A group")):
+            about = f"{what} of the subject, of which other services hear; may be repeated.{says}"
+            command = click.option(f"--{name[:-1]}", name, multiple=True, metavar="NAME", help=about)(command)
+        return command
+
+    return decorate
+
+
+STAYS = " Replaces all present ones; an empty NAME removes them."
+"""The end of the help where a subject is changed."""
+
+
+def given_groups(groups: tuple[str, ...], ous: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the fields of a subject that these options change."""
+    said = {"groups": groups, "ous": ous}
+    return {field: tuple(filter(None, names)) for field, names in said.items() if names}
 
 
 def counted(number: int, noun: str) -> str:

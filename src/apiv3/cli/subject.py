@@ -11,7 +11,7 @@ import click
 from apiv3.cli.completion import role_names, subject_names
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show, show_removed, warn
+from apiv3.cli.options import STAYS, as_json, given_groups, group_options, show, show_removed, warn
 from apiv3.installation import Installation
 from apiv3.model.errors import ApiError
 from apiv3.model.identity import Subject, Timestamp
@@ -28,6 +28,7 @@ def subject() -> None:
 
 def _record(installation: Installation, found: Subject, *, token: bool) -> dict[str, Any]:
     record: dict[str, Any] = {"_id": found.id, "name": found.name, "roles": list(found.roles), "notes": found.notes}
+    record |= {"groups": list(found.groups), "ous": list(found.ous)}
     record |= {"timestamp": found.timestamp} | ({"application": True} if found.is_client else {})
     return record | ({"accessToken": installation.policies.current.token(found)} if token else {})
 
@@ -79,10 +80,19 @@ def _asked() -> Timestamp:
     help="A role of the subject; may be repeated. `apiv3 role list` lists all roles.",
 )
 @click.option("--notes", default="", help="Notes about the subject, as free text.")
+@group_options("")
 @_required
 @_optional
 @as_json
-def add(name: str, roles: tuple[str, ...], notes: str, timestamp: Timestamp | None, as_json: bool) -> None:
+def add(
+    name: str,
+    roles: tuple[str, ...],
+    notes: str,
+    groups: tuple[str, ...],
+    ous: tuple[str, ...],
+    timestamp: Timestamp | None,
+    as_json: bool,
+) -> None:
     """Add a subject and print its access token. On a terminal, it asks for the kind of app, unless an option sets the rule.
 
     \b
@@ -92,7 +102,8 @@ def add(name: str, roles: tuple[str, ...], notes: str, timestamp: Timestamp | No
     rule = timestamp or ("required" if as_json else _asked())
 
     async def work(installation: Installation) -> dict[str, Any]:
-        added = await installation.administration.add_subject(Subject("", name, roles, notes, timestamp=rule), OPERATOR)
+        made = Subject("", name, roles, notes, timestamp=rule, groups=groups, ous=ous)
+        added = await installation.administration.add_subject(made, OPERATOR)
         return _stored(installation, added)
 
     show(run(work, makes=True, shows_tokens=True), as_json)
@@ -140,14 +151,22 @@ def show_(name: str, as_json: bool) -> None:
 )
 @click.option("--no-roles", is_flag=True, help="Remove all roles.")
 @click.option("--notes", default=None, help="New notes. Without this option, the notes stay unchanged.")
+@group_options(STAYS)
 @_required
 @_optional
 @as_json
 def change(
-    name: str, roles: tuple[str, ...], no_roles: bool, notes: str | None, timestamp: Timestamp | None, as_json: bool
+    name: str,
+    roles: tuple[str, ...],
+    no_roles: bool,
+    notes: str | None,
+    groups: tuple[str, ...],
+    ous: tuple[str, ...],
+    timestamp: Timestamp | None,
+    as_json: bool,
 ) -> None:
-    """Change the roles, the notes or the timestamp rule of a subject. This takes effect within a second; its access token
-    stays the same.
+    """Change the roles, notes, groups, units or timestamp rule of a subject. This takes effect within a second; its access
+    token stays the same.
 
     \b
     apiv3 subject change phone --role readable --role careportal
@@ -155,7 +174,7 @@ def change(
     """
     if roles and no_roles:
         raise click.UsageError("--role and --no-roles exclude each other.")
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = dict(given_groups(groups, ous))
     if roles or no_roles:
         said["roles"] = roles
     if notes is not None:
@@ -163,7 +182,7 @@ def change(
     if timestamp is not None:
         said["timestamp"] = timestamp
     if not said:
-        raise click.UsageError("There is nothing to change: say --role, --no-roles, --notes, --timestamp or --no-timestamp.")
+        raise click.UsageError("There is nothing to change: say --role, --no-roles, --notes, --group, --ou or --timestamp.")
 
     async def work(installation: Installation) -> dict[str, Any]:
         found = _find(installation, name)

@@ -12,7 +12,7 @@ import click
 from apiv3.cli.completion import role_names, user_emails
 from apiv3.cli.groups import Group
 from apiv3.cli.installation import run
-from apiv3.cli.options import as_json, show, show_removed
+from apiv3.cli.options import STAYS, as_json, given_groups, group_options, show, show_removed
 from apiv3.installation import Installation
 from apiv3.model.accounts import Person
 from apiv3.model.identity import Subject
@@ -87,9 +87,18 @@ def _do(work: Work, as_json: bool, *, makes: bool = False) -> None:
     help="A role that the person has; may be repeated. `apiv3 role list` shows them.",
 )
 @click.option("--name", default="", help="The person's name; without this option it is the e-mail address.")
+@group_options("")
 @_password
 @as_json
-def add(email: str, roles: tuple[str, ...], name: str, password_stdin: bool, as_json: bool) -> None:
+def add(
+    email: str,
+    roles: tuple[str, ...],
+    name: str,
+    groups: tuple[str, ...],
+    ous: tuple[str, ...],
+    password_stdin: bool,
+    as_json: bool,
+) -> None:
     """Add a person, and print an invitation link, unless a password is given.
 
     \b
@@ -98,7 +107,8 @@ def add(email: str, roles: tuple[str, ...], name: str, password_stdin: bool, as_
     password = _from_stdin() if password_stdin else None
 
     async def work(installation: Installation) -> Record:
-        return shown(*await installation.accounts.add(email, name, roles, password, OPERATOR))
+        accounts = installation.accounts
+        return shown(*await accounts.add(email, name, roles, password, OPERATOR, groups=groups, ous=ous))
 
     _do(work, as_json, makes=True)
 
@@ -145,18 +155,29 @@ def show_(email: str, as_json: bool) -> None:
 )
 @click.option("--name", default=None, help="Another name; without this option it stays.")
 @click.option("--email", "address", default=None, help="Another e-mail address; without this option it stays.")
+@group_options(STAYS)
 @as_json
-def change(email: str, roles: tuple[str, ...], name: str | None, address: str | None, as_json: bool) -> None:
-    """Change a person's roles, name or e-mail address. The change takes effect within a second.
+def change(
+    email: str,
+    roles: tuple[str, ...],
+    name: str | None,
+    address: str | None,
+    groups: tuple[str, ...],
+    ous: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Change a person's roles, name, e-mail address, groups or organisational units. The change takes effect within a second.
 
     \b
     apiv3 user change anna@x.example --role readable --role careportal
     """
-    if not roles and name is None and address is None:
-        raise click.UsageError("There is nothing to change: say --role, --name or --email.")
+    said = given_groups(groups, ous)
+    if not roles and not said and name is None and address is None:
+        raise click.UsageError("There is nothing to change: say --role, --name, --email, --group or --ou.")
 
     def changed(stored: Subject) -> Subject:
-        return replace(stored, roles=roles or stored.roles, name=stored.name if name is None else name)
+        changed = replace(stored, roles=roles or stored.roles, name=stored.name if name is None else name)
+        return replace(changed, groups=said.get("groups", stored.groups), ous=said.get("ous", stored.ous))
 
     async def work(installation: Installation) -> Record:
         found = await installation.accounts.find(email)

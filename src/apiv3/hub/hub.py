@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -34,7 +35,6 @@ from apiv3.model.devices import Machine, Visit
 from apiv3.model.errors import ApiError, StorageUnavailable
 from apiv3.model.timestamps import now
 from apiv3.noise import KeyPair, NoiseError
-from apiv3.security import secrets
 from apiv3.security.devices.keys import text_of
 from apiv3.security.policy import Policies
 from apiv3.security.sightings import Sightings
@@ -135,7 +135,7 @@ class Hub:
         if machine is None or machine.subject.disabled:
             return None
         await self._policies.catch_up()  # the device may be newer than the policy of this process
-        visit = Visit(secrets.object_id(), address, greeting.software)
+        visit = Visit(str(uuid.uuid4()), address, greeting.software)
         if not await self._devices.connect(machine.device.id, greeting.public_key, visit, now()):
             return None
         session = Session(visit.id, machine, greeting, socket)

@@ -54,7 +54,7 @@ class Machine(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """A connection of a device that begins. `id`: random; `address`: where from; `software`: what the device says it runs."""
+    """A connection of a device that begins. `id`: a random UUID; `address`: where from; `software`: what it says it runs."""
 
     id: str
     address: str

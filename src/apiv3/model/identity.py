@@ -8,6 +8,8 @@ from typing import Literal
 
 _ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 LONGEST_NAME = 200
+MOST_GROUPS, LONGEST_GROUP = 50, 100
+"""Most groups, and most organisational units, of a subject; most characters of each."""
 
 Timestamp = Literal["required", "optional"]
 """Whether calls must carry the client's time. If it is optional, it is still checked when it is sent."""
@@ -36,6 +38,7 @@ class Subject:
     `timestamp`: whether its calls must carry the client's time, where the server demands that at all. `disabled`: whether all
     its credentials are refused. `is_person`: whether it has an account. `is_client`: whether it is an application of OAuth2.
     `is_device`: whether it is a device with a key of its own.
+    `groups`, `ous`: groups and organisational units, which grant nothing here; other services hear of them.
     """
 
     id: str
@@ -49,6 +52,8 @@ class Subject:
     is_person: bool = False
     is_client: bool = False
     is_device: bool = False
+    groups: tuple[str, ...] = ()
+    ous: tuple[str, ...] = ()
 
 
 _READ, _WRITE = ("api:*:read",), ("api:*:create,update,delete",)

@@ -1,4 +1,4 @@
-"""Remove old documents in the background, for collections with a number of days to keep; old tombstones and audit entries."""
+"""Remove old documents in the background, for collections with a number of days to keep; old tombstones, entries and events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from functools import partial
 from apiv3.model.errors import StorageUnavailable
 from apiv3.storage.contracts import DocumentStore
 from apiv3.storage.contracts.accounts import AuditStore
+from apiv3.storage.contracts.logins import LoginStore
 
 INTERVAL = 600.0
 """Seconds between two rounds."""
 BATCH = 100
 """Most rows removed in one transaction, so that writers need not wait long."""
 DAY = 86_400_000
+OUTBOX_DAYS = 7
+"""For how long a service that hears of logins may be away without beginning again."""
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ class Pruning:
     """Prunes collections. Several processes may do so at the same time.
 
     `days`: collection -> the number of days for which its documents are kept. `tombstone_days`: the same for the tombstones of
-    all `collections`. `audit_days`: the same for the entries of the audit trail.
+    all `collections`. `audit_days`: the same for the entries of the audit trail. The events of `logins` stay for OUTBOX_DAYS.
     """
 
     def __init__(
@@ -36,10 +39,11 @@ class Pruning:
         tombstone_days: int,
         audit: AuditStore,
         audit_days: int,
+        logins: LoginStore,
     ) -> None:
         self._store, self._days = store, days
         self._collections, self._tombstone_days = collections, tombstone_days
-        self._audit, self._audit_days = audit, audit_days
+        self._audit, self._audit_days, self._logins = audit, audit_days, logins
 
     async def run(self) -> None:
         """Prune every INTERVAL seconds until cancelled."""
@@ -61,6 +65,7 @@ class Pruning:
         for collection in self._collections:
             await _all(partial(self._store.forget, collection), self._tombstone_days)
         await _all(self._audit.prune, self._audit_days)
+        await _all(self._logins.prune, OUTBOX_DAYS)
 
 
 async def _all(remove: Callable[[int, int], Awaitable[int]], days: int) -> int:

@@ -13,6 +13,8 @@ ACKNOWLEDGE = Demand.of("notifications", "*", "ack")
 """The permission to silence alarms."""
 COMMAND = Demand.of("admin", "hub", "devices", "command")
 """The permission to give commands to devices."""
+LOGINS = Demand.of("admin", "bus", "logins", "read")
+"""The permission to hear who is signed in. It has four parts, so that `*:*:read` does not include it."""
 
 _ADMINISTRATION = {
     "subjects": ACTIONS,
@@ -30,9 +32,8 @@ _ADMINISTRATION = {
 
 def every(collections: Iterable[Collection]) -> tuple[Demand, ...]:
     """Return all demands of a server with these collections, sorted by name."""
-    return tuple(
-        sorted({*_on_documents(collections), *_on_administration(), ACKNOWLEDGE, COMMAND}, key=lambda demand: demand.name)
-    )
+    found = {*_on_documents(collections), *_on_administration(), ACKNOWLEDGE, COMMAND, LOGINS}
+    return tuple(sorted(found, key=lambda demand: demand.name))
 
 
 def _on_documents(collections: Iterable[Collection]) -> Iterator[Demand]:

@@ -39,6 +39,6 @@ def _measured(policy: Policy) -> tuple[int, ...]:
 
 def _texts(policy: Policy) -> Iterator[str]:
     for subject in policy.subjects:
-        yield from (subject.name, subject.notes, subject.created_at, *subject.roles)
+        yield from (subject.name, subject.notes, subject.created_at, *subject.roles, *subject.groups, *subject.ous)
     for role in policy.roles:
         yield from (role.name, role.notes, role.created_at, *role.permissions)

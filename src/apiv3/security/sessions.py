@@ -97,7 +97,16 @@ class Sessions:
 
     async def run(self) -> None:
         """Store when sessions were used, and delete what is over, until cancelled."""
-        await self._sightings.run(min(LONGEST_UNSAVED, self.limits.idle / 10_000), self._prune, PRUNING)
+        await self._sightings.run(self._saving, self._prune, PRUNING)
+
+    @property
+    def _saving(self) -> float:
+        """Seconds between two times when the database learns which sessions were used."""
+        return min(LONGEST_UNSAVED, self.limits.idle / 10_000)
+
+    async def expire(self) -> None:
+        """End the sessions that nobody has used for too long, also in other processes, which may not have stored that yet."""
+        await self._store.expire(self.limits, now() - round(2000 * self._saving))
 
     async def save(self) -> None:
         """Store when sessions were used. Raises StorageUnavailable."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from apiv3.model import messages, timestamps
 from apiv3.model.errors import BadRequest, Conflict, NotFound, StorageUnavailable
-from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_NAME, Role, Subject, is_object_id
+from apiv3.model.identity import BUILT_IN_ROLES, LONGEST_GROUP, LONGEST_NAME, MOST_GROUPS, Role, Subject, is_object_id
 from apiv3.retrying import retried
 from apiv3.security import administrators, room, secrets
 from apiv3.security.authors import Author, role_target, subject_target
@@ -226,6 +226,8 @@ def check_subject(subject: Subject, policy: Policy) -> None:
     """Raises BadRequest, Conflict for a subject that cannot be stored."""
     _check_id(subject.id)
     _check_name(subject.name, subject.notes)
+    _check_groups("groups", subject.groups)
+    _check_groups("ous", subject.ous)
     known = {role.name for role in (*BUILT_IN_ROLES, *policy.roles)}
     if subject.is_person and not subject.roles:
         raise BadRequest("A person has at least one role")
@@ -285,3 +287,9 @@ def _check_name(name: str, notes: str) -> None:
         raise BadRequest(f"Bad or missing name: 1 to {LONGEST_NAME} printable characters, no blanks around them")
     if len(notes) > LONGEST_NOTES or "\0" in notes:
         raise BadRequest(f"Bad notes: at most {LONGEST_NOTES} characters")
+
+
+def _check_groups(field: str, names: tuple[str, ...]) -> None:
+    good = all(0 < len(name) <= LONGEST_GROUP and name == name.strip() and name.isprintable() for name in names)
+    if not good or len(names) > MOST_GROUPS or len(set(names)) < len(names):
+        raise BadRequest(f"Bad {field}: at most {MOST_GROUPS} different names of 1 to {LONGEST_GROUP} printable characters")

@@ -50,8 +50,8 @@ class _Finder(ABC):
 class AccountTable(_Finder):
     """The AccountStore of both databases."""
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._policy = database, PolicyTable(database)
+    def __init__(self, database: Database, default_roles: Sequence[str] = ()) -> None:
+        self._database, self._policy = database, PolicyTable(database, default_roles)
 
     async def all(self) -> Sequence[Person]:
         return [_person(row) for row in await self._database.fetch(_ALL)]
@@ -74,7 +74,7 @@ class AccountTableWriter(_Finder):
     """The AccountWriter, inside the transaction that holds the row of the revision."""
 
     def __init__(self, policy: PolicyTableWriter) -> None:
-        self.policy, self.sessions = policy, SessionTableWriter(policy.connection, policy.dialect)
+        self.policy, self.sessions = policy, SessionTableWriter(policy.connection, policy.dialect, policy.logins)
         self._connection: Connection = policy.connection
         self._sql = policy.dialect.sql
 

@@ -30,8 +30,8 @@ _PUT = f"""INSERT INTO clients ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
 class ClientTable:
     """The ClientStore of both databases."""
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._policy = database, PolicyTable(database)
+    def __init__(self, database: Database, default_roles: Sequence[str] = ()) -> None:
+        self._database, self._policy = database, PolicyTable(database, default_roles)
 
     async def find(self, id: str) -> Application | None:
         return _first(await self._database.fetch(self._database.dialect.sql(_BY_ID), id))

@@ -5,6 +5,7 @@ Ended keys stay for ever, also those of removed devices, so that none of them is
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,10 +14,12 @@ from apiv3.model import messages
 from apiv3.model.audit import Entry
 from apiv3.model.devices import Device, Machine, Visit
 from apiv3.model.errors import BadRequest
+from apiv3.model.logins import Login
 from apiv3.retrying import retried
 from apiv3.storage import audit
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect, Row
+from apiv3.storage.logins import Outbox
 from apiv3.storage.policy import SUBJECT, PolicyTable, PolicyTableWriter, subject
 
 LANE = "devices"
@@ -54,14 +57,19 @@ _ROTATION = "UPDATE devices SET rotation = rotation WHERE id = ? AND rotation > 
 _CONNECT = """UPDATE devices SET displaced = CASE WHEN connection IS NULL THEN displaced ELSE ? END, connection = ?,
     connected = ?, seen = ?, address = ?, software = ?, changed = ? WHERE id = ?"""
 _DISCONNECT = "UPDATE devices SET connection = NULL, seen = ? WHERE id = ? AND connection = ?"
+_NONCE = "SELECT nonce FROM subjects WHERE id = ?"
+_LEASE = "UPDATE logins SET until = ? WHERE id = (SELECT connection FROM devices WHERE id = ?)"
+LEASE = 300_000
+"""Milliseconds after which the login of a device ends if no process says that it is still connected, as after a crash."""
 _SAW = "UPDATE devices SET seen = ? WHERE id = ? AND seen < ?"
 
 
 class DeviceTable:
     """The DeviceStore of both databases."""
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._policy, self._sql = database, PolicyTable(database), database.dialect.sql
+    def __init__(self, database: Database, default_roles: Sequence[str] = ()) -> None:
+        self._database, self._policy, self._sql = database, PolicyTable(database, default_roles), database.dialect.sql
+        self._default_roles = default_roles
 
     async def find(self, id: str) -> Machine | None:
         return _first(await self._fetch(_BY_ID, id))
@@ -101,9 +109,17 @@ class DeviceTable:
             await audit.add(connection, self._database.dialect, entry)
         return str(device)
 
+    @asynccontextmanager
+    async def _telling(self) -> AsyncIterator[tuple[Connection, Outbox]]:
+        """Begin a transaction that tells at its end which connections have begun and ended."""
+        async with self._database.transaction(LANE) as connection:
+            outbox = Outbox(connection, self._database.dialect, self._default_roles, "ended")
+            yield connection, outbox
+            await outbox.tell()
+
     @retried
     async def connect(self, id: str, public_key: str, visit: Visit, moment: int) -> bool:
-        async with self._database.transaction(LANE) as connection:
+        async with self._telling() as (connection, outbox):
             ((revision,),) = await connection.fetch(NEXT_REVISION)
             rows = await connection.fetch(self._sql(_STATE), id, public_key, moment)
             if not rows:
@@ -114,19 +130,24 @@ class DeviceTable:
                 await connection.execute(self._sql(_ROTATE), None, revision, id)
             row = (moment, visit.id, moment, moment, visit.address, visit.software, revision, id)
             await connection.execute(self._sql(_CONNECT), *row)
+            for (nonce,) in await connection.fetch(self._sql(_NONCE), id):
+                outbox.begin(_login(id, nonce, visit, moment))
         return True
 
     @retried
     async def disconnect(self, ended: Mapping[str, str], moment: int) -> None:
-        async with self._database.transaction(LANE) as connection:
+        async with self._telling() as (connection, outbox):
             for device, ended_connection in sorted(ended.items()):
                 await connection.execute(self._sql(_DISCONNECT), moment, device, ended_connection)
+            outbox.touch(*ended)
 
     @retried
     async def saw(self, moments: Mapping[str, int]) -> None:
         async with self._database.transaction(LANE) as connection:
             for device, moment in sorted(moments.items()):  # always in one order, so that no two processes wait for each other
                 await connection.execute(self._sql(_SAW), moment, device, moment)
+            for device, moment in sorted(moments.items()):
+                await connection.execute(self._sql(_LEASE), moment + LEASE, device)
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[Row]:
         return await self._database.fetch(self._sql(sql), *args)
@@ -157,6 +178,7 @@ class DeviceTableWriter:
     async def end_keys(self, id: str, moment: int) -> None:
         await self._execute(_END_KEYS, moment, id, "")
         await self._execute(_ROTATE, None, self._revision, id)
+        self.policy.logins.touch(id)
 
     async def ask_rotation(self, id: str, deadline: int) -> None:
         await self._execute(_ROTATE, deadline, self._revision, id)
@@ -190,6 +212,12 @@ async def _add_key(connection: Connection, dialect: Dialect, device: str, public
     if not await connection.fetch(dialect.sql(_HOLDS), public_key, device):
         raise BadRequest(messages.KEY_IN_USE)
     await connection.execute(dialect.sql(_END_KEYS), moment, device, public_key)
+
+
+def _login(device: str, nonce: str, visit: Visit, moment: int) -> Login:
+    """A device presents no secret that another service could recognise, so the digest is that of its connection's id."""
+    digest = hashlib.sha256(visit.id.encode()).hexdigest()
+    return Login(visit.id, digest, device, nonce, "device", visit.address, moment, None, lease=moment + LEASE)
 
 
 def _first(rows: Sequence[Row]) -> Machine | None:

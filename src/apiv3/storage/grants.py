@@ -5,6 +5,7 @@ What has ended stays until it would have expired by itself, so that every proces
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 from apiv3.model.audit import Entry
 from apiv3.model.clients import Client
 from apiv3.model.grants import AccessToken, Code, DeviceRequest, Ended, Grant, RefreshToken, Request, Scopes, Verdict
+from apiv3.model.logins import Login, Permissions
 from apiv3.retrying import retried
 from apiv3.storage import audit, clients
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect, Row
+from apiv3.storage.logins import Outbox
 
 MOST_REQUESTS = 20
 """Most authorization requests of one session that wait for a decision."""
@@ -41,7 +44,8 @@ _OF_ACCESS = "access_tokens.digest, access_tokens.scopes, access_tokens.issued, 
 _LIVE_ACCESS = """FROM access_tokens JOIN grants ON grants.id = access_tokens.grant_id
     WHERE access_tokens.digest = ? AND access_tokens.dropped IS NULL AND grants.ended IS NULL"""
 _ACCESS = f"SELECT ({_REVISION}), {_OF_ACCESS}, {_GRANT} {_LIVE_ACCESS}"
-_DROP = "UPDATE access_tokens SET dropped = ? WHERE digest = ? AND dropped IS NULL"
+_DROP = """UPDATE access_tokens SET dropped = ? WHERE digest = ? AND dropped IS NULL
+    RETURNING (SELECT subject FROM grants WHERE grants.id = access_tokens.grant_id)"""
 _DROPPED = "SELECT digest FROM access_tokens WHERE dropped > ?"
 
 _ADD_REFRESH = "INSERT INTO refresh_tokens (digest, grant_id, issued, expires) VALUES (?, ?, ?, ?)"
@@ -101,8 +105,8 @@ _PRUNE = (
 class GrantTable:
     """The GrantStore of both databases."""
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._sql = database, database.dialect.sql
+    def __init__(self, database: Database, default_roles: Sequence[str] = ()) -> None:
+        self._database, self._sql, self._default_roles = database, database.dialect.sql, default_roles
 
     async def access(self, digest: str) -> tuple[int, AccessToken | None]:
         rows = await self._fetch(_ACCESS, digest)
@@ -162,17 +166,19 @@ class GrantTable:
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[GrantTableWriter]:
         async with self._database.transaction(_LANE) as connection:
-            yield GrantTableWriter(connection, self._database.dialect)
+            outbox = Outbox(connection, self._database.dialect, self._default_roles)
+            yield GrantTableWriter(connection, self._database.dialect, outbox)
+            await outbox.tell()
 
     async def _fetch(self, sql: str, *args: Any) -> Sequence[Row]:
         return await self._database.fetch(self._sql(sql), *args)
 
 
 class GrantTableWriter:
-    """The GrantWriter, inside a writing transaction."""
+    """The GrantWriter, inside a writing transaction, which lets `logins` tell at its end."""
 
-    def __init__(self, connection: Connection, dialect: Dialect) -> None:
-        self._connection, self._dialect = connection, dialect
+    def __init__(self, connection: Connection, dialect: Dialect, logins: Outbox) -> None:
+        self._connection, self._dialect, self._logins = connection, dialect, logins
 
     async def client(self, id: str) -> Client | None:
         rows = await self._fetch(clients.OWN + self._dialect.shared, id)
@@ -196,11 +202,15 @@ class GrantTableWriter:
     async def end(self, ids: Collection[str]) -> Sequence[Grant]:
         ((revision,),) = await self._fetch(_NEXT)
         condition, value = self._dialect.among("id", ids)
-        return [_grant(row) for row in await self._fetch(_END.format(condition), revision, value)]
+        ended = [_grant(row) for row in await self._fetch(_END.format(condition), revision, value)]
+        self._logins.touch(*(grant.subject for grant in ended))
+        return ended
 
-    async def add_access(self, token: AccessToken) -> None:
+    async def add_access(self, token: AccessToken, ceiling: Permissions, address: str) -> None:
         row = (token.digest, token.grant.id, _joined(token.scopes), token.issued, token.expires)
         await self._execute(_ADD_ACCESS, *row)
+        subject, times = (token.grant.subject, token.grant.nonce), (token.issued, token.expires)
+        self._logins.begin(Login(str(uuid.uuid4()), token.digest, *subject, "oauth2", address, *times, (ceiling,)))
 
     async def access(self, digest: str) -> AccessToken | None:
         rows = await self._fetch(f"SELECT {_OF_ACCESS}, {_GRANT} {_LIVE_ACCESS}", digest)
@@ -208,7 +218,7 @@ class GrantTableWriter:
 
     async def drop_access(self, digest: str) -> None:
         ((revision,),) = await self._fetch(_NEXT)
-        await self._execute(_DROP, revision, digest)
+        self._logins.touch(*(subject for (subject,) in await self._fetch(_DROP, revision, digest)))
 
     async def add_refresh(self, token: RefreshToken) -> None:
         await self._execute(_ADD_REFRESH, token.digest, token.grant.id, token.issued, token.expires)
@@ -270,6 +280,7 @@ class GrantTableWriter:
         for sql in _WITHDRAW:  # waits for a code that is being exchanged, so that what it gives ends below
             await self._execute(sql, subject, client)
         ((revision,),) = await self._fetch(_NEXT)
+        self._logins.touch(subject)
         return len(await self._fetch(_END.format("subject = ? AND client = ?"), revision, subject, client))
 
     async def note(self, entry: Entry) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,23 +14,25 @@ from apiv3.storage import audit
 from apiv3.storage.contracts import Policy
 from apiv3.storage.database import Connection, Database
 from apiv3.storage.dialects import Dialect
+from apiv3.storage.logins import Outbox
 
 _REVISION = "SELECT last FROM clocks WHERE name = 'policy'"
 _NEXT = "UPDATE clocks SET last = last + 1 WHERE name = 'policy' RETURNING last"
 SUBJECT = """subjects.id, subjects.name, subjects.roles, subjects.notes, subjects.created_at, subjects.nonce,
     subjects.timestamp, subjects.disabled, accounts.id IS NOT NULL, clients.id IS NOT NULL,
-    EXISTS (SELECT 1 FROM devices WHERE devices.id = subjects.id)"""
+    EXISTS (SELECT 1 FROM devices WHERE devices.id = subjects.id), subjects.groups, subjects.ous"""
 """The columns of a subject, in the order in which `subject` takes them."""
 _SUBJECTS = f"""SELECT {SUBJECT} FROM subjects LEFT JOIN accounts ON accounts.id = subjects.id
     LEFT JOIN clients ON clients.id = subjects.id ORDER BY subjects.name"""
 _ROLES = "SELECT name, permissions, notes, id, created_at FROM roles ORDER BY name"
-_PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce, timestamp, disabled)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+_PUT_SUBJECT = """INSERT INTO subjects (id, name, roles, notes, created_at, nonce, timestamp, disabled, groups, ous)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, roles = excluded.roles, notes = excluded.notes,
-    created_at = excluded.created_at, nonce = excluded.nonce, timestamp = excluded.timestamp, disabled = excluded.disabled"""
+    created_at = excluded.created_at, nonce = excluded.nonce, timestamp = excluded.timestamp, disabled = excluded.disabled,
+    groups = excluded.groups, ous = excluded.ous"""
 _END_SESSIONS = "DELETE FROM sessions WHERE subject = ? AND nonce <> ?"
 _NEXT_GRANTS = "UPDATE clocks SET last = last + 1 WHERE name = '/grants' RETURNING last"
-_END_GRANTS = "UPDATE grants SET ended = ? WHERE (client = ? OR subject = ?) AND ended IS NULL"
+_END_GRANTS = "UPDATE grants SET ended = ? WHERE (client = ? OR subject = ?) AND ended IS NULL RETURNING subject"
 _ASK_ANEW = (
     "DELETE FROM consents WHERE client = ?",
     "DELETE FROM authorization_requests WHERE client = ?",
@@ -53,8 +55,8 @@ _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALU
 class PolicyTable:
     """The PolicyStore of both databases."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, default_roles: Sequence[str] = ()) -> None:
+        self._database, self._default_roles = database, default_roles
 
     async def revision(self) -> int:
         ((revision,),) = await self._database.fetch(_REVISION)
@@ -69,7 +71,9 @@ class PolicyTable:
     async def changing(self) -> AsyncIterator[PolicyTableWriter]:
         async with self._database.transaction("policy") as connection:
             await connection.fetch(_NEXT)
-            yield PolicyTableWriter(connection, self._database.dialect, await _load(connection))
+            outbox = Outbox(connection, self._database.dialect, self._default_roles)
+            yield PolicyTableWriter(connection, self._database.dialect, await _load(connection), outbox)
+            await outbox.tell()
 
 
 async def _load(connection: Connection) -> Policy:
@@ -91,10 +95,13 @@ def subject(
     is_person: bool,
     is_client: bool,
     is_device: bool,
+    groups: str,
+    ous: str,
 ) -> Subject:
     """The subject of a row; SQLite has numbers for truth values."""
     kind = (bool(disabled), bool(is_person), bool(is_client), bool(is_device))
-    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp, *kind)
+    lists = (tuple(orjson.loads(groups)), tuple(orjson.loads(ous)))
+    return Subject(id, name, tuple(orjson.loads(roles)), notes, created_at, nonce, timestamp, *kind, *lists)
 
 
 def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> Role:
@@ -102,20 +109,23 @@ def _role(name: str, permissions: str, notes: str, id: str, created_at: str) -> 
 
 
 class PolicyTableWriter:
-    """The PolicyWriter, inside a transaction that has locked the row of the revision."""
+    """The PolicyWriter, inside a transaction that has locked the row of the revision, which lets `logins` tell at its end."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, policy: Policy) -> None:
-        self.connection, self.dialect, self.policy = connection, dialect, policy
+    def __init__(self, connection: Connection, dialect: Dialect, policy: Policy, logins: Outbox) -> None:
+        self.connection, self.dialect, self.policy, self.logins = connection, dialect, policy, logins
 
     async def put_subject(self, subject: Subject) -> None:
         roles = orjson.dumps(subject.roles).decode()
         row = (subject.id, subject.name, roles, subject.notes, subject.created_at, subject.nonce, subject.timestamp)
-        await self._execute(_PUT_SUBJECT, *row, subject.disabled)
+        lists = (orjson.dumps(subject.groups).decode(), orjson.dumps(subject.ous).decode())
+        await self._execute(_PUT_SUBJECT, *row, subject.disabled, *lists)
         await self._execute(_END_SESSIONS, subject.id, subject.nonce)
+        self.logins.touch(subject.id)
 
     async def put_role(self, role: Role) -> None:
         permissions = orjson.dumps(role.permissions).decode()
         await self._execute(_PUT_ROLE, role.id, role.name, permissions, role.notes, role.created_at)
+        self.logins.touch_all()
 
     async def end_invitations(self, ids: Collection[str]) -> None:
         for (invited,) in await self.connection.fetch("SELECT id FROM accounts WHERE invitation IS NOT NULL ORDER BY id"):
@@ -131,12 +141,14 @@ class PolicyTableWriter:
         for sql in _FORGET_DEVICE:
             await self._execute(sql, id)
         await self._execute("DELETE FROM subjects WHERE id = ?", id)
+        self.logins.touch(id)
 
     async def end_grants(self, id: str) -> None:
         await self._execute(_FORGET_CONSENTS, id)
         await self.ask_anew(id)  # waits for a code that is being exchanged, so that what it gives ends below
         ((revision,),) = await self.connection.fetch(_NEXT_GRANTS)
-        await self._execute(_END_GRANTS, revision, id, id)
+        ended = await self.connection.fetch(self.dialect.sql(_END_GRANTS), revision, id, id)
+        self.logins.touch(*(subject for (subject,) in ended))
 
     async def ask_anew(self, client: str) -> None:
         for sql in _ASK_ANEW:
@@ -144,6 +156,7 @@ class PolicyTableWriter:
 
     async def remove_role(self, id: str) -> None:
         await self._execute("DELETE FROM roles WHERE id = ?", id)
+        self.logins.touch_all()
 
     async def note(self, entry: Entry) -> None:
         await audit.add(self.connection, self.dialect, entry)

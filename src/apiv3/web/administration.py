@@ -20,6 +20,7 @@ from apiv3.security import advice
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.authors import Author
 from apiv3.security.credentials import Credential
+from apiv3.security.logins import Logins
 from apiv3.security.permissions import Demand, Permission, split
 from apiv3.security.policy import Policies
 from apiv3.security.subjects import Administration
@@ -35,8 +36,10 @@ _log = logging.getLogger(__name__)
 class Authorization:
     """Exchanges access tokens for JWTs, lists permissions, and checks them."""
 
-    def __init__(self, authenticator: Authenticator, policies: Policies, tokens: Tokens, demands: Sequence[Demand]) -> None:
-        self._authenticator, self._policies, self._tokens = authenticator, policies, tokens
+    def __init__(
+        self, authenticator: Authenticator, policies: Policies, tokens: Tokens, demands: Sequence[Demand], logins: Logins
+    ) -> None:
+        self._authenticator, self._policies, self._tokens, self._logins = authenticator, policies, tokens, logins
         self._demanded = [demand.name for demand in demands]
 
     async def exchange(self, call: Call) -> Answer:
@@ -47,6 +50,9 @@ class Authorization:
         except Unauthorized as error:
             raise AdministrationRefused from error
         token, claims = self._tokens.sign(identity.access_token, int(time.time()))
+        subject = self._policies.current.active(identity.principal.id or "")
+        if subject is not None:  # otherwise it is gone since, and the JWT with it
+            await self._logins.begin_jwt(subject, token, claims.expires * 1000, call.address)
         self._authenticator.vouch(token)  # it must be accepted even from a network where others guess tokens
         roles = self._policies.current.roles
         groups = [list(roles[name].permissions) for name in identity.principal.roles if name in roles]
@@ -98,9 +104,9 @@ class Subjects:
         return json_answer(self._stored(subject, call))
 
     async def change(self, call: Call) -> Answer:
-        """Change the name, roles, notes and timestamp rule of the subject with this `_id`.
+        """Change the name, roles, notes, groups, units and timestamp rule of the subject with this `_id`.
 
-        Roles that are `null`, and a `timestamp` that is `null` or missing, are left unchanged.
+        Roles that are `null`, and `groups`, `ous` and a `timestamp` that are `null` or missing, are left unchanged.
         """
         body = await read_object(call, self._limits)
         sent = _subject(body)
@@ -108,7 +114,8 @@ class Subjects:
         def change(stored: Subject) -> Subject:
             roles = stored.roles if body.get("roles", ()) is None else sent.roles
             timestamp = stored.timestamp if body.get("timestamp") is None else sent.timestamp
-            return replace(stored, name=sent.name, roles=roles, notes=sent.notes, timestamp=timestamp)
+            changed = replace(stored, name=sent.name, roles=roles, notes=sent.notes, timestamp=timestamp)
+            return with_groups(changed, body)
 
         return json_answer(self._stored(await self._administration.change_subject(sent.id, change, author(call)), call))
 
@@ -138,6 +145,8 @@ class Subjects:
             "notes": subject.notes,
             "created_at": subject.created_at,
             "timestamp": subject.timestamp,
+            "groups": subject.groups,
+            "ous": subject.ous,
             **kind,
             **token,
         }
@@ -219,7 +228,18 @@ def _subject(body: Document) -> Subject:
     found = {field: text(body, field) for field in ("_id", "name", "notes", "created_at")}
     roles = texts(body, "roles", words)
     subject = Subject(found["_id"], found["name"], roles, found["notes"], found["created_at"])
-    return replace(subject, timestamp=_timestamp(body))
+    return with_groups(replace(subject, timestamp=_timestamp(body)), body)
+
+
+def with_groups(subject: Subject, body: Document) -> Subject:
+    """Return a subject with the groups and organisational units that a body has; otherwise they stay. Raises BadRequest."""
+    given = {"groups": subject.groups, "ous": subject.ous}
+    for field in given:
+        if isinstance(body.get(field), str):
+            raise BadRequest(f"Bad {field}: it must be a list of texts")
+        if body.get(field) is not None:
+            given[field] = texts(body, field, words)
+    return replace(subject, groups=given["groups"], ous=given["ous"])
 
 
 def _role(body: Document) -> Role:

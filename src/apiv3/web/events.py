@@ -27,11 +27,11 @@ HEARTBEAT = 15.0
 CHUNK = 65_536
 """Bytes of events above which they are sent without collecting more."""
 
-_MEDIA_TYPE = b"text/event-stream; charset=utf-8"
-_HEADERS: Headers = ((b"x-accel-buffering", b"no"),)  # a buffering proxy would hold events back
+MEDIA_TYPE = b"text/event-stream; charset=utf-8"
+UNBUFFERED: Headers = ((b"x-accel-buffering", b"no"),)  # a buffering proxy would hold events back
 _HELLO = "retry: 1000\nid: {}\n\n"
 """The start of every stream: the delay of a reconnect in ms, and the id to continue from if no event follows."""
-_ALIVE = b":\n\n"
+ALIVE = b":\n\n"
 _TOO_SLOW = b": too slow\n\n"
 _CURSOR = re.compile(r"([a-z][a-z0-9_]*)=(\d{1,15})(?:~(\d{1,15}))?", re.ASCII)
 
@@ -49,7 +49,7 @@ class Events:
         resumed = parse_id(call.header(b"last-event-id") or call.query.one("lastEventId") or "")
         since = _since(call.query.one("since"))
         begin = await self._feed.cursors({name: resumed.get(name, since) for name in names})
-        return Answer(200, b"", _MEDIA_TYPE, _HEADERS, self._events(call, begin))
+        return Answer(200, b"", MEDIA_TYPE, UNBUFFERED, self._events(call, begin))
 
     def _names(self, call: Call) -> Sequence[str]:
         """Return the collections that the call asks for, by default all that the caller may follow.
@@ -107,7 +107,7 @@ async def _next(subscription: Subscription) -> tuple[bytes, Change | None]:
         async with asyncio.timeout(HEARTBEAT):
             await subscription.wait()
     except TimeoutError:
-        return _ALIVE, None
+        return ALIVE, None
     chunk = bytearray()
     for change in subscription.take():
         if change.is_large:

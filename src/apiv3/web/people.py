@@ -27,8 +27,10 @@ class People:
         """Exchange the e-mail address and the password of a person for a user token."""
         email, password = _credentials(await self._body(call))
         person = await self._sign_in.by_password(email, password, call.address, "token")
-        await self._logins.note_token(person, call.address)
-        return json_answer({"auth_token": self._tokens.sign(person.subject), "user_id": person.subject.id})
+        token = self._tokens.sign(person.subject)
+        expires = self._tokens.read(token).issued + self._tokens.lifetime
+        await self._logins.begin_token(person, token, expires * 1000, call.address)
+        return json_answer({"auth_token": token, "user_id": person.subject.id})
 
     async def _body(self, call: Call) -> bytes:
         return await read_body(call, _LARGEST, self._limits.patience, self._limits.memory)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from apiv3.model.collections import Collection
-from apiv3.security.demands import ACTIONS, COMMAND, administration
+from apiv3.security.demands import ACTIONS, COMMAND, LOGINS, administration
 from apiv3.security.gate import Access
 from apiv3.security.oauth2.authentication import DOCS_REDIRECT
 from apiv3.security.permissions import Demand
@@ -22,6 +22,7 @@ from apiv3.web.documents import Documents
 from apiv3.web.events import Events
 from apiv3.web.hub import PATH as HUB
 from apiv3.web.hub import HubEndpoints
+from apiv3.web.logins import Logins
 from apiv3.web.negotiation import Format
 from apiv3.web.next_page import FIRST_INVITATION, INVITATION, LOGIN
 from apiv3.web.oauth2 import AUTHORIZE, DEVICE, DEVICE_AUTHORIZATION, INTROSPECT, METADATA, REVOKE, TOKEN, TOKEN_INFO, OAuth2
@@ -53,6 +54,7 @@ from apiv3.web.users import Users
 PUBLIC = Access(public=True)
 KNOWN = Access()
 STREAM = Access(timestamp=False)
+BUS = Access((LOGINS,), timestamp=False)
 PAGE = Access(public=True, page=True)
 """Pages for everybody, which may differ for those who are signed in. Their endpoints check the nonces of forms."""
 PERSONAL = Access(page=True)
@@ -65,6 +67,7 @@ def routes(
     service: Service,
     documents: Mapping[str, Documents],
     events: Events,
+    logins: Logins,
     authorization: Authorization,
     subjects: Subjects,
     roles: Roles,
@@ -94,6 +97,7 @@ def routes(
     yield from _also_as_json("status", service.status, KNOWN, operations.STATUS)
     yield from _also_as_json("lastModified", service.last_modified, KNOWN, operations.LAST_MODIFIED)
     yield Route("GET", f"{V3}/events", events.stream, STREAM, operations.EVENTS, waits=True)
+    yield Route("GET", f"{V3}/logins/events", logins.stream, BUS, operations.LOGINS, waits=True)
     for endpoints in documents.values():
         yield from _collection(endpoints)
 

@@ -9,7 +9,7 @@ from apiv3.model.documents import Document
 from apiv3.model.identity import Subject
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.web import requests
-from apiv3.web.administration import author, flag, text, texts, words
+from apiv3.web.administration import author, flag, text, texts, with_groups, words
 from apiv3.web.bodies import Limits, read_object
 from apiv3.web.calls import Call
 from apiv3.web.next_page import INVITATION
@@ -30,11 +30,13 @@ class Users:
         """Add a person, and make an invitation: the path of a link that is good once, for 72 hours."""
         body = await read_object(call, self._limits)
         name, roles = text(body, "name"), texts(body, "roles", words)
-        person, code = await self._accounts.add(text(body, "email"), name, roles, None, author(call))
+        given, email = with_groups(Subject("", name, roles), body), text(body, "email")
+        groups, ous = given.groups, given.ous
+        person, code = await self._accounts.add(email, name, roles, None, author(call), groups=groups, ous=ous)
         return json_answer(shown(person, code))
 
     async def change(self, call: Call) -> Answer:
-        """Change the name, e-mail address and roles of the person with this `_id`, or disable or enable the account.
+        """Change the name, e-mail address, roles, groups and units of a person by `_id`, or disable or enable the account.
 
         Fields that are `null` or missing are left unchanged.
         """
@@ -43,12 +45,13 @@ class Users:
         disabled = flag(body, "disabled")
 
         def change(stored: Subject) -> Subject:
-            return replace(
+            changed = replace(
                 stored,
                 name=stored.name if body.get("name") is None else name,
                 roles=stored.roles if body.get("roles") is None else roles,
                 disabled=stored.disabled if disabled is None else disabled,
             )
+            return with_groups(changed, body)
 
         sent = None if body.get("email") is None else address
         return json_answer(shown(await self._accounts.change(text(body, "_id"), change, sent, author(call))))
@@ -67,5 +70,6 @@ def shown(person: Person, code: str | None = None) -> Document:
     """Return a person as JSON. `code`: of an invitation that was just made."""
     subject, account = person
     record: Document = {"_id": subject.id, "name": subject.name, "email": account.email.address, "roles": list(subject.roles)}
+    record |= {"groups": list(subject.groups), "ous": list(subject.ous)}
     record |= {"disabled": subject.disabled, "created_at": subject.created_at}
     return record if code is None else {**record, "invitation": f"{INVITATION}{code}"}

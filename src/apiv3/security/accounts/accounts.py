@@ -58,12 +58,21 @@ class Accounts:
 
     @retried
     async def add(
-        self, address: str, name: str, roles: Sequence[str], password: str | None, by: Author
+        self,
+        address: str,
+        name: str,
+        roles: Sequence[str],
+        password: str | None,
+        by: Author,
+        *,
+        groups: tuple[str, ...] = (),
+        ous: tuple[str, ...] = (),
     ) -> tuple[Person, str | None]:
         """Create a person; without a password, also return an invitation code. Raises BadRequest, Conflict, Forbidden."""
         by.principal.demand(administration("users", "create"))
         code = secrets.mint() if password is None else None
         person = await self._new(address, name, roles, password, code)
+        person = person._replace(subject=replace(person.subject, groups=groups, ous=ous))
         async with self._changing() as writer:
             await _insert(person, writer, by)
             if code:

@@ -15,7 +15,7 @@ from apiv3.model.timestamps import now
 from apiv3.security import secrets
 from apiv3.security.credentials import BEARER
 from apiv3.security.oauth2.authentication import settled
-from apiv3.security.oauth2.scopes import OFFLINE
+from apiv3.security.oauth2.scopes import OFFLINE, ScopeTable
 from apiv3.storage.contracts.oauth2 import GrantStore, GrantWriter
 
 REFRESH = "rt_"
@@ -51,8 +51,8 @@ class Pair(NamedTuple):
 class Issuer:
     """Issues tokens."""
 
-    def __init__(self, store: GrantStore, lifetimes: Lifetimes) -> None:
-        self._store, self.lifetimes = store, lifetimes
+    def __init__(self, store: GrantStore, lifetimes: Lifetimes, scopes: ScopeTable) -> None:
+        self._store, self.lifetimes, self._scopes = store, lifetimes, scopes
 
     @asynccontextmanager
     async def transaction(self, application: Application) -> AsyncIterator[GrantWriter]:
@@ -67,24 +67,25 @@ class Issuer:
             yield writer
 
     async def begin(
-        self, writer: GrantWriter, client: Client, subject: Subject, way: GrantType, scopes: Scopes
+        self, writer: GrantWriter, client: Client, subject: Subject, way: GrantType, scopes: Scopes, address: str
     ) -> tuple[Grant, Issued]:
-        """Begin a grant, and issue its first tokens."""
+        """Begin a grant, and issue its first tokens. `address`: where the client calls from, empty for the command line."""
         moment = now()
         grant = Grant(
             secrets.object_id(), client.id, subject.id, subject.nonce, way, scopes, moment, moment, self._expires(moment)
         )
         await writer.begin(grant)
-        return grant, await self.issue(writer, grant, scopes, refreshes=may_refresh(client, scopes))
+        return grant, await self.issue(writer, grant, scopes, address, refreshes=may_refresh(client, scopes))
 
     async def issue(
-        self, writer: GrantWriter, grant: Grant, scopes: Scopes, *, refreshes: bool, chosen: Pair | None = None
+        self, writer: GrantWriter, grant: Grant, scopes: Scopes, address: str, *, refreshes: bool, chosen: Pair | None = None
     ) -> Issued:
         """Issue an access token, and a refresh token if `refreshes`. `chosen`: their values; None: random ones."""
         access, refresh = chosen or Pair(BEARER + secrets.mint(), REFRESH + secrets.mint())
         moment = now()
         expires = min(self._expires(moment), grant.begun + LONGEST)
-        await writer.add_access(AccessToken(secrets.stored_digest(access), grant, scopes, moment, expires))
+        token = AccessToken(secrets.stored_digest(access), grant, scopes, moment, expires)
+        await writer.add_access(token, self._scopes.permissions(scopes), address)
         last = expires
         if refreshes:
             last = min(moment + LONGEST_IDLE, grant.begun + LONGEST)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from apiv3.model.errors import OAuth2Error
 from apiv3.model.grants import Scopes
+from apiv3.model.logins import Permissions
 from apiv3.security.permissions import Demand, Permission, PermissionSet, check_meant
 
 OFFLINE = "offline_access"
@@ -70,6 +71,12 @@ class ScopeTable:
         """Whether some scopes include all that others allow."""
         ceiling = self.ceiling(most)
         return all(scope in most or (scope not in self.named and ceiling.implies(Permission.parse(scope))) for scope in asked)
+
+    def permissions(self, scopes: Scopes) -> Permissions:
+        """Return what some scopes allow together, as texts."""
+        return tuple(
+            dict.fromkeys(text for scope in scopes for text in self.texts.get(scope, (scope,) if ":" in scope else ()))
+        )
 
     def allowing(self, demand: Demand) -> Scopes:
         """Return the scopes that allow what is demanded, each by itself; the permission itself if no name does."""

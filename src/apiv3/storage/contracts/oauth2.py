@@ -9,6 +9,7 @@ from typing import Protocol
 from apiv3.model.audit import Entry
 from apiv3.model.clients import Application, Client
 from apiv3.model.grants import AccessToken, Code, DeviceRequest, Ended, Grant, RefreshToken, Request, Scopes, Verdict
+from apiv3.model.logins import Permissions
 from apiv3.storage.contracts import PolicyWriter
 
 
@@ -68,8 +69,8 @@ class GrantWriter(Protocol):
     async def end(self, ids: Collection[str]) -> Sequence[Grant]:
         """End grants, which makes a new revision. Returns those that had not ended before."""
 
-    async def add_access(self, token: AccessToken) -> None:
-        """Store an access token."""
+    async def add_access(self, token: AccessToken, ceiling: Permissions, address: str) -> None:
+        """Store an access token, with which a login begins. `ceiling`: what its scopes allow; `address`: who asked for it."""
 
     async def access(self, digest: str) -> AccessToken | None:
         """Return the access token with this digest, unless it or its grant has ended."""

@@ -7,16 +7,21 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from apiv3.model.audit import Entry
+from apiv3.model.logins import Reason
 from apiv3.model.sessions import Limits, Session
+from apiv3.storage.contracts.logins import LoginWriter
 
 
 class SessionWriter(Protocol):
-    """Sessions inside a writing transaction."""
+    """Sessions inside a writing transaction. `logins`: those that need no session."""
 
-    async def begin(self, session: Session) -> None:
-        """Store a new session."""
+    @property
+    def logins(self) -> LoginWriter: ...
 
-    async def end(self, subject: str, ids: Collection[str]) -> Sequence[Session]:
+    async def begin(self, session: Session, expires: int) -> None:
+        """Store a new session, with which a login begins. `expires`: when it ends at the latest, ms since 1970."""
+
+    async def end(self, subject: str, ids: Collection[str], reason: Reason) -> Sequence[Session]:
         """End sessions of a subject, which makes a new revision. Returns those that had not ended before."""
 
     async def note(self, entry: Entry) -> None:
@@ -43,6 +48,9 @@ class SessionStore(Protocol):
 
     async def prune(self, limits: Limits, now: int) -> None:
         """Delete the sessions that have reached a limit, and the nonces that have expired. `now`: ms since 1970."""
+
+    async def expire(self, limits: Limits, now: int) -> None:
+        """End the sessions that have reached a limit. `now`: ms since 1970."""
 
     async def use(self, nonce: str, expires: int) -> bool:
         """Return whether the nonce with this digest is used for the first time. It is remembered until `expires` (ms)."""

@@ -22,7 +22,9 @@ _KIND = BadRequest("Bad {field}: it must be a list of texts")
 _ID = BadRequest(messages.BAD_ID)
 _UNKNOWN = NotFound("There is no {id}; list what there is to see the ids")
 _TIMESTAMP = BadRequest(messages.BAD_SUBJECT_TIMESTAMP)
+_GROUPS = BadRequest("Bad {field}: at most 50 different names of 1 to 100 printable characters")
 _SUBJECT: tuple[ApiError, ...] = (
+    _GROUPS,
     *(_NAME, _NOTES, _KIND, _TIMESTAMP, _ID, BadRequest("Unknown role {name}; there are: ...")),
     Conflict("There is a subject named {name} already"),
 )
@@ -45,7 +47,6 @@ EXCHANGE = Operation(
     {200: Reply.of("The JWT, its subject, and the permissions of its roles.", "Jwt")},
     "Send the JWT in the header `Authorization: Bearer` of later calls. It expires at `exp` (seconds since 1970).",
     errors=(AdministrationRefused(),),
-    stored=False,
 )
 PERMISSIONS = Operation("permissions", ADMINISTRATION, {200: Reply.of("The permissions.", "Texts")}, stored=False)
 TRIE = Operation("permissionsTrie", ADMINISTRATION, {200: Reply.of("The tree.", "Tree")}, stored=False)
@@ -91,6 +92,7 @@ REMOVE_ROLE = Operation(
 )
 
 _USER: tuple[ApiError, ...] = (
+    _GROUPS,
     *(_NAME, _KIND, _ID, BadRequest("Unknown role {name}; there are: ..."), BadRequest("A person has at least one role")),
     *(BadRequest("Bad email: {reason}"), BadRequest("Bad {field}: it must be a text")),
     *(Conflict("There is an account for {email} already"), Conflict("There is a subject named {name} already"), _GIFT),

@@ -56,6 +56,21 @@ EVENTS = Operation(
     ),
     parameters=("collections", "since", "lastEventId", "Last-Event-ID"),
 )
+LOGINS = Operation(
+    "logins",
+    SERVER,
+    {
+        200: Reply(
+            "An endless stream of events: `snapshot`, `login`, `change`, `logout`.", {"text/event-stream": {"type": "string"}}
+        )
+    },
+    description=(
+        "For other services that accept the sessions of this server. The `data` of `snapshot` is `{sequence, sessions}` with "
+        "all that are open, of `login` and `change` one session, of `logout` `{session, reason}`. Send the `id` of an event to "
+        "continue after it. No timestamp is required."
+    ),
+    parameters=("Login-Event-ID",),
+)
 
 # --- documents
 

@@ -79,6 +79,7 @@ def _following() -> Mapping[str, Parameter]:
         "since": _query("since", "Begin with changes after this time; by default now.", text, messages.BAD_SINCE),
         "lastEventId": _query("lastEventId", f"{about} For clients that cannot set the header.", text, "Bad Last-Event-ID"),
         "Last-Event-ID": _header("Last-Event-ID", about, text),
+        "Login-Event-ID": _header("Last-Event-ID", "The id of the last event that the client has; others begin anew.", text),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from apiv3.model.collections import Collection
 from apiv3.model.devices import CommandState
 from apiv3.model.documents import LONGEST_IDENTIFIER, READ_ONLY_MARKS
-from apiv3.model.identity import LONGEST_NAME
+from apiv3.model.identity import LONGEST_GROUP, LONGEST_NAME, MOST_GROUPS
 from apiv3.model.timestamps import EPOCH_2000, LAST, LAST_DATE
 from apiv3.security.subjects import LONGEST_NOTES
 from apiv3.web.openapi.examples import STORED
@@ -214,11 +214,14 @@ def _administration() -> dict[str, Json]:
     timestamp = {"enum": ["required", "optional"], "description": "Whether the subject's calls must carry the client's time."}
     left_out = {**timestamp, "enum": [*timestamp["enum"], None]}
     subject = {"_id": id_, "name": text, "roles": texts, "notes": text, "created_at": text}
-    subject |= {"timestamp": timestamp}
+    subject |= {"timestamp": timestamp, "groups": texts, "ous": texts}
     token = {**text, "description": "Left out when the caller does not hold every permission of the subject."}
     application = {"const": True, "description": "There if the subject is an application of OAuth2."}
     user: dict[str, Json] = {"_id": id_, "name": text, "email": text, "roles": texts, "disabled": {"type": "boolean"}}
-    user |= {"created_at": text}
+    user |= {"created_at": text, "groups": texts, "ous": texts}
+    group = {**name, "pattern": rf"^\S(.{{0,{LONGEST_GROUP - 2}}}\S)?$"}
+    group_list = {"type": ["array", "null"], "items": group, "maxItems": MOST_GROUPS, "uniqueItems": True}
+    groups: dict[str, Json] = {"groups": group_list, "ous": group_list}
     address = {"type": "string", "format": "address", "description": "An e-mail address."}
     given = {**_words("role", "Names of existing roles, at least one."), "minLength": 1, "minItems": 1}
     called = {**name, "type": ["string", "null"], "pattern": f"^({name['pattern'][1:-1]})?$"}
@@ -262,7 +265,7 @@ def _administration() -> dict[str, Json]:
         "User": _object(user),
         "Users": {"type": "array", "items": ref("User")},
         "InvitedUser": _object({**user, "invitation": {"type": "string", "description": "The path of the link."}}),
-        "NewUser": _open({"email": address, "roles": {**given, "anyOf": given["anyOf"][:-1]}}, {"name": called}),
+        "NewUser": _open({"email": address, "roles": {**given, "anyOf": given["anyOf"][:-1]}}, {"name": called, **groups}),
         "UserChange": _open(
             {"_id": id_},
             {
@@ -270,6 +273,7 @@ def _administration() -> dict[str, Json]:
                 "email": {**address, "type": ["string", "null"]},
                 "roles": given,
                 "disabled": {"type": ["boolean", "null"]},
+                **groups,
             },
         ),
         "Client": _object(client),
@@ -298,8 +302,8 @@ def _administration() -> dict[str, Json]:
         "NewCommand": _open({"name": {**text, "minLength": 1, "maxLength": 100}}, {"arguments": {}, "expires": moment}),
         "Role": _object(role, named),
         "Roles": {"type": "array", "items": ref("Role")},
-        "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "timestamp": left_out}),
-        "SubjectChange": _open({"_id": id_, "name": name}, {"roles": roles, "notes": notes, "timestamp": left_out}),
+        "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "timestamp": left_out, **groups}),
+        "SubjectChange": _open({"_id": id_, "name": name}, {"roles": roles, "notes": notes, "timestamp": left_out, **groups}),
         "NewRole": _open({"name": name}, {"_id": chosen, "permissions": permissions, "notes": notes}),
         "RoleChange": _open({"_id": id_, "name": name}, {"permissions": permissions, "notes": notes}),
     }

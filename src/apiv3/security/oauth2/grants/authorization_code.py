@@ -55,13 +55,14 @@ class AuthorizationCodeGrant:
                 return None
             if not _fits(code, application, verifier, redirect):
                 return None
-            return await self._issue(writer, application, code)
+            return await self._issue(writer, application, code, address)
 
-    async def _issue(self, writer: GrantWriter, application: Application, code: Code) -> Issued | None:
+    async def _issue(self, writer: GrantWriter, application: Application, code: Code, address: str) -> Issued | None:
         subject = self._policies.current.active(code.subject)
         if subject is None or subject.nonce != code.nonce:
             return None
-        grant, issued = await self._issuer.begin(writer, application.client, subject, "authorization_code", code.scopes)
+        issuing = (writer, application.client, subject)
+        grant, issued = await self._issuer.begin(*issuing, "authorization_code", code.scopes, address)
         await writer.use_code(code.digest, grant.id)
         return issued
 

@@ -20,16 +20,16 @@ class ClientCredentialsGrant:
     def __init__(self, scopes: ScopeTable, issuer: Issuer) -> None:
         self._scopes, self._issuer = scopes, issuer
 
-    async def redeem(self, application: Application, form: Form, address: str) -> Issued:  # noqa: ARG002
-        return await self.issue(application, self._scopes.chosen(form.get("scope"), application.client.scopes))
+    async def redeem(self, application: Application, form: Form, address: str) -> Issued:
+        return await self.issue(application, self._scopes.chosen(form.get("scope"), application.client.scopes), address)
 
     @retried
-    async def issue(self, application: Application, scopes: Scopes) -> Issued:
-        """Issue an access token to a client."""
+    async def issue(self, application: Application, scopes: Scopes, address: str = "") -> Issued:
+        """Issue an access token to a client. `address`: where it calls from, empty for the command line."""
         client, subject = application
         kept = tuple(scope for scope in scopes if scope != OFFLINE)
         async with self._issuer.transaction(application) as writer:
             grant = await writer.find(client.id, subject.id, subject.nonce, "client_credentials")
             if grant is None or now() - grant.begun > LONGEST // 2:  # a token never outlives its grant
-                return (await self._issuer.begin(writer, client, subject, "client_credentials", kept))[1]
-            return await self._issuer.issue(writer, grant, kept, refreshes=False)
+                return (await self._issuer.begin(writer, client, subject, "client_credentials", kept, address))[1]
+            return await self._issuer.issue(writer, grant, kept, address, refreshes=False)

@@ -89,16 +89,16 @@ class DeviceCodeGrant:
                 await writer.note(by.entry("application-allowed", target(application), scopes=list(judged.scopes), device=True))
         return judged
 
-    async def redeem(self, application: Application, form: Form, address: str) -> Issued:  # noqa: ARG002
+    async def redeem(self, application: Application, form: Form, address: str) -> Issued:
         device_code = required(form, "device_code")
         await self._policies.latest()
-        outcome = await self._poll(application, secrets.stored_digest(device_code))
+        outcome = await self._poll(application, secrets.stored_digest(device_code), address)
         if isinstance(outcome, OAuth2Error):
             raise outcome
         return outcome
 
     @retried
-    async def _poll(self, application: Application, digest: str) -> Issued | OAuth2Error:
+    async def _poll(self, application: Application, digest: str, address: str) -> Issued | OAuth2Error:
         """Return what a poll gets. Errors are returned, so that the moment of the poll is stored."""
         async with self._issuer.transaction(application) as writer:
             request, moment = await writer.device(digest), now()
@@ -109,17 +109,20 @@ class DeviceCodeGrant:
             if request.verdict == "denied":
                 return OAuth2Error("access_denied", "The person has refused")
             if request.verdict == "allowed":
-                return await self._issue(writer, application, request)
+                return await self._issue(writer, application, request, address)
             if moment - request.polled < INTERVAL * 1000 - _JITTER:
                 return OAuth2Error("slow_down", f"Poll at most every {INTERVAL} seconds")
             await writer.polled(digest, moment)
             return OAuth2Error("authorization_pending", "Nobody has typed the code yet")
 
-    async def _issue(self, writer: GrantWriter, application: Application, request: DeviceRequest) -> Issued | OAuth2Error:
+    async def _issue(
+        self, writer: GrantWriter, application: Application, request: DeviceRequest, address: str
+    ) -> Issued | OAuth2Error:
         subject = self._policies.current.active(request.subject or "")
         if subject is None or subject.nonce != request.nonce:
             return invalid_grant("Who has allowed it may no longer do so")
-        grant, issued = await self._issuer.begin(writer, application.client, subject, "device_code", request.scopes)
+        issuing = (writer, application.client, subject)
+        grant, issued = await self._issuer.begin(*issuing, "device_code", request.scopes, address)
         await writer.use_device(request.digest, grant.id)
         return issued
 

@@ -32,10 +32,10 @@ class PasswordGrant:
             person = await self._sign_in.by_password(name, password, address, "application")
         except Unauthorized as error:
             raise invalid_grant(f"{error.message}") from error
-        return await self._issue(application, person, scopes)
+        return await self._issue(application, person, scopes, address)
 
     @retried
-    async def _issue(self, application: Application, person: Person, scopes: Scopes) -> Issued:
+    async def _issue(self, application: Application, person: Person, scopes: Scopes, address: str) -> Issued:
         async with self._issuer.transaction(application) as writer:
-            begun = await self._issuer.begin(writer, application.client, person.subject, "password", scopes)
+            begun = await self._issuer.begin(writer, application.client, person.subject, "password", scopes, address)
             return begun[1]

@@ -53,7 +53,7 @@ class RefreshTokenGrant:
                 if again is None:
                     await note_replay(writer, token.grant.id, application, address)
                 return again
-            return await self._rotate(writer, token, secret, scope)
+            return await self._rotate(writer, token, secret, scope, address)
 
     def _is_good(self, token: RefreshToken, application: Application) -> bool:
         subject = self._policies.current.active(token.grant.subject)
@@ -61,11 +61,11 @@ class RefreshTokenGrant:
             return False
         return token.grant.client == application.client.id and now() < token.expires
 
-    async def _rotate(self, writer: GrantWriter, token: RefreshToken, secret: str, scope: str | None) -> Issued:
+    async def _rotate(self, writer: GrantWriter, token: RefreshToken, secret: str, scope: str | None, address: str) -> Issued:
         grant = token.grant
         scopes = self._scopes.chosen(scope, grant.scopes)  # a client that loses a scope loses its grants
         await writer.rotate(token.digest, now())
-        return await self._issuer.issue(writer, grant, scopes, refreshes=True, chosen=self._successors(secret))
+        return await self._issuer.issue(writer, grant, scopes, address, refreshes=True, chosen=self._successors(secret))
 
     async def _again(self, writer: GrantWriter, token: RefreshToken, secret: str) -> Issued | None:
         """Return the answer that this refresh token got before; None when it is too late for that."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from apiv3.model.errors import BadRequest, Conflict, Forbidden
+from apiv3.model.identity import Subject
 from apiv3.security.demands import administration
 from apiv3.security.policy import Policies
 from apiv3.web.calls import Call
 from apiv3.web.next_page import see_other
+from apiv3.web.parameters import Parameters
 from apiv3.web.responses import Answer
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.pages import page
@@ -53,6 +56,16 @@ def confirmation(call: Call, forms: Forms, question: str, effects: Sequence[str]
 def role_options(policies: Policies) -> list[tuple[str, str, str]]:
     """Return all roles as options of a form: value, label, and the first of their permissions as a hint."""
     return [(role.name, role.name, _shortened(role.permissions)) for role in policies.current.roles.values()]
+
+
+def with_form_groups(subject: Subject, form: Parameters) -> Subject:
+    """Return a subject with the groups and organisational units of a form; they stay where it has no such fields."""
+    given = {"groups": subject.groups, "ous": subject.ous}
+    for field in given:
+        text = form.one(field)
+        if text is not None:
+            given[field] = tuple(filter(None, map(str.strip, text.splitlines())))
+    return replace(subject, groups=given["groups"], ous=given["ous"])
 
 
 def _shortened(permissions: Sequence[str]) -> str:

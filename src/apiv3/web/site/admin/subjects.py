@@ -16,7 +16,7 @@ from apiv3.web.calls import Call
 from apiv3.web.next_page import see_other
 from apiv3.web.parameters import Parameters
 from apiv3.web.responses import Answer
-from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, role_options, sentence
+from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, role_options, sentence, with_form_groups
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.listings import Column, Listing
 from apiv3.web.site.sections import SUBJECTS
@@ -67,7 +67,7 @@ class SubjectPages:
         return self._show(call, subject, notice=_DONE.get(call.query.one("done") or "", ""))
 
     async def change(self, call: Call) -> Answer:
-        """Change the name, roles, notes and timestamp rule of a subject."""
+        """Change the name, roles, groups, units, notes and timestamp rule of a subject."""
         stored, form = await self._find_app(call), await call.form()
         try:
             await self._administration.change_subject(stored.id, lambda found: _sent(form, found), author(call))
@@ -176,4 +176,5 @@ def _sent(form: Parameters, stored: Subject) -> Subject:
     timestamp: Timestamp = "optional" if form.one("timestamp") == "optional" else "required"
     notes = (form.one("notes") or "").replace("\r\n", "\n").strip()
     name = (form.one("name") or "").strip()
-    return replace(stored, name=name, roles=tuple(form.all("roles")), notes=notes, timestamp=timestamp)
+    sent = replace(stored, name=name, roles=tuple(form.all("roles")), notes=notes, timestamp=timestamp)
+    return with_form_groups(sent, form)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from apiv3.model.accounts import Person
 from apiv3.model.errors import ApiError
+from apiv3.model.identity import Subject
 from apiv3.security.accounts.accounts import Accounts
 from apiv3.security.policy import Policies
 from apiv3.web import requests
@@ -14,7 +15,7 @@ from apiv3.web.administration import author
 from apiv3.web.calls import Call
 from apiv3.web.next_page import INVITATION, see_other
 from apiv3.web.responses import Answer
-from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, role_options, sentence
+from apiv3.web.site.admin.frame import REFUSALS, admin_page, confirmation, role_options, sentence, with_form_groups
 from apiv3.web.site.forms import Forms
 from apiv3.web.site.listings import Column, Listing
 from apiv3.web.site.sections import USERS
@@ -56,16 +57,18 @@ class UserPages:
 
     async def new(self, call: Call) -> Answer:
         """Show the form for a new person."""
-        return self._add_form(call, "", "", ())
+        return self._add_form(call, "", Subject("", "", ()))
 
     async def add(self, call: Call) -> Answer:
         """Add a person, and show the link of the invitation."""
         form = await call.form()
-        email, name, roles = form.one("email") or "", (form.one("name") or "").strip(), tuple(form.all("roles"))
+        email, given = form.one("email") or "", Subject("", (form.one("name") or "").strip(), tuple(form.all("roles")))
+        given = with_form_groups(given, form)
+        names, groups, ous = (email, given.name, given.roles), given.groups, given.ous
         try:
-            person, code = await self._accounts.add(email, name, roles, None, author(call))
+            person, code = await self._accounts.add(*names, None, author(call), groups=groups, ous=ous)
         except REFUSALS as error:
-            return self._add_form(call, email, name, roles, error)
+            return self._add_form(call, email, given, error)
         return self._link(call, person, code or "", f"{person.subject.name} is added.")
 
     async def show(self, call: Call) -> Answer:
@@ -73,11 +76,15 @@ class UserPages:
         return self._show(call, await self._find(call), notice=_DONE.get(call.query.one("done") or "", ""))
 
     async def change(self, call: Call) -> Answer:
-        """Change the name and the e-mail address of a person."""
+        """Change the name, the e-mail address, the groups and the organisational units of a person."""
         person, form = await self._find(call), await call.form()
         name, email = (form.one("name") or "").strip(), form.one("email") or ""
+
+        def changed(stored: Subject) -> Subject:
+            return with_form_groups(replace(stored, name=name), form)
+
         try:
-            await self._accounts.change(person.subject.id, lambda stored: replace(stored, name=name), email, author(call))
+            await self._accounts.change(person.subject.id, changed, email, author(call))
         except REFUSALS as error:
             return self._show(call, person, error.status, complaint=sentence(error.message))
         return see_other(f"{_place(person)}?done=changed")
@@ -145,14 +152,13 @@ class UserPages:
         own = person.subject.id == call.principal.id
         return admin_page(call, "user.html", status, person=person, state=_state(person), own=own, nonces=nonces, **said)
 
-    def _add_form(self, call: Call, email: str, name: str, chosen: tuple[str, ...], error: ApiError | None = None) -> Answer:
+    def _add_form(self, call: Call, email: str, given: Subject, error: ApiError | None = None) -> Answer:
         return admin_page(
             call,
             "user-new.html",
             200 if error is None else error.status,
             email=email,
-            name=name,
-            chosen=chosen,
+            given=given,
             roles=role_options(self._policies),
             complaint="" if error is None else sentence(error.message),
             nonce_value=self._forms.nonce(call),
