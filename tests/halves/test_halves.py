@@ -59,6 +59,10 @@ def test_every_route_belongs_to_a_half(path: str) -> None:
     assert half_of(path) in ("login", "api") or path in SHARED or path.startswith("/static/")
 
 
+def test_a_collection_with_a_similar_name_belongs_to_the_data() -> None:
+    assert half_of("/api/v3/versions") == "api"
+
+
 def test_every_route_is_at_one_half_or_both(halves: Halves) -> None:
     """What a half does not serve is answered like what there is not."""
     for path in paths():

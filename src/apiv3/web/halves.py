@@ -9,7 +9,8 @@ from apiv3.web.router import Route
 
 Half = Literal["login", "api"]
 
-_SHARED = ("/api/v3/version", "/healthz", "/static/")
+_SHARED = frozenset({"/api/v3/version", "/api/v3/version.json", "/healthz"})
+_FILES = "/static/"
 _OF: dict[str, Half] = {
     "/.well-known/": "login",
     "/account": "login",
@@ -38,7 +39,7 @@ def serving(half: Half | None, routes: Iterable[Route]) -> list[Route]:
 
 def half_of(path: str) -> Half | None:
     """Return the half that serves a path; None: both do. Raises LookupError for a path that was assigned to neither."""
-    if path.startswith(_SHARED):
+    if path in _SHARED or path.startswith(_FILES):
         return None
     if path == "/":  # where people get to from the sign-in
         return "login"
