@@ -1,6 +1,7 @@
 """Pairing codes: good once, for the device that they were made for."""
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from apiv3.noise import KeyPair
 from tests.support.callers import Caller, refusal
+from tests.support.commands import here
 from tests.support.devices import Connection, Device, command_line, enrol, make_device, pairing, raw, text, told
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
@@ -125,6 +127,13 @@ def test_a_device_may_bring_its_key(hub: LiveServer) -> None:
     made = command_line(hub, "add", f"brought {hub.port}", "--public-key", key)
     assert "pairing_code" not in made
     assert command_line(hub, "show", made["_id"])["public_key"] == key
+
+
+def test_a_device_is_a_subject_and_says_so(hub: LiveServer, device: Device) -> None:
+    [subject] = [each for each in hub.admin("GET", "/subjects") if each["_id"] == device.id]
+    assert (subject["name"], subject["device"]) == (device.name, True)
+    shown = here(hub.installation, "subject", "show", device.name, "--json")
+    assert json.loads(shown.output)["device"] is True
 
 
 def test_guesses_are_slowed_down_whatever_address_they_claim(fresh_server: FreshServer) -> None:

@@ -28,8 +28,9 @@ def subject() -> None:
 
 def _record(installation: Installation, found: Subject, *, token: bool) -> dict[str, Any]:
     record: dict[str, Any] = {"_id": found.id, "name": found.name, "roles": list(found.roles), "notes": found.notes}
+    kind = {"application": True} if found.is_client else {"device": True} if found.is_device else {}
     record |= {"groups": list(found.groups), "ous": list(found.ous)}
-    record |= {"timestamp": found.timestamp} | ({"application": True} if found.is_client else {})
+    record |= {"timestamp": found.timestamp} | kind
     return record | ({"accessToken": installation.policies.current.token(found)} if token else {})
 
 

@@ -137,7 +137,7 @@ class Subjects:
         snapshot = self._policies.current
         shows = self._shows_tokens and snapshot.covers(call.principal, subject)
         token = {"accessToken": snapshot.token(subject)} if shows else {}
-        kind = {"application": True} if subject.is_client else {}
+        kind = {"application": True} if subject.is_client else {"device": True} if subject.is_device else {}
         return {
             "_id": subject.id,
             "name": subject.name,
