@@ -15,6 +15,8 @@ import orjson
 
 from bench import growth, load, page, report
 from bench.databases import databases, durability
+from bench.devices.command import devices
+from bench.devices.command import parse as parse_devices
 from bench.documents import fill
 from bench.live import options as live_options
 from bench.live.command import live
@@ -35,6 +37,7 @@ _PARTS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "live": lambda arguments: live(live_options.parse(arguments), _begin()),
     "people": lambda arguments: people(parse_people(arguments), _begin()),
     "oauth": lambda arguments: oauth(parse_oauth(arguments), _begin()),
+    "devices": lambda arguments: devices(parse_devices(arguments), _begin()),
 }
 """What the first argument may name, instead of options."""
 

@@ -37,6 +37,7 @@ To compare only writes, with one client and with many: scripts/bench --only CREA
 `scripts/bench live` measures the live channels instead, with many subscribers: scripts/bench live --help.
 `scripts/bench people` measures credentials, sign-ins and pages of people: scripts/bench people --help.
 `scripts/bench oauth` measures the tokens of applications: scripts/bench oauth --help.
+`scripts/bench devices` measures connected devices: scripts/bench devices --help.
 """
 
 _WRITE = """also measure growth and the rates of import, export and bulk requests, and write benchmarks.md with its pictures

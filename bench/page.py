@@ -72,8 +72,8 @@ def _introduction(options: Options, grown: Sequence[Grown], conditions: Conditio
     )
     yield paragraph(
         "Separate pages measure the [live channels](benchmarks-live.md) with many subscribers,",
-        "[people and their pages](benchmarks-people.md), and",
-        "[applications and their tokens](benchmarks-oauth.md).",
+        "[people and their pages](benchmarks-people.md),",
+        "[applications and their tokens](benchmarks-oauth.md), and [devices](benchmarks-devices.md).",
     )
 
 
