@@ -217,7 +217,7 @@ def _administration() -> dict[str, Json]:
     subject |= {"timestamp": timestamp, "groups": texts, "ous": texts}
     token = {**text, "description": "Left out when the caller does not hold every permission of the subject."}
     application = {"const": True, "description": "There if the subject is an application of OAuth2."}
-    device = {"const": True, "description": "There if the subject is a device with a key of its own."}
+    of_device = {"const": True, "description": "There if the subject is a device with a key of its own."}
     user: dict[str, Json] = {"_id": id_, "name": text, "email": text, "roles": texts, "disabled": {"type": "boolean"}}
     user |= {"created_at": text, "groups": texts, "ous": texts}
     group = {**name, "pattern": rf"^\S(.{{0,{LONGEST_GROUP - 2}}}\S)?$"}
@@ -261,7 +261,7 @@ def _administration() -> dict[str, Json]:
         "Nothing": _object({}),
         "SignIn": _open({"email": text, "password": text}, {}),
         "UserToken": _object({"auth_token": text, "user_id": id_}),
-        "Subject": _object(subject, {"accessToken": token, "application": application, "device": device}),
+        "Subject": _object(subject, {"accessToken": token, "application": application, "device": of_device}),
         "Subjects": {"type": "array", "items": ref("Subject")},
         "User": _object(user),
         "Users": {"type": "array", "items": ref("User")},
