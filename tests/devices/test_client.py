@@ -6,30 +6,28 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apiv3.client.devices import Command, Device, connection, enrol, pauses
+from apiv3.client.devices import Command, Device, connection, enrol
 from apiv3.client.devices.folder import Folder
 from apiv3.client.errors import Refused
 from tests.support.blackhole import blackhole
 from tests.support.commands import here
 from tests.support.devices import command_line, pairing, text, told
 from tests.support.factories import FreshServer
+from tests.support.hub import hasten
 from tests.support.server import LiveServer
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 from tests.support.wire import now_ms, unique
 
 
 @pytest.fixture(autouse=True)
-async def soon(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Devices come back after a moment, and notice soon that their network is gone."""
-    monkeypatch.setattr(pauses, "BOUNDS", dict.fromkeys(pauses.BOUNDS, (0.1, 0.3)))
-    async with asyncio.timeout(2 * PATIENCE):
-        yield
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices come back after a moment."""
+    hasten(monkeypatch, 0.2)
 
 
 async def enrolled(server: LiveServer, folder: Path, role: str = "writer") -> tuple[str, str]:
@@ -144,7 +142,7 @@ async def test_a_server_that_hangs_in_the_middle(
         os.kill(server.pid, signal.SIGSTOP)
         try:
             await device.send("entries", readings(name, 50, 50))
-            await lost.wait()
+            await until(lost.is_set)
         finally:
             os.kill(server.pid, signal.SIGCONT)
         await device.drained()
@@ -191,7 +189,7 @@ async def test_a_key_is_renewed_without_anybody_going_there(hub: LiveServer, tmp
     Folder(tmp_path).replace_keys(before)
     rejected = asyncio.Event()
     async with Device.open(tmp_path, on_status=lambda status, _: rejected.set() if status == "rejected" else None):
-        await rejected.wait()
+        await until(rejected.is_set)
 
 
 async def test_a_device_that_is_revoked_is_told_so_and_may_be_paired_again(hub: LiveServer, tmp_path: Path) -> None:
@@ -200,7 +198,7 @@ async def test_a_device_that_is_revoked_is_told_so_and_may_be_paired_again(hub: 
     async with Device.open(tmp_path, on_status=lambda status, _: rejected.set() if status == "rejected" else None) as device:
         await device.connected()
         await told(hub, "revoke", name)
-        await rejected.wait()
+        await until(rejected.is_set)
         await device.send("entries", readings(name, 1))
     paired = await told(hub, "pair", name)
     await enrol(tmp_path, at(hub, paired["pairing_code"]))
@@ -222,7 +220,7 @@ async def test_two_machines_with_one_key(hub: LiveServer, tmp_path: Path) -> Non
         await one.connected()
         async with Device.open(tmp_path / "two") as two:
             await two.connected()
-            await replaced.wait()
+            await until(replaced.is_set)
 
 
 def test_a_simulated_device_fills_the_front_page(hub: LiveServer, tmp_path: Path) -> None:

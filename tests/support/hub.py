@@ -9,19 +9,21 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from apiv3.client.devices import Device, pauses, uplink
 from apiv3.client.devices.folder import Folder
 from apiv3.client.devices.folder import Hub as Address
 from apiv3.noise import Channel, KeyPair, NoiseError, Responder
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 Envelope = dict[str, Any]
 Answer = Callable[[Envelope], Envelope | int | None]
@@ -166,3 +168,19 @@ async def fake_hub() -> AsyncIterator[FakeHub]:
 def _binary(frame: str | bytes) -> bytes:
     assert isinstance(frame, bytes)
     return frame
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
+    """Let devices come back after a pause, in seconds; and let a test fail in which one waits for something in vain."""
+    monkeypatch.setattr(pauses, "BOUNDS", dict.fromkeys(pauses.BOUNDS, (pause, pause)))
+    monkeypatch.setattr(uplink, "RETRY", pause)
+    for method in (Device.drained, Device.connected):
+        monkeypatch.setattr(Device, method.__name__, _patient(method))
+
+
+def _patient(method: Callable[[Device], Awaitable[None]]) -> Callable[[Device], Awaitable[None]]:
+    async def waited(device: Device) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await method(device)
+
+    return waited

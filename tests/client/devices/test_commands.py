@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apiv3.client.devices import Command, CommandRejected, Device, pauses
-from tests.support.hub import FakeHub, fake_hub
-from tests.support.waiting import PATIENCE, until
-
-
-@pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeHub]:
-    """A hub whose devices come back at once."""
-    monkeypatch.setattr(pauses, "BOUNDS", {"lost": (0.01, 0.01), "replaced": (0.01, 0.01), "rejected": (0.01, 0.01)})
-    async with asyncio.timeout(PATIENCE), fake_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def folder(hub: FakeHub, tmp_path: Path) -> Path:
-    return hub.enrol(tmp_path / "device").path
+from apiv3.client.devices import Command, CommandRejected, Device
+from tests.support.hub import FakeHub
+from tests.support.waiting import until
 
 
 def command(hub: FakeHub, number: int, **changes: Any) -> dict[str, Any]:

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apiv3.client.devices import Device, clock, pauses, uplink
+from apiv3.client.devices import Device, clock, pauses
 from apiv3.client.devices.folder import Folder, Hub
 from apiv3.client.devices.pauses import Pauses
 from apiv3.noise import KeyPair
-from tests.support.hub import FakeHub, fake_hub
-from tests.support.waiting import PATIENCE, until
-
-
-@pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeHub]:
-    """A hub whose devices come back at once."""
-    monkeypatch.setattr(pauses, "BOUNDS", {"lost": (0.01, 0.01), "replaced": (0.01, 0.01), "rejected": (0.01, 0.01)})
-    monkeypatch.setattr(uplink, "RETRY", 0.01)
-    async with asyncio.timeout(PATIENCE), fake_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def folder(hub: FakeHub, tmp_path: Path) -> Path:
-    return hub.enrol(tmp_path / "device").path
+from tests.support.hub import FakeHub
+from tests.support.waiting import until
 
 
 def statuses(told: list[tuple[str, str]]) -> list[str]:

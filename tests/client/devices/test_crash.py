@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
-from tests.support.hub import Envelope, FakeHub, fake_hub
+from tests.support.hub import Envelope, FakeHub
 from tests.support.processes import clean_environment
-from tests.support.waiting import PATIENCE
 
 PROGRAM = """
 import asyncio, sys
@@ -32,12 +28,6 @@ asyncio.run(main())
 """
 NUMBER = 80
 KILLS = 3
-
-
-@pytest.fixture
-async def hub() -> AsyncIterator[FakeHub]:
-    async with asyncio.timeout(PATIENCE), fake_hub() as hub:
-        yield hub
 
 
 async def run(folder: Path, start: int, end: int, kill_after: int | None) -> int:

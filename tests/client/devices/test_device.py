@@ -7,30 +7,14 @@ import json
 import sqlite3
 import stat
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apiv3.client.devices import BufferFull, Device, FolderInUse, NotEnrolled, SetAside, TooLong, messages, pauses, uplink
-from tests.support.hub import Envelope, FakeHub, fake_hub
+from apiv3.client.devices import BufferFull, Device, FolderInUse, NotEnrolled, SetAside, TooLong, messages, uplink
+from tests.support.hub import Envelope, FakeHub
 from tests.support.waiting import PATIENCE, until
-
-
-@pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeHub]:
-    """A hub whose devices come back at once."""
-    monkeypatch.setattr(pauses, "BOUNDS", {"lost": (0.01, 0.01), "replaced": (0.01, 0.01), "rejected": (0.01, 0.01)})
-    monkeypatch.setattr(uplink, "RETRY", 0.01)
-    async with asyncio.timeout(PATIENCE), fake_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def folder(hub: FakeHub, tmp_path: Path) -> Path:
-    """The folder of a device that is enrolled at the hub."""
-    return hub.enrol(tmp_path / "device").path
 
 
 def readings(number: int, start: int = 0) -> list[dict[str, int]]:
