@@ -27,6 +27,7 @@ from tests.support.storage import document, history, insert
 TABLES = {"alembic_version", "documents", "clocks", "tombstones", "alarms", "silences", "notifications", "subjects", "roles"}
 TABLES |= {"accounts", "failures", "audit", "sessions", "nonces", "passkeys", "clients"}
 TABLES |= {"grants", "access_tokens", "refresh_tokens", "authorization_requests", "codes", "device_codes", "consents"}
+TABLES |= {"devices", "device_keys", "device_messages", "device_records", "device_commands"}
 TABLES |= {"logins", "login_events", "login_epoch"}
 
 

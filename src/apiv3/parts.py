@@ -115,9 +115,11 @@ class Parts:
         bulk, policies = Bulk(installation.writing), installation.policies
         handler = Messages(messages, commands, bulk, installation.collections, policies)
         kept = self.settings.device_message_days * 86_400_000
-        return Hub(
+        hub = Hub(
             hub_keys(revealed(self.settings.hub_key)), installation.device_table, messages, commands, handler, policies, kept
         )
+        installation.devices.on_change.append(hub.catch_up)
+        return hub
 
     def _audience(self) -> Audience:
         policies = self.installation.policies

@@ -265,6 +265,16 @@ async def test_what_a_device_tells_is_kept_with_it(hub: LiveServer, device: Devi
     assert (alarms[0]["level"], alarms[0]["title"]) == ("urgent", "Leak")
 
 
+async def test_what_a_device_tells_twice_is_kept_once(hub: LiveServer, device: Device) -> None:
+    name, body = str(uuid.uuid4()), {"name": "battery", "value": 1}
+    async with device.connected() as connection:
+        answers = [await connection.ask("state", body, id=name) for _ in range(3)]
+        refused = await connection.ask("state", {**body, "value": 2}, id=name)
+    assert [each["type"] for each in answers] == ["ack"] * 3
+    assert refused["body"] == {"status": 409, "message": "Another message had this id"}
+    assert len(await told(hub, "show", device.name, "--states")) == 1
+
+
 async def test_a_log_is_bounded_and_what_was_dropped_is_counted(hub: LiveServer, device: Device) -> None:
     token = await asyncio.to_thread(hub.subject, f"admin {uuid.uuid4()}", "admin:api:devices:read")
     async with device.connected() as connection:

@@ -12,7 +12,7 @@ from apiv3.model.alarms import INFO, URGENT, WARNING, Notification
 from apiv3.model.collections import Collection
 from apiv3.model.devices import RESULTS, Machine, Message, Record, RecordKind, Result
 from apiv3.model.documents import Document
-from apiv3.model.errors import ApiError, BadRequest, Conflict, Forbidden, Unauthorized
+from apiv3.model.errors import ApiError, BadRequest, Forbidden, Unauthorized
 from apiv3.model.timestamps import now
 from apiv3.operations.bulk import Bulk
 from apiv3.security.devices import keys
@@ -66,11 +66,6 @@ class Messages:
         if handler is None:
             raise BadRequest(f"Unknown type {envelope.type!r}; there are: {', '.join(self._handlers)}")
         message = Message(machine.device.id, envelope.id.lower(), envelope.digest())
-        before = await self._store.answered(message.device, message.id)
-        if before is not None:
-            if before.digest != message.digest:
-                raise Conflict("Another message had this id")
-            return before.answer
         return await handler(machine, message, envelope.body)
 
     async def _data(self, machine: Machine, message: Message, body: Mapping[str, Any]) -> Mapping[str, Any]:

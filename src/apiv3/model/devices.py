@@ -69,13 +69,6 @@ class Message(NamedTuple):
     digest: str
 
 
-class Answered(NamedTuple):
-    """A message that was answered before. `digest`: see `Message`; `answer`: the body of the answer."""
-
-    digest: str
-    answer: Mapping[str, Any]
-
-
 RecordKind = Literal["alarm", "state", "log"]
 RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 

@@ -77,7 +77,7 @@ class CommandTable:
     async def answer(self, message: Message, command: str, result: Result, output: Any, moment: int) -> Mapping[str, Any]:
         async with self._database.transaction(LANE) as connection:
             dialect = self._database.dialect
-            if before := await recall(connection, dialect, message):
+            if (before := await recall(connection, dialect, message)) is not None:
                 return before
             found = _first(await connection.fetch(self._sql(_LOCK), command))
             if found is None or found.device != message.device:

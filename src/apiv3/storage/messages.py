@@ -12,7 +12,7 @@ import orjson
 
 from apiv3.model import messages
 from apiv3.model.alarms import Notification
-from apiv3.model.devices import Answered, Message, Record, RecordKind
+from apiv3.model.devices import Message, Record, RecordKind
 from apiv3.model.errors import BadRequest, Conflict, Forbidden, TransactionConflict
 from apiv3.retrying import retried
 from apiv3.storage import alarms
@@ -42,10 +42,6 @@ class MessageTable:
     def __init__(self, database: Database) -> None:
         self._database, self._sql = database, database.dialect.sql
 
-    async def answered(self, device: str, id: str) -> Answered | None:
-        rows = await self._database.fetch(self._sql(_ANSWERED), device, id)
-        return Answered(rows[0][0], orjson.loads(rows[0][1])) if rows else None
-
     @retried
     async def record(
         self, message: Message, records: Sequence[Record], notification: Notification | None, moment: int
@@ -53,7 +49,7 @@ class MessageTable:
         async with self._database.transaction(LANE) as connection:
             dialect = self._database.dialect
             await _hold(connection, dialect, message.device)
-            if before := await recall(connection, dialect, message):
+            if (before := await recall(connection, dialect, message)) is not None:
                 return before
             await _record(connection, dialect, message.device, records)
             if notification is not None:
@@ -66,7 +62,7 @@ class MessageTable:
         async with self._database.transaction(LANE) as connection:
             dialect = self._database.dialect
             await _hold(connection, dialect, message.device)
-            if before := await recall(connection, dialect, message):
+            if (before := await recall(connection, dialect, message)) is not None:
                 return before
             taken = await offer_key(connection, dialect, message.device, public_key, moment)
             if taken is None:

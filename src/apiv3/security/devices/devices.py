@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
@@ -39,14 +39,16 @@ class Paired(NamedTuple):
 class Devices:
     """Adds, changes and removes devices. A change takes effect in this process before the method returns.
 
-    `url`: the server's, for pairing codes. `hub_key`: the hub's public key. Every method raises MissingPermission when the
-    author may not do that, and StorageUnavailable when the database is unavailable.
+    `on_change`: functions that are called after a change. `url`: the server's, for pairing codes. `hub_key`: the hub's public
+    key. Every method raises MissingPermission when the author may not do that, and StorageUnavailable when the database is
+    unavailable.
     """
 
     def __init__(
         self, store: DeviceStore, messages: MessageStore, policies: Policies, url: Callable[[], str], hub_key: Callable[[], str]
     ) -> None:
         self._store, self._messages, self._policies, self._url, self._hub_key = store, messages, policies, url, hub_key
+        self.on_change: list[Callable[[], Awaitable[None]]] = []
 
     async def all(self) -> Sequence[Machine]:
         """Return all devices, in the order of their names."""
@@ -182,6 +184,8 @@ class Devices:
         """Load the stored change into this process; if the database has just become unavailable, `revisions.follow` does it."""
         with suppress(StorageUnavailable):
             await self._policies.refresh()
+            for tell in self.on_change:
+                await tell()
 
 
 def target(machine: Machine) -> Target:

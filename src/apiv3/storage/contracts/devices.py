@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from apiv3.model.alarms import Notification
 from apiv3.model.audit import Entry
-from apiv3.model.devices import Answered, Command, Machine, Message, Record, RecordKind, Result, Visit
+from apiv3.model.devices import Command, Machine, Message, Record, RecordKind, Result, Visit
 from apiv3.storage.contracts import PolicyWriter
 
 
@@ -92,9 +92,6 @@ class MessageStore(Protocol):
     The same message gets the same answer again. These methods raise Conflict when another message had this id, and Forbidden
     when the device was removed.
     """
-
-    async def answered(self, device: str, id: str) -> Answered | None:
-        """Return the answer that a message got before."""
 
     async def record(
         self, message: Message, records: Sequence[Record], notification: Notification | None, moment: int
