@@ -131,7 +131,7 @@ def test_a_bad_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str,
         assert "lower-case letters, digits and _" in sentence
         assert "no name of a route or of the six" in sentence
     allowed = re.search(
-        r"true|off|\d|JSON object|separated by|lower-case|sqlite:|at least|there are|https://, a host",
+        r"true|off|\d|login or api|JSON object|separated by|lower-case|sqlite:|at least|there are|https://, a host",
         sentence.partition(f"{name} ")[2],
     )
     assert allowed, "it does not say what is allowed"
@@ -506,7 +506,7 @@ def test_minted_secrets_are_long_and_kept(tmp_path: Path) -> None:
 
 
 def test_secrets_that_are_set_are_not_kept(tmp_path: Path) -> None:
-    provision(load(apiv3_data=tmp_path / "one", api_secret=SECRET, jwt_key=SECRET * 2))
+    provision(load(apiv3_data=tmp_path / "one", api_secret=SECRET, jwt_key=SECRET * 2, hub_key="x" * 43))
     assert list((tmp_path / "one").iterdir()) == []
 
 

@@ -146,7 +146,7 @@ def test_what_there_is_not_is_said(installation: Installation) -> None:
 
 def test_the_life_of_a_subject(installation: Installation) -> None:
     made = _json(installation, "subject", "add", "My Phone", "--role", "readable", "--role", "careportal", "--notes", "Ärger?")
-    assert made.keys() == {"_id", "name", "roles", "notes", "timestamp", "accessToken"}
+    assert made.keys() == {"_id", "name", "roles", "notes", "groups", "ous", "timestamp", "accessToken"}
     assert (made["name"], made["roles"], made["notes"]) == ("My Phone", ["readable", "careportal"], "Ärger?")
     assert re.fullmatch(r"myphone-[0-9a-f]{16}", made["accessToken"])
 

@@ -160,6 +160,7 @@ def test_who_registered_an_application_sees_who_uses_it(pair: LiveServer, browse
     body = {"name": unique("registered", pair), "redirect_uris": [CALLBACK]}
     headers = {"Authorization": f"Bearer {token(pair, anna)}"}
     url = f"{pair.url}/api/v2/authorization/clients"
+    pair.wait_everywhere(lambda: httpx.get(url, headers=headers, trust_env=False, timeout=60).status_code == 200)
     answer = httpx.post(url, json=body, headers=headers, trust_env=False, timeout=60)
     assert answer.status_code == 200, answer.text
     app = Application(pair, answer.json()["client_id"], answer.json()["client_secret"])

@@ -21,6 +21,7 @@ ADDRESSES = st.from_regex(r"[a-z][a-z0-9]{0,9}@[a-z]{1,9}\.example", fullmatch=T
 schemathesis.openapi.format("address", ADDRESSES)
 schemathesis.openapi.format("re2", PATTERNS)
 schemathesis.openapi.format("printable", PRINTABLE)
+schemathesis.openapi.format("short", st.text(string.ascii_letters, min_size=1, max_size=100))
 schemathesis.openapi.format("role", ROLES)
 schemathesis.openapi.format("roles", st.lists(ROLES).map(" ".join))
 schemathesis.openapi.format("permission", PERMISSIONS)
@@ -72,6 +73,7 @@ def _unforeseeable(told: dict[str, Any]) -> bool:
     message, about = str(told.get("message")), str(told.get("description"))
     changed = message.startswith("Field ") and message.endswith(" cannot be modified by the client")
     changed |= message == "Field public cannot be changed: register another application"
+    changed |= message == "This public key is in use, or was: make another one" or message.startswith("Bad expires: ")
     combined = message == "Parameters sort and sort_desc cannot be combined"
     return changed or combined or (about.startswith("the integer ") and about.endswith(" does not fit into 64 bits"))
 

@@ -11,7 +11,7 @@ from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.people import PASSWORD, add_person, done, trail, user
 
-FIELDS = ["_id", "name", "email", "roles", "disabled", "created_at"]
+FIELDS = ["_id", "name", "email", "roles", "groups", "ous", "disabled", "created_at"]
 
 
 @pytest.fixture

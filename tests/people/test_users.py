@@ -14,7 +14,7 @@ from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person, done, sign_in, token, trail, user
 from tests.support.server import LiveServer
 
-FIELDS = ["_id", "name", "email", "roles", "disabled", "created_at"]
+FIELDS = ["_id", "name", "email", "roles", "groups", "ous", "disabled", "created_at"]
 REFUSED = {"status": 401, "message": "Unauthorized", "description": "Invalid/Missing"}
 ACTIONS = ("read", "create", "update", "delete")
 POWER = "You cannot do this to one who holds a permission that you do not hold"

@@ -20,7 +20,7 @@ COLLECTIONS = ["devicestatus", "entries", "food", "profile", "settings", "treatm
 REFUSED = {"status": 401, "message": "Unauthorized", "description": "Invalid/Missing"}
 """Seconds that a crowded machine gets for what takes a server one."""
 
-SUBJECT_FIELDS = {"_id", "name", "roles", "notes", "created_at", "timestamp", "accessToken"}
+SUBJECT_FIELDS = {"_id", "name", "roles", "notes", "created_at", "timestamp", "groups", "ous", "accessToken"}
 ROLE_FIELDS = {"_id", "name", "permissions", "notes", "created_at"}
 
 

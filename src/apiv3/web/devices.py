@@ -82,7 +82,9 @@ class DeviceEndpoints:
         kind, search = call.query.one("kind") or "log", call.query.one("search") or ""
         if kind not in RECORD_KINDS:
             raise BadRequest(f"Parameter kind must be one of: {', '.join(RECORD_KINDS)}")
-        before, limit = _whole(call, "before"), min(_whole(call, "limit") or 100, MOST_RECORDS)
+        before, limit = _whole(call, "before"), _whole(call, "limit") or 100
+        if limit > MOST_RECORDS:
+            raise BadRequest(f"Parameter limit must be at most {MOST_RECORDS}")
         found = await self._devices.records(_id(call), kind, before, search, limit)
         return json_answer([{"number": each.number, "ts": each.moment, "level": each.level, **each.body} for each in found])
 

@@ -300,7 +300,9 @@ def _administration() -> dict[str, Json]:
         "Enrolled": _object({"device": id_, "hub_key": text}),
         "Command": _object(command),
         "Commands": {"type": "array", "items": ref("Command")},
-        "NewCommand": _open({"name": {**text, "minLength": 1, "maxLength": 100}}, {"arguments": {}, "expires": moment}),
+        "NewCommand": _open(
+            {"name": {**text, "minLength": 1, "maxLength": 100, "format": "short"}}, {"arguments": {}, "expires": moment}
+        ),
         "Role": _object(role, named),
         "Roles": {"type": "array", "items": ref("Role")},
         "NewSubject": _open({"name": name}, {"_id": chosen, "roles": roles, "notes": notes, "timestamp": left_out, **groups}),
