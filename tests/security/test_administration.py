@@ -53,7 +53,7 @@ def _role(client: httpx.Client, *permissions: str, **fields: Any) -> dict[str, A
 
 def _works(server: LiveServer, token: str) -> bool:
     """Whether an access token is good."""
-    return ask(server, "GET", f"{V2}/request/{token}").status == 200
+    return server.knows(token)
 
 
 # --- subjects ---------------------------------------------------------------------------------------------------------
