@@ -254,7 +254,21 @@ def test_the_reference_has_every_command() -> None:
 
 def _ordered() -> list[tuple[str, click.Command]]:
     """All commands; those of `apiv3` itself in the order of the page, for click sorts them by name."""
-    groups = ["serve", "subject", "role", "user", "client", "device", "audit", "check", "import", "export", "db", "watch"]
+    groups = [
+        "serve",
+        "subject",
+        "role",
+        "user",
+        "client",
+        "device",
+        "update",
+        "audit",
+        "check",
+        "import",
+        "export",
+        "db",
+        "watch",
+    ]
     place = {name: number for number, name in enumerate(groups)}
     order = sorted(children(main).values(), key=lambda command: place.get(str(command.name), len(groups)))
     return [("apiv3", main)] + [each for child in order for each in _commands(child, f"apiv3 {child.name}")]

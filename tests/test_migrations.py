@@ -28,6 +28,8 @@ TABLES = {"alembic_version", "documents", "clocks", "tombstones", "alarms", "sil
 TABLES |= {"accounts", "failures", "audit", "sessions", "nonces", "passkeys", "clients"}
 TABLES |= {"grants", "access_tokens", "refresh_tokens", "authorization_requests", "codes", "device_codes", "consents"}
 TABLES |= {"devices", "device_keys", "device_messages", "device_records", "device_commands"}
+TABLES |= {"releases"}
+TABLES |= {"offers"}
 TABLES |= {"logins", "login_events", "login_epoch"}
 
 

@@ -57,6 +57,7 @@ BAD: dict[str, list[str]] = {
     "ONLY": ["both", "Login", "api,login"],
     "HUB_KEY": ["short", "x" * 42, "x" * 44, "x" * 42 + "="],
     "DEVICE_MESSAGE_DAYS": ["0", "-1", "366", "x"],
+    "UPDATES_VALID_DAYS": ["0", "-1", "x", "inf", "366"],
     "API_SECRET_ENABLE": ["maybe", "2", "tru"],
     "HTTP_PORT": ["x", "-1", "65536"],
     "API3_SECURITY_ENABLE": ["maybe", "2", "nonsense"],

@@ -118,7 +118,7 @@ class Server:
         if self.settings.only != "login":
             works.append(self._pruning().run())
         if hub is not None:
-            works += [hub.run(), self.parts.commands.run()]
+            works += [hub.run(), self.parts.commands.run(), self._sign_updates()]
         await asyncio.gather(*works)
 
     def _pruning(self) -> Pruning:
@@ -132,6 +132,16 @@ class Server:
             settings.audit_days,
             installation.login_table,
         )
+
+    async def _sign_updates(self) -> None:
+        """Sign the repository of software updates anew, in time, until cancelled."""
+        try:
+            publisher = self.installation.publisher()
+        except ImportError:
+            if self.installation.updates.inrelease is not None:
+                _log.warning("software updates end soon, since nothing can sign them: install apiv3[updates]")
+            return
+        await publisher.run()
 
     def _check_default_roles(self) -> None:
         """Warn about default roles that do not exist. This is no error, since they may be added later."""

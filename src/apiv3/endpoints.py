@@ -64,6 +64,7 @@ from apiv3.web.site.passkeys import PasskeyPages
 from apiv3.web.site.scope_words import ScopeWords
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import SocketIo
+from apiv3.web.updates import Updates
 from apiv3.web.users import Users
 
 
@@ -91,6 +92,7 @@ def table(parts: Parts) -> Sequence[Route]:
         ClientEndpoints(installation.clients, limits),
         DeviceEndpoints(installation.devices, limits),
         _hub(parts),
+        Updates(installation.updates),
         _oauth2(parts, sign_in),
         consent,
         ApplicationPages(authorization, installation.clients, installation.policies, words, forms),

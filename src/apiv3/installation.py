@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from apiv3.model import collections
 from apiv3.model.sessions import Limits
@@ -36,8 +37,13 @@ from apiv3.storage.grants import GrantTable
 from apiv3.storage.inventory import InventoryTable
 from apiv3.storage.logins import LoginTable
 from apiv3.storage.messages import MessageTable
+from apiv3.storage.offers import OfferTable
 from apiv3.storage.policy import PolicyTable
 from apiv3.storage.sessions import SessionTable
+from apiv3.updates.repository import Repository
+
+if TYPE_CHECKING:
+    from apiv3.updates.publishing import Publisher
 
 
 class Installation:
@@ -72,7 +78,8 @@ class Installation:
         lifetimes = Lifetimes(settings.oauth_access_lifetime, settings.oauth_refresh_grace)
         self.issuer = Issuer(self.grant_table, lifetimes, self.scopes)
         self.device_table, self.message_table = DeviceTable(self.database, default), MessageTable(self.database)
-        self.command_table = CommandTable(self.database)
+        self.command_table, self.offers = CommandTable(self.database), OfferTable(self.database)
+        self.updates = Repository(settings.apiv3_data / "updates")
         self.devices = Devices(
             self.device_table,
             self.message_table,
@@ -81,6 +88,12 @@ class Installation:
             lambda: text_of(hub_keys(revealed(settings.hub_key)).public),
         )
         self.accounts = Accounts(self.account_table, self.policies, self.passwords, self.logins)
+
+    def publisher(self) -> Publisher:
+        """Return what publishes software updates. Raises ImportError without the extra `apiv3[updates]`."""
+        from apiv3.updates.publishing import Publisher  # imports what the extra installs
+
+        return Publisher(self.updates, self.offers, self.settings.updates_valid_days * 86_400)
 
     async def open(self) -> None:
         """Connect, and load subjects and roles. May be called again after a failure. Raises StorageUnavailable."""

@@ -33,6 +33,7 @@ from apiv3.security.accounts.relying_party import RelyingParty
 from apiv3.security.accounts.user_tokens import UserTokens
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.devices.keys import hub_keys
+from apiv3.security.devices.updates import DeviceAuthentication
 from apiv3.security.gate import Gate
 from apiv3.security.lasting import LastingRights
 from apiv3.security.ledger import Budget, Ledger
@@ -115,11 +116,17 @@ class Parts:
         bulk, policies = Bulk(installation.writing), installation.policies
         handler = Messages(messages, commands, bulk, installation.collections, policies)
         kept = self.settings.device_message_days * 86_400_000
-        hub = Hub(
-            hub_keys(revealed(self.settings.hub_key)), installation.device_table, messages, commands, handler, policies, kept
-        )
+        keys, devices, offers = hub_keys(revealed(self.settings.hub_key)), installation.device_table, installation.offers
+        hub = Hub(keys, devices, messages, commands, offers, handler, policies, kept)
         installation.devices.on_change.append(hub.catch_up)
         return hub
+
+    def _device_authentication(self) -> DeviceAuthentication | None:
+        """Return what verifies the secrets of devices, which the half for logins does without."""
+        if self.settings.only == "login":
+            return None
+        key = hub_keys(revealed(self.settings.hub_key)).private
+        return DeviceAuthentication(key, self.installation.device_table, self.throttle)
 
     def _audience(self) -> Audience:
         policies = self.installation.policies
@@ -132,6 +139,7 @@ class Parts:
             self.authenticator,
             Safeguard(self.installation.sessions, self.nonces, self.installation.logins),
             self.installation.access_tokens,
+            self._device_authentication(),
             enabled=settings.api3_security_enable,
             require_https=settings.api3_require_https,
             timestamp_rule=settings.api3_client_timestamp,

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         le=365,
         description="days for which messages of devices are remembered, so that none is done twice, 1 to 365",
     )
+    updates_valid_days: float = Field(
+        7,
+        gt=0,
+        le=365,
+        description="days for which devices accept software updates as they were signed: greater than 0, up to 365",
+    )
     api_secret_enable: bool = Field(
         True, description="whether the header api-secret gives access to administration: true, false, on or off"
     )

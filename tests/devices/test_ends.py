@@ -69,13 +69,15 @@ async def until_disconnected(hub: LiveServer, device: Device) -> None:
 
 async def test_nothing_brings_a_removed_device_back(hub: LiveServer) -> None:
     device = await new_device(hub)
+    url = hub.installation.database_url
     async with device.connected() as connection:
         await connection.ask("log", {"lines": [{"ts": 1, "level": "info", "text": "x"}]})
+        execute(url, "INSERT INTO offers (package, device, version) VALUES ('rig', ?, '1.0')", device.id)
         await told(hub, "remove", device.name)
         await connection.closed()
     await asyncio.sleep(1)  # the end of the connection has been noted by now
-    url = hub.installation.database_url
-    for table, column in (("devices", "id"), ("device_messages", "device"), ("device_records", "device"), ("subjects", "id")):
+    owned = ("device_messages", "device_records", "device_commands", "offers")
+    for table, column in (("devices", "id"), ("subjects", "id"), *((table, "device") for table in owned)):
         assert execute(url, f"SELECT count(*) FROM {table} WHERE {column} = ?", device.id)[0][0] == 0, table
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from apiv3.model.errors import BadRequest, MissingToken, Unauthorized
 from apiv3.security.authenticator import Authenticator
+from apiv3.security.devices.updates import DeviceAuthentication
 from apiv3.security.gate import Access, Gate, TimestampRule
 from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.policy import Policies
@@ -266,7 +267,8 @@ async def _told(
     """What a call without a token is told: that it has none, once its timestamp is good."""
     nobody = Authenticator((), Throttle(0), Policies(cast("PolicyStore", None), ""))
     tokens = AccessTokens(cast("GrantStore", None))
-    gate = Gate(nobody, cast("Safeguard", None), tokens, require_https=False, timestamp_rule=rule, tolerance=tolerance)
+    devices = cast("DeviceAuthentication", None)
+    gate = Gate(nobody, cast("Safeguard", None), tokens, devices, require_https=False, timestamp_rule=rule, tolerance=tolerance)
     query = "" if now is None else str(httpx.QueryParams({"now": now}))
     headers = [] if date is None else [(b"date", date.strip().encode())]
     scope = {"method": "GET", "raw_path": SHARED.encode(), "headers": headers, "query_string": query.encode()}

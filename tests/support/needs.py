@@ -8,13 +8,13 @@ from typing import Literal, NoReturn
 
 import pytest
 
-Need = Literal["postgres", "pgbouncer", "browser", "node"]
+Need = Literal["postgres", "pgbouncer", "browser", "node", "apt"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def do_without(need: Need, reason: str) -> NoReturn:
-    """Skip the test; or fail it, where REQUIRE names what it needs: `REQUIRE=postgres,pgbouncer,browser,node`."""
+    """Skip the test; or fail it, where REQUIRE names what it needs: `REQUIRE=postgres,pgbouncer,browser,node,apt`."""
     if need in required() or (need == "postgres" and "TEST_DATABASE_URL" in os.environ):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -32,6 +32,7 @@ _MODULES = {
     "device": "device",
     "audit": "audit",
     "check": "subject",
+    "update": "update",
     "import": "import_",
     "export": "export",
     "db": "db",

@@ -36,9 +36,11 @@ from apiv3.model.errors import ApiError, StorageUnavailable
 from apiv3.model.timestamps import now
 from apiv3.noise import KeyPair, NoiseError
 from apiv3.security.devices.keys import text_of
+from apiv3.security.devices.updates import update_secret
 from apiv3.security.policy import Policies
 from apiv3.security.sightings import Sightings
 from apiv3.storage.contracts.devices import CommandStore, DeviceStore, MessageStore
+from apiv3.storage.contracts.updates import OfferStore
 
 SAVING = 30.0
 """Seconds between two times when the database learns when connected devices were last heard of."""
@@ -64,12 +66,13 @@ class Hub:
         devices: DeviceStore,
         messages: MessageStore,
         commands: CommandStore,
+        offers: OfferStore,
         handler: Messages,
         policies: Policies,
         kept: int,
     ) -> None:
         self._keys, self._devices, self._messages, self._commands = keys, devices, messages, commands
-        self._handler, self._policies, self._kept = handler, policies, kept
+        self._offers, self._handler, self._policies, self._kept = offers, handler, policies, kept
         self._sessions: dict[str, Session] = {}
         self._left: dict[str, str] = {}
         """Device -> its connection that has ended, as far as the database does not know that yet."""
@@ -210,6 +213,7 @@ class Hub:
             session.told_rotation = deadline
             await session.tell("key.rotate", {"deadline": deadline})
         await self._tell_commands(session, moment)
+        await self._tell_offers(session)
         if asyncio.get_running_loop().time() - session.told_time >= CLOCK:
             session.told_time = asyncio.get_running_loop().time()
             await session.tell("time", {"now": now()})
@@ -223,6 +227,16 @@ class Hub:
             await session.send(told(command))
         if waiting:
             await self._commands.sent([each.id for each in waiting], now())
+
+    async def _tell_offers(self, session: Session) -> None:
+        """Offer the updates that there are: each once, and again whenever the repository was signed anew."""
+        device = session.machine.device.id
+        secret = update_secret(self._keys.private, device, session.public_key)
+        offers = await self._offers.of(device)
+        for offer in offers:
+            if offer not in session.offered:
+                await session.tell("update.offer", {**offer.fields(), "secret": secret})
+        session.offered = offers
 
     def _may_stay(self, session: Session, machine: Machine) -> bool:
         return machine.device.public_key == session.public_key and not machine.subject.disabled

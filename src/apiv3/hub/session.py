@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from apiv3.hub import envelopes
 from apiv3.hub.envelopes import Envelope, Malformed
 from apiv3.model.devices import Machine
 from apiv3.model.timestamps import now
+from apiv3.model.updates import Offer
 from apiv3.noise import LONGEST_PLAINTEXT, Channel, KeyPair, Responder
 from apiv3.security.devices.keys import text_of
 
@@ -69,8 +70,8 @@ class Session:
     """The session of a device that has proved its key. `id`: random; `machine`: the device as it was when it connected.
 
     `told`: the ids of the open commands that it was told of in this session; `told_rotation`: the deadline of the last rotation
-    that it was asked for; `told_time`: when it was last told the time, in seconds of the event loop's clock. `telling` and
-    `again`: whether it is being told something, and whether there may be more.
+    that it was asked for; `told_time`: when it was last told the time, in seconds of the event loop's clock. `offered`: the
+    updates that it was told of. `telling` and `again`: whether it is being told something, and whether there may be more.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Session:
         "id",
         "is_over",
         "machine",
+        "offered",
         "public_key",
         "telling",
         "told",
@@ -94,6 +96,7 @@ class Session:
         self.is_over = self.telling = self.again = False
         self.told: set[str] = set()
         self.told_rotation: int | None = None
+        self.offered: Sequence[Offer] = ()
         self.told_time = -math.inf
 
     async def receive(self) -> Envelope:

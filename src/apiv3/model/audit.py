@@ -44,6 +44,7 @@ Action = Literal[
     "subject-removed",
     "token-replayed",
     "token-rotated",
+    "update-published",
 ]
 """What an entry can tell of."""
 Outcome = Literal["success", "failure"]
@@ -61,7 +62,7 @@ class Actor(NamedTuple):
 class Target(NamedTuple):
     """What it was done to, by the names that it had then."""
 
-    kind: Literal["subject", "role", "person", "application", "device"]
+    kind: Literal["subject", "role", "person", "application", "device", "update"]
     id: str
     name: str
     email: str = ""

@@ -9,9 +9,9 @@ from apiv3.model.grants import AccessToken
 from apiv3.model.sessions import Session
 from apiv3.security.principal import Principal
 
-Source = Literal["query", "header", "api-secret", "authentication-token", "message", "session"]
-"""Where a credential was: in the query string, in the header Authorization ("header"), api-secret or Authentication-Token, in
-a message of Socket.IO, or in the cookie of a session.
+Source = Literal["query", "header", "api-secret", "authentication-token", "message", "session", "basic"]
+"""Where a credential was: in the query string, in the header Authorization ("header", "basic" for a name and a password),
+api-secret or Authentication-Token, in a message of Socket.IO, or in the cookie of a session.
 """
 
 

@@ -15,6 +15,8 @@ COMMAND = Demand.of("admin", "hub", "devices", "command")
 """The permission to give commands to devices."""
 LOGINS = Demand.of("admin", "bus", "logins", "read")
 """The permission to hear who is signed in. It has four parts, so that `*:*:read` does not include it."""
+UPDATES = Demand.of("admin", "hub", "updates", "read")
+"""The permission to read the repository of software updates."""
 
 _ADMINISTRATION = {
     "subjects": ACTIONS,
@@ -32,7 +34,7 @@ _ADMINISTRATION = {
 
 def every(collections: Iterable[Collection]) -> tuple[Demand, ...]:
     """Return all demands of a server with these collections, sorted by name."""
-    found = {*_on_documents(collections), *_on_administration(), ACKNOWLEDGE, COMMAND, LOGINS}
+    found = {*_on_documents(collections), *_on_administration(), ACKNOWLEDGE, COMMAND, LOGINS, UPDATES}
     return tuple(sorted(found, key=lambda demand: demand.name))
 
 

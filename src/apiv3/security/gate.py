@@ -34,6 +34,7 @@ from apiv3.model.errors import (
 )
 from apiv3.security.authenticator import Authenticator
 from apiv3.security.credentials import Credential, Identity, session_key
+from apiv3.security.devices.updates import DeviceAuthentication
 from apiv3.security.oauth2.access_tokens import AccessTokens
 from apiv3.security.permissions import Demand
 from apiv3.security.principal import ANYBODY
@@ -76,6 +77,9 @@ class Caller(Browser, Protocol):
         Raises BadRequest for a malformed query string.
         """
 
+    def device_secret(self) -> Credential | None:
+        """Return the id and secret of a device, with a colon between them; None when there is none. Raises BadRequest."""
+
     def credential(self, *, api_secret: bool) -> Credential | None:
         """Return the credential of the request, None when there is none. Raises BadRequest when there is more than one.
 
@@ -93,6 +97,7 @@ class Access:
     `administration`: a route of /api/v2/authorization: requires no timestamp, accepts API_SECRET, and refuses every bad or
     insufficient credential with the same answer.
     `timestamp`: whether the client's time is required; clients of event streams do not send it.
+    `device`: a device may use it too, with the secret that it has for that (`security/devices/updates.py`) instead of a token.
     `page`: a page for people, or one of its forms: takes no credential but a session, and needs one unless it is `public`. The
     gate checks the nonces of forms that need a session; those of public forms are left to their endpoints.
     """
@@ -103,6 +108,7 @@ class Access:
     endings: tuple[str, ...] = ()
     administration: bool = False
     timestamp: bool = True
+    device: bool = False
     page: bool = False
 
     def check(self, caller: Caller) -> None:
@@ -135,6 +141,7 @@ class Gate:
         authenticator: Authenticator,
         safeguard: Safeguard,
         bearers: AccessTokens,
+        devices: DeviceAuthentication | None,
         *,
         enabled: bool = True,
         require_https: bool = True,
@@ -143,7 +150,7 @@ class Gate:
         api_secret_enabled: bool = True,
         local_origins: Sequence[str] | None = None,
     ) -> None:
-        self._authenticator, self._safeguard, self._bearers = authenticator, safeguard, bearers
+        self._authenticator, self._safeguard, self._bearers, self._devices = authenticator, safeguard, bearers, devices
         self._enabled, self._require_https = enabled, require_https
         self._timestamp_rule, self._tolerance = timestamp_rule, tolerance * 60_000
         self._api_secret_enabled, self._local_origins = api_secret_enabled, local_origins
@@ -167,8 +174,7 @@ class Gate:
         elif access.administration:
             await self._admit_administrator(caller, access)
         else:
-            dated = not access.timestamp or caller.session is not None or self._is_dated(caller)
-            caller.identity = await self._identify(caller, dated)
+            caller.identity = await self._known(caller, access)
             caller.principal = caller.identity.principal
             if caller.identity.bearer is not None:
                 self._bearers.touch(caller.identity.bearer)
@@ -225,8 +231,17 @@ class Gate:
             raise Unauthorized(messages.DATE_OUT_OF_TOLERANCE)
         return True
 
-    async def _identify(self, caller: Caller, dated: bool) -> Identity:
+    async def _known(self, caller: Caller, access: Access) -> Identity:
+        """Return who calls: a device, where one may use the route and has sent its secret, or whose credential this is."""
+        devices = self._devices if access.device else None
+        secret = None if devices is None else caller.device_secret()
+        if devices is None or secret is None:
+            return await self._identify(caller, access)
+        return await devices.identify(secret)
+
+    async def _identify(self, caller: Caller, access: Access) -> Identity:
         """Return whose credential the call carries. A header that was verified is not verified again until it expires."""
+        dated = not access.timestamp or caller.session is not None or self._is_dated(caller)
         header = caller.authorization()
         if header is None:
             return await self._authenticate(caller, dated=dated)

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 SHORTEST_SECRET = 12
@@ -78,11 +79,11 @@ def object_id() -> str:
     return secrets.token_hex(12)
 
 
-def keep(path: Path) -> str:
+def keep(path: Path, make: Callable[[], str] = mint) -> str:
     """Return the secret in the file; generate one if the file does not exist, readable by its owner only.
 
-    Processes that start at the same time get the same secret, since the file is created complete in one step. Raises OSError,
-    and ValueError when the file is empty.
+    `make`: generates the secret. Processes that start at the same time get the same secret, since the file is created complete
+    in one step. Raises OSError, and ValueError when the file is empty.
     """
     try:
         return _read(path)
@@ -91,7 +92,7 @@ def keep(path: Path) -> str:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(mint() + "\n")
+        file.write(make() + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:

@@ -46,6 +46,7 @@ _FORGET_DEVICE = (
     "DELETE FROM device_messages WHERE device = ?",
     "DELETE FROM device_records WHERE device = ?",
     "DELETE FROM device_commands WHERE device = ?",
+    "DELETE FROM offers WHERE device = ?",
 )
 _PUT_ROLE = """INSERT INTO roles (id, name, permissions, notes, created_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, permissions = excluded.permissions, notes = excluded.notes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -243,6 +244,15 @@ class Call:
         """Whether the query contains a credential. Nobody filters documents by `access_token` (RFC 6750, section 2.3)."""
         return bool(self.query.all("token") or self.query.all("access_token"))
 
+    def device_secret(self) -> Credential | None:
+        header = self.header(b"authorization")
+        if header is None or not header.lower().startswith("basic "):
+            return None
+        try:
+            return Credential(":".join(basic(header)), "basic", self.address)
+        except ValueError as error:
+            raise BadRequest("Bad header authorization") from error
+
     def credential(self, *, api_secret: bool) -> Credential | None:
         """Return the credential, None when there is none or it is empty. Raises BadRequest for more than one, also when one
         header contains several.
@@ -259,6 +269,17 @@ class Call:
         if len(found) > 1:
             raise BadRequest(messages.TWO_CREDENTIALS)
         return Credential(*found[0], self.address) if found else None
+
+
+def basic(header: str) -> tuple[str, str]:
+    """Return the name and the password of a header Authorization (RFC 7617). Raises ValueError."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise ValueError("another scheme")
+    name, colon, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    if not colon:
+        raise ValueError("no password")
+    return name, password
 
 
 def _bearers(header: str | None) -> list[str]:

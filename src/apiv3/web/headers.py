@@ -40,12 +40,15 @@ _ENCRYPTED_API, _ENCRYPTED_DOCUMENTS, _ENCRYPTED_PAGE = (*_API, HSTS), (*_DOCUME
 
 _OPEN = (b"/oauth/token", b"/oauth/revoke", b"/oauth/device_authorization", b"/.well-known/oauth-authorization-server")
 """The endpoints of OAuth2 that pages of any site may call: single-page applications. No cookie counts there."""
-_MACHINES = (b"/api/", b"/socket.io", b"/oauth/token", b"/oauth/revoke", b"/oauth/introspect", b"/oauth/device_authorization")
+_OAUTH = (b"/oauth/token", b"/oauth/revoke", b"/oauth/introspect", b"/oauth/device_authorization")
+_MACHINES = (b"/api/", b"/socket.io", b"/updates/", *_OAUTH)
 OPEN_TO_ALL = (b"access-control-allow-origin", b"*")
 
 
 def is_page(path: bytes) -> bool:
-    """Whether a path is one for people with a browser: all but the API, the live channels and what programs call of OAuth2."""
+    """Whether a path is one for people with a browser: all but the API, the live channels, what programs call of OAuth2, and
+    the repository of software updates.
+    """
     return not path.startswith((*_MACHINES, b"/.well-known/"))
 
 

@@ -6,8 +6,6 @@ Their errors are those of RFC 6749, section 5.2, whatever goes wrong.
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from binascii import Error as BadBase64
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, NamedTuple
@@ -22,7 +20,7 @@ from apiv3.security.oauth2.issuing import Issued
 from apiv3.security.oauth2.scopes import ScopeTable
 from apiv3.security.oauth2.token_endpoint import TokenEndpoint, TokenInspection
 from apiv3.web.bodies import Limits, read_body
-from apiv3.web.calls import Call
+from apiv3.web.calls import Call, basic
 from apiv3.web.parameters import Parameters, parse_form
 from apiv3.web.responses import Answer, error_headers, json_answer
 
@@ -183,13 +181,10 @@ def _client(header: str | None, form: dict[str, str]) -> tuple[str | None, str |
 
 def _basic(header: str) -> tuple[str, str]:
     """Return the id and the secret in a header Authorization, percent-encoded or not: no character of them needs it."""
-    scheme, _, encoded = header.partition(" ")
     try:
-        if scheme.lower() != "basic":
-            raise ValueError("another scheme")
-        name, colon, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (ValueError, BadBase64) as error:
+        name, secret = basic(header)
+    except ValueError as error:
         raise invalid_client("The header Authorization must be Basic, with client_id and client_secret") from error
-    if not colon or not secret:
+    if not secret:
         raise invalid_client("The header Authorization has no client_secret")
     return unquote_plus(name), unquote_plus(secret)

@@ -23,8 +23,9 @@ Talk = Callable[[Call, WebSocket], Awaitable[Answer]]
 class Route:
     """One method of one URL.
 
-    `path`: with at most one parameter in braces. `handler`: the endpoint. `access`: who may use it. `operation`: its part of
-    the OpenAPI description; None for Socket.IO, which OpenAPI cannot describe, and for pages. `waits`: whether its
+    `path`: with at most one parameter in braces: a segment, or with `...` after its name all that follows. `handler`: the
+    endpoint. `access`: who may use it. `operation`: its part of the OpenAPI description; None for Socket.IO, which OpenAPI
+    cannot describe, and for pages. `waits`: whether its
     requests stay open for long, so that they do not count as requests under way. `pages`: whether it answers with a list of
     documents. `talk`: the endpoint for websockets, if it accepts them.
     """
@@ -63,7 +64,8 @@ Found = tuple[Mapping[str, Route], tuple[bytes, ...]]
 
 
 class RouteTable:
-    """Finds the routes of a path: first those without a parameter, then those with one, by the text before it.
+    """Finds the routes of a path: first those without a parameter, then those with one, by the text before it; last those whose
+    parameter is all that follows.
 
     This takes a few dictionary lookups, however many routes there are.
     """
@@ -73,10 +75,12 @@ class RouteTable:
         self._before: dict[bytes, dict[str, Route]] = {}
         self._round: dict[bytes, dict[bytes, dict[str, Route]]] = {}
         """Text after the parameter -> text before it -> method -> route."""
+        self._rest: dict[bytes, dict[str, Route]] = {}
         for route in table:
             before, brace, rest = route.path.encode().partition(b"{")
-            after = rest.partition(b"}")[2]
-            place = self._round.setdefault(after, {}) if after else self._before if brace else whole
+            name, _, after = rest.partition(b"}")
+            others = self._rest if name.endswith(b"...") else self._before if brace else whole
+            place = self._round.setdefault(after, {}) if after else others
             methods = place.setdefault(before, {})
             methods[route.method] = route
             if route.method == "GET":
@@ -103,11 +107,17 @@ class RouteTable:
         return found or ({}, ())
 
     def _find(self, path: bytes) -> Found | None:
-        return self._whole.get(path) or self._with_parameter(path) or self._with_an_ending(path)
+        return self._whole.get(path) or self._with_parameter(path) or self._with_an_ending(path) or self._with_the_rest(path)
 
     def _with_an_ending(self, path: bytes) -> Found | None:
         stem, _, ending = path.partition(b".")
         return self._unserved.get(stem) if ending else None
+
+    def _with_the_rest(self, path: bytes) -> Found | None:
+        for before, methods in self._rest.items():
+            if path.startswith(before) and path != before:
+                return methods, (path[len(before) :],)
+        return None
 
     def _with_parameter(self, path: bytes) -> Found | None:
         cut = path.rfind(b"/") + 1

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from apiv3.model.collections import Collection
-from apiv3.security.demands import ACTIONS, COMMAND, LOGINS, administration
+from apiv3.security.demands import ACTIONS, COMMAND, LOGINS, UPDATES, administration
 from apiv3.security.gate import Access
 from apiv3.security.oauth2.authentication import DOCS_REDIRECT
 from apiv3.security.permissions import Demand
@@ -49,12 +49,16 @@ from apiv3.web.site.sections import ADMIN, AUDIT, CHECK, CLIENTS, DEVICES, FAILU
 from apiv3.web.site.static import PREFIX as STATIC
 from apiv3.web.site.static import StaticFiles
 from apiv3.web.socketio import PATH, SocketIo
+from apiv3.web.updates import PREFIX as UPDATE_FILES
+from apiv3.web.updates import Updates
 from apiv3.web.users import Users
 
 PUBLIC = Access(public=True)
 KNOWN = Access()
 STREAM = Access(timestamp=False)
 BUS = Access((LOGINS,), timestamp=False)
+FETCHING = Access((UPDATES,), timestamp=False, device=True)
+"""What apt fetches, which sends no time."""
 PAGE = Access(public=True, page=True)
 """Pages for everybody, which may differ for those who are signed in. Their endpoints check the nonces of forms."""
 PERSONAL = Access(page=True)
@@ -75,6 +79,7 @@ def routes(
     clients: ClientEndpoints,
     devices: DeviceEndpoints,
     hub: HubEndpoints | None,
+    updates: Updates,
     oauth2: OAuth2,
     consent: Consent,
     applications: ApplicationPages,
@@ -139,6 +144,7 @@ def routes(
 
     if hub is not None:
         yield from _hub(hub)
+    yield Route("GET", f"{UPDATE_FILES}{{file...}}", updates.file, FETCHING, waits=True)
 
     yield Route("POST", TOKEN, oauth2.token, PUBLIC)
     yield Route("POST", REVOKE, oauth2.revoke, PUBLIC)
