@@ -21,7 +21,8 @@ _FIELDS = ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"
 
 
 class _Mallinfo2(ctypes.Structure):
-    """What mallinfo2(3) returns. `fordblks`: bytes in free blocks, whether their pages were returned or not."""
+    """What mallinfo2(3) returns. `fordblks`: bytes in free blocks, whether their pages were returned or not; `hblkhd`: bytes in
+    large blocks, each from the system."""
 
     _fields_ = [(name, ctypes.c_size_t) for name in _FIELDS]
 
@@ -61,10 +62,12 @@ async def give_back_free_memory() -> None:
 
 
 def _measured(library: ctypes.CDLL) -> tuple[int, ...]:
-    """Return the bytes in free blocks and the bytes of the process. One of them has grown when there is something to return.
+    """Return the bytes in free blocks, and the bytes of the process without large blocks, which go back by themselves. One of
+    them has grown when there is something to return.
 
     Free blocks count even if their pages were returned. Blocks that were taken from these and freed again between two looks
-    only show in the other number.
+    only show in the other number; there they would not show if large blocks that were freed at the same time made up for them.
     """
+    blocks = library.mallinfo2()
     resident = int(_STATM.read_text().split()[1]) * PAGESIZE
-    return library.mallinfo2().fordblks, resident
+    return blocks.fordblks, resident - blocks.hblkhd
