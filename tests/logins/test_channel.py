@@ -20,6 +20,7 @@ from tests.support.logins import PATH, Channel, digest
 from tests.support.oauth2 import browser_of, new_person, register, tokens, unique
 from tests.support.people import PASSWORD, add_person, done, token, user
 from tests.support.server import LiveServer
+from tests.support.storage import execute
 from tests.support.waiting import PATIENCE, wait_until
 
 # --- who may follow
@@ -175,6 +176,16 @@ def test_every_end_by_time_is_told_once(fresh_server: FreshServer, database: str
         ends = [told.data for told in channel.heard if told.kind == "logout" and told.data["session"] in sessions]
         assert sorted(each["session"] for each in ends) == sorted(sessions)
         assert {each["reason"] for each in ends} == {"expired"}
+
+
+def test_an_end_by_idleness_is_told_in_time(fresh_server: FreshServer, database: str) -> None:
+    """A use is stored within a minute, and yet it is told at once that there was none."""
+    server = fresh_server(database, workers=2, env={"SESSION_IDLE_MINUTES": "60"})
+    add_person(server.installation, "anna@x.example", name="anna")
+    with Channel(server, server.subject("service", BUS)) as channel:
+        session = channel.login(str(signed_in(server, "anna@x.example").session))
+        execute(server.installation.database_url, "UPDATE sessions SET seen = seen - 3600000")
+        assert channel.reason(session) == "expired"
 
 
 # --- the end of a stream
