@@ -16,7 +16,7 @@ from apiv3.client.devices.folder import Folder
 from apiv3.client.errors import Refused
 from tests.support.blackhole import blackhole
 from tests.support.commands import here
-from tests.support.devices import command_line, pairing, text, told
+from tests.support.devices import code_at, command_line, told
 from tests.support.factories import FreshServer
 from tests.support.hub import hasten
 from tests.support.server import LiveServer
@@ -34,14 +34,9 @@ async def enrolled(server: LiveServer, folder: Path, role: str = "writer") -> tu
     """Enrols a device in a folder; returns its name and the pairing code."""
     name = unique("station")
     added = await asyncio.to_thread(command_line, server, "add", name, "--role", role)
-    code = at(server, added["pairing_code"])
+    code = code_at(server.url, added["pairing_code"])
     assert await enrol(folder, code) == added["_id"]
     return name, code
-
-
-def at(server: LiveServer, code: str) -> str:
-    """A pairing code for the port on which the server really is, which its settings do not say."""
-    return "apiv3:1:" + text(json.dumps({**pairing(code), "url": server.url}).encode())
 
 
 def readings(device: str, number: int, start: int = 0) -> list[dict[str, Any]]:
@@ -201,7 +196,7 @@ async def test_a_device_that_is_revoked_is_told_so_and_may_be_paired_again(hub: 
         await until(rejected.is_set)
         await device.send("entries", readings(name, 1))
     paired = await told(hub, "pair", name)
-    await enrol(tmp_path, at(hub, paired["pairing_code"]))
+    await enrol(tmp_path, code_at(hub.url, paired["pairing_code"]))
     async with Device.open(tmp_path) as device:
         await device.drained()
     assert await stored(hub, name) == [100]
@@ -231,7 +226,7 @@ def test_a_simulated_device_fills_the_front_page(hub: LiveServer, tmp_path: Path
     assert missing.status == 1
     assert "apiv3 device add demo" in missing.errors
     began = now_ms()
-    done = here(hub.installation, *arguments, "--code", at(hub, added["pairing_code"]), "--hours", "0.2")
+    done = here(hub.installation, *arguments, "--code", code_at(hub.url, added["pairing_code"]), "--hours", "0.2")
     assert (done.status, done.errors) == (0, "")
     client = hub.client(hub.subject(unique("reader"), "api:entries:read"))
     query = {"device$eq": "simulated", "sort$desc": "date", "limit": "1000"}
