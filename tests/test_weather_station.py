@@ -91,5 +91,5 @@ def test_the_weather_station(tmp_path: Path) -> None:
         walk = Walk(Newcomer(tmp_path), terminals)
         walk.go()
         stored = walk.exported()
-        assert len(stored) > 10
+        assert len(stored) >= 9  # six until the frost, three without a server
         assert stored == walk.readings[: len(stored)]
