@@ -440,17 +440,20 @@ async def test_what_a_request_lacks_is_said() -> None:
     assert (silent.status_code, silent.json()["reason"]) == (503, "silent")
     assert "nothing was heard of it for 46 seconds" in silent.json()["message"]
     assert silent.headers["retry-after"] == "5"
+    assert {each.headers["cache-control"] for each in (refused, silent)} == {"no-store"}
 
 
 async def test_a_websocket_is_closed_before_it_is_open() -> None:
-    sent: list[dict[str, Any]] = []
+    done: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
+        done.append({"type": "websocket.connect"})
+        return done[-1]
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        done.append(message)
 
     app = SessionMiddleware(_application, listed(told(ANNA)))
     await app({"type": "websocket", "headers": []}, receive, send)
-    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "unauthorized"}]
+    refused = {"type": "websocket.close", "code": 1008, "reason": "unauthorized"}
+    assert done == [{"type": "websocket.connect"}, refused]  # in the order that ASGI demands

@@ -130,7 +130,9 @@ async def test_who_takes_a_number_first_is_delivered_first(
     await put(policies, owner)
     async with opened.transaction("x") as connection:
         await connection.execute(opened.dialect.sql("UPDATE clocks SET last = last + ? WHERE name = '/logins'"), ahead)
+    start = (await store.position()).sequence
     await begin(store, login(owner))
+    assert (await store.position()).sequence > start
     first, second, before = login(owner), login(owner), await store.position()
     async with held(opened, first):
         later = asyncio.create_task(begin(elsewhere, second))

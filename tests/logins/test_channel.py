@@ -165,6 +165,16 @@ def test_it_is_told_within_a_second(pair: LiveServer, channel: Channel) -> None:
     assert fastest < 1
 
 
+def test_a_comment_comes_while_nothing_happens(fresh_server: FreshServer) -> None:
+    """Every 15 seconds; after three of them that are missing, services refuse everybody."""
+    server = fresh_server()
+    with Channel(server, server.subject("service", BUS)) as channel:
+        channel.next()
+        begun = time.monotonic()
+        assert channel.stream._block() == [":"]
+        assert time.monotonic() - begun < 40
+
+
 # --- what ends by time alone
 
 
