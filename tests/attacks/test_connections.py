@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.support.attackers import ATTACKS, UPGRADE
+from tests.support.attackers import ATTACKS, FIRST_FRAGMENT, PONG_ME, UPGRADE
 from tests.support.attacks import Bystander, assert_harmless, attack
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
@@ -25,6 +25,8 @@ MOST_MEMORY, MOST_WORK = 64, 0.25
 VERSION = "/api/v3/version"
 ELSEWHERE = "127.0.0.9"
 """An address that no attack came from: one that has used up its live connections is refused further ones for a while."""
+
+PING_OF_Y = b"\x89\x83\0\0\0\0yyy"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,18 @@ def test_bad_frames_and_a_close_in_one_segment_end_the_websocket(target: LiveSer
     with Line(target, source=ELSEWHERE) as line:
         assert line.send(UPGRADE + b"\r\n").reply().status == 101
         assert line.send(frames).drained()
+
+
+@pytest.mark.parametrize("opcode", [b"\x89", b"\x00"], ids=["pings", "continuations"])
+def test_frames_without_a_message_are_read_slowly(target: LiveServer, opcode: bytes) -> None:
+    """A hundred at once, then ten a second."""
+    frame = opcode + PONG_ME[1:]
+    with Line(target, source=ELSEWHERE) as line:
+        assert line.send(UPGRADE + b"\r\n").reply().status == 101
+        started = time.monotonic()
+        line.send(FIRST_FRAGMENT + frame * 120 + PING_OF_Y)
+        assert line.hears(b"yyy")
+        assert time.monotonic() - started > 1
 
 
 def _get_in_elsewhere(server: LiveServer) -> None:
@@ -124,23 +138,70 @@ def test_descriptors_are_raised_to_what_the_system_allows(fresh_server: FreshSer
     assert soft == hard
 
 
-def test_idle_connections_leave_descriptors_to_others(fresh_server: FreshServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,100 idle connections of one address, where the system allows 1,024 open files."""
-    server = fresh_server()
+def _confined(server: LiveServer, files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the server anew where the system allows so many open files; 64 of them are not for clients."""
     server.stop()
     command = server.installation.command
-    limited = ["sh", "-c", 'ulimit -n 1024 && exec "$@"', "sh"]
+    limited = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"]
     monkeypatch.setattr(server.installation, "command", lambda *arguments: [*limited, *command(*arguments)])
     server.start()
+    assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE) == (files, files)
+
+
+@pytest.mark.parametrize(("files", "connections"), [(1024, 1100), (128, 200)])
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"], ids=["idle", "busy"])
+def test_connections_of_one_address_leave_descriptors_to_others(
+    fresh_server: FreshServer, monkeypatch: pytest.MonkeyPatch, files: int, connections: int, sent: bytes
+) -> None:
+    server = fresh_server()
+    _confined(server, files, monkeypatch)
     with ExitStack() as stack:
-        for _ in range(1100):
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        for _ in range(connections):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port))).sendall(sent)
         with Bystander(server) as bystander:
             time.sleep(2)
-        assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE) == (1024, 1024)
         assert bystander.waits
         assert len(bystander.waits) == bystander.asked
     assert "no further connection can be accepted" not in server.output
+
+
+def _gets_in(server: LiveServer, source: str) -> bool:
+    try:
+        with Line(server, source=source) as line:
+            return line.send(request("GET", VERSION)).reply().status == 200
+    except ConnectionError:
+        return False
+
+
+def test_connections_of_many_addresses_leave_descriptors_to_the_server(
+    fresh_server: FreshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those beyond what the process can have are refused, and whoever is connected is served."""
+    server = fresh_server()
+    token = server.subject("writer", "api:*:*")
+    _confined(server, 128, monkeypatch)
+    with ExitStack() as stack:
+        writer = stack.enter_context(Line(server, source=ELSEWHERE))
+        for number in range(160):
+            source = (f"127.0.1.{1 + number % 8}", 0)
+            line = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), source_address=source))
+            line.sendall(b"GET / HTTP/1.1\r\n")
+        wait_until(lambda: "connections of 127.0.1." in server.output, lambda: server.output)
+        assert not _gets_in(server, "127.0.2.1")
+        body = f'{{"app":"x","date":{time.time_ns() // 1_000_000}}}'.encode()
+        sent = request("POST", f"/api/v3/entries?token={token}&now={time.time_ns() // 1_000_000}", body=body)
+        assert writer.send(sent).reply().status == 201
+    assert "no further connection can be accepted" not in server.output
+
+
+def test_idle_connections_give_way_when_the_process_is_full(fresh_server: FreshServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = fresh_server(env={"API3_REQUEST_TIMEOUT": "600"})
+    _confined(server, 128, monkeypatch)
+    with ExitStack() as stack:
+        for number in range(64):
+            source = (f"127.0.1.{1 + number % 8}", 0)
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), source_address=source))
+        wait_until(lambda: _gets_in(server, ELSEWHERE))
 
 
 def test_a_silent_tls_handshake_ends(fresh_server: FreshServer, tmp_path: Path) -> None:

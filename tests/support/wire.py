@@ -78,6 +78,15 @@ class Line:
         length = 0 if bodiless else int(headers.get("content-length", "0"))
         return Reply(status, dict(headers.items()), self._file.read(length))
 
+    def hears(self, text: bytes) -> bool:
+        """Whether the server says so, after anything else; False when it closes the connection before."""
+        heard = b""
+        while not heard.endswith(text):
+            if not (byte := self._file.read(1)):
+                return False
+            heard += byte
+        return True
+
     def drained(self) -> bool:
         """Whether the server closes the connection, whatever it says before."""
         try:

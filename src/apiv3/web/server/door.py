@@ -15,8 +15,9 @@ from apiv3.web.server.connections import Connections
 
 NewConnection = Callable[[tuple[str, int], str | None], Connection]
 
-_AT_ONCE = 64
-"""Most clients accepted in one turn of the event loop, so that those already connected are not kept waiting."""
+_AT_ONCE = 16
+"""Most clients accepted in one turn of the event loop, so that those already connected are not kept waiting. Each has a file
+descriptor before it is counted, so this must be much less than what `Connections` keeps in reserve."""
 _PAUSE = 0.5
 """Seconds until the next attempt when the system has no file descriptor or memory for another connection."""
 _GOODBYE = 5.0
