@@ -64,10 +64,17 @@ class Choice(NamedTuple):
     refuses_plain: bool = False
 
 
-@lru_cache(maxsize=256)
 def choose(accept: bytes | None) -> Choice:
-    """Choose a coding by an Accept-Encoding header (None: it is missing). Malformed members of the list are ignored."""
-    weights = _weights((accept or b"")[:_LONGEST])
+    """Choose a coding by an Accept-Encoding header (None: it is missing). Malformed members of the list are ignored.
+
+    Choices are cached, by as much of the header as is examined.
+    """
+    return _chosen((accept or b"")[:_LONGEST])
+
+
+@lru_cache(maxsize=256)
+def _chosen(accept: bytes) -> Choice:
+    weights = _weights(accept)
     anything = weights.get(b"*", 0.0)
     # A client that accepts `*` supports gzip, but may not support zstd.
     liking = {b"zstd": weights.get(b"zstd", 0.0), b"gzip": weights.get(b"gzip", weights.get(b"x-gzip", anything))}
