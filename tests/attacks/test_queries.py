@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.attacks import Witness, assert_harmless, many
+from tests.support.bystander import processor_time
 from tests.support.documents import DATE, api_of, import_documents
 from tests.support.factories import NewDatabase, running_server
 from tests.support.server import LiveServer
@@ -53,6 +54,8 @@ def nested(depth: int) -> Any:
 
 PATH = "0." * 80 + "0"
 PATTERN, LARGE_PATTERN = "(.?){0,300}", r"(?i)N.M\pL{0,50}"
+ENDLESS_PATTERN = r"(?i)" + r"\pL{0,100}" * 90
+"""As much to compile as a thousand characters can demand."""
 Parameters = list[tuple[str, str | int | float | bool | None]]
 FILTERS: Parameters = [(f"x.{PATH[:98]}${operator}", "6") for operator in ("eq", "gt", "in", "nin") for _ in range(20)]
 WORK: dict[str, tuple[tuple[str, Parameters], int]] = {
@@ -145,6 +148,7 @@ BODIES = {
     "lists": lambda: b"[%b]" % b",".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
     "a list": lambda: b'[{"app":"x","x":[%b]}]' % b",".join([b"[]"] * 4_000_000),
     "deep ones": lambda: b"[%b]" % b",".join([b"[" * 1000 + b"]" * 1000] * 7000),
+    "objects": lambda: b"[%b]" % b",".join([b'{"a":' * 99 + b"1" + b"}" * 99] * 3000),
     "numbers": lambda: b'[{"app":"x","x":[%b]}]' % b",".join([b"1.5"] * 3_500_000),
     "lines": lambda: b"\n".join([b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 5000)] * 900),
 }
@@ -158,6 +162,28 @@ def test_bodies_of_many_values(server: LiveServer, attacker: httpx.Client, innoc
     assert {answer.status_code for answer in answers} == {413}
     assert answers[0].json()["message"] == "The request body holds too many values"
     assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)
+
+
+def test_a_document_of_many_values(server: LiveServer, attacker: httpx.Client, innocent: str) -> None:
+    body = b'{"app":"x","x":[%b]}' % b",".join([b"[]"] * 2_700_000)
+    with Witness(server, "/api/v3/entries/e5", innocent) as witness:
+        answers = many(lambda: attacker.put("/settings/large", content=body), 4, 2)
+    assert {answer.status_code for answer in answers} == {413}
+    assert answers[0].json()["message"] == "The request body holds too many values"
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)
+
+
+def test_a_large_body_is_parsed_beside_the_event_loop(server: LiveServer, attacker: httpx.Client) -> None:
+    """One of nearly as many objects as may be, in more documents than may be."""
+    body = b"[%b]" % b",".join([b'{"app":"x","x":[%b]}' % b",".join([b'{"a":1}'] * 240)] * 1001)
+    loop, all_threads = (processor_time(server.pid, all_threads=each) for each in (False, True))
+    for _ in range(3):
+        answer = attacker.post("/settings/bulk", content=body)
+        assert (answer.status_code, answer.json()["message"]) == (413, "At most 1000 documents in one request")
+    loop, all_threads = (
+        processor_time(server.pid, all_threads=each) - before for each, before in ((False, loop), (True, all_threads))
+    )
+    assert loop < all_threads / 2
 
 
 def test_texts_hold_as_many_brackets_and_commas_as_they_like(attacker: httpx.Client) -> None:
@@ -180,6 +206,35 @@ def test_a_second_that_is_too_large_is_refused_by_the_second(server: LiveServer,
     rest = attacker.get(f"/profile/history/{first.headers['ETag'][3:-1]}")
     found = [each["identifier"] for answer in (first, rest) for each in answer.json()["result"]]
     assert found == [f"s{n}" for n in range(40)]
+
+
+def test_a_pattern_is_refused_before_it_costs_much(server: LiveServer, attacker: httpx.Client) -> None:
+    before = processor_time(server.pid, all_threads=True)
+    for _ in range(20):
+        assert attacker.get("/profile", params={"a$re": ENDLESS_PATTERN}).status_code == 400
+    assert processor_time(server.pid, all_threads=True) - before < 20 * 0.02
+
+
+def test_choices_are_found_without_a_search(server: LiveServer, attacker: httpx.Client) -> None:
+    """As many of them as a request can hold, beside each of a thousand documents."""
+    before = processor_time(server.pid, all_threads=True)
+    for _ in range(5):
+        assert attacker.get("/entries", params={"sgv$nin": "|".join(["5"] * 3900)}).status_code == 200
+    assert processor_time(server.pid, all_threads=True) - before < 0.3
+
+
+def test_large_tables(server: LiveServer, attacker: httpx.Client, innocent: str) -> None:
+    """Of half a million cells each, which take seconds to render."""
+    for half in range(2):
+        rows = range(500 * half, 500 * half + 500)
+        documents = [{"identifier": f"r{n}", "date": DATE + n, "app": "x", **{f"k{k}": n for k in range(490)}} for n in rows]
+        assert attacker.post("/activity/bulk", json=documents).status_code == 200
+    for ending in ("csv", "xml"):
+        with Witness(server, "/api/v3/entries/e5", innocent) as witness:
+            answers = many(partial(_size, attacker, f"/activity.{ending}"), 4, 4)
+        assert {code for code, *_ in answers} == {200}
+        assert min(size for _, size, _ in answers) > 2_000_000
+        assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)
 
 
 def test_a_table_of_many_names(server: LiveServer, attacker: httpx.Client, innocent: str) -> None:

@@ -16,9 +16,10 @@ PAUSE, PATIENCE = 0.02, 60.0
 """Seconds between two requests, and until an answer will not come any more."""
 
 
-def processor_time(pid: int) -> float:
-    """Seconds that the first thread of a process, the one of the event loop, has spent on a processor so far."""
-    fields = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(") ")[2].split()
+def processor_time(pid: int, *, all_threads: bool = False) -> float:
+    """Seconds that a process has spent on a processor so far: its first thread, that of the event loop, or all of them."""
+    file = Path(f"/proc/{pid}/stat" if all_threads else f"/proc/{pid}/task/{pid}/stat")
+    fields = file.read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

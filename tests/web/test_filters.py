@@ -4,7 +4,10 @@ import time
 
 import httpx
 import pytest
+import re2
 
+from apiv3.web.parameters import parse_query
+from apiv3.web.search_parameters import PATTERN_OPTIONS, search_query
 from tests.support.documents import DATE, MINUTE, Corner, letters
 
 
@@ -313,6 +316,12 @@ def test_a_catastrophic_pattern_costs_little(corner: Corner, pattern: str) -> No
     began = time.monotonic()
     corner.search({"x$re": pattern})
     assert time.monotonic() - began < 10  # a backtracking engine would take longer than the universe has
+
+
+def test_no_pattern_is_kept_longer_than_its_search() -> None:
+    """The library would keep the latest ones; it would then return the same object for the same text."""
+    [condition] = search_query(parse_query(b"x$re=a.c"), 10).filters
+    assert condition.value is not re2.compile("a.c", PATTERN_OPTIONS)
 
 
 def test_a_pattern_of_monstrous_size(api: httpx.Client) -> None:

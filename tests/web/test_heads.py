@@ -30,10 +30,7 @@ def roomy(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -
         ("1.1", ["x", "x"], 400),
         ("1.1", ["x", "y"], 400),
         ("1.0", ["x", "y"], 400),
-        *(
-            ("1.1", [bad], 400)
-            for bad in ("", " ", "x y", "x/y", "user@x", "x, y", "x:port", "x:999999", "[::1", "x?", "<x>", "x\\y")
-        ),
+        *(("1.1", [bad], 400) for bad in BAD),
     ],
 )
 @pytest.mark.parametrize("path", ["/api/v3/version", "/", "/nonsense"])

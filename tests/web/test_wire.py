@@ -17,14 +17,20 @@ from uvicorn.server import ServerState
 from apiv3.cli.serve import listen
 from apiv3.security.ledger import Budget
 from apiv3.web.server.connection import Connection
-from apiv3.web.server.connections import Connections
+from apiv3.web.server.connections import ENDING, Connections
 from apiv3.web.server.http import Http, too_large
 from apiv3.web.server.run import Config, Server, alone
+from tests.support.attackers import PONG_ME, POST, UPGRADE, text_frame
+from tests.support.attacks import unread
 from tests.support.server import LiveServer
+from tests.support.waiting import wait_until
 from tests.support.wire import Line, now_ms, request, unique
 
 VERSION = "/api/v3/version"
 STATUS = "/api/v3/status"
+UNREAD = 200
+"""Requests of which none of the answers is read."""
+CHUNKS = 5000
 
 
 @pytest.fixture
@@ -46,17 +52,106 @@ def test_the_next_request_may_come_in_parts(server: LiveServer) -> None:
         assert line.send(both[-30:]).reply().status == 401
 
 
+def test_requests_behind_an_answer_that_is_not_read_wait(server: LiveServer) -> None:
+    """Each line of the log is a request that was begun. The system takes the first few answers off the server's hands."""
+    mark, last = unique("unread"), unique("last")
+    with unread(server, request("GET", f"/api/v3/openapi.json?{mark}") * UNREAD, 1), Line(server) as bystander:
+        for target in [VERSION] * 2 * UNREAD + [f"{VERSION}?{last}"]:
+            assert bystander.send(request("GET", target)).reply().status == 200
+        wait_until(lambda: last in server.output, "the last line is missing")
+        assert 1 <= server.output.count(mark) < UNREAD / 4
+
+
+def _connected(app: Any) -> tuple[Connection, Mock]:
+    """A connection to an application, with its transport."""
+    connections, transport = Connections(Budget(9), 30), Mock(spec=asyncio.Transport)
+    transport.get_write_buffer_size.return_value = 0
+    connection = Connection(connections, ServerState(), ("127.0.0.1", 1), None, encrypted=False)
+    connection.speaker = Http(connection, app, {}, most=1000)
+    connection.connection_made(transport)
+    return connection, transport
+
+
+def _receive(connection: Connection, data: bytes) -> None:
+    connection.get_buffer(-1)[: len(data)] = data
+    connection.buffer_updated(len(data))
+
+
 async def test_a_connection_that_has_ended_parses_nothing_more() -> None:
     """Whatever was still scheduled: a second refusal could not be written any more."""
-    connections, transport = Connections(Budget(9), 30), Mock(spec=asyncio.Transport)
-    connection = Connection(connections, ServerState(), ("127.0.0.1", 1), None, encrypted=False)
-    connection.speaker = http = Http(connection, too_large, {}, most=1000)
-    connection.connection_made(transport)
-    connection.get_buffer(-1)[:2000] = b"G" * 2000
-    connection.buffer_updated(2000)
-    http.drained()
+    connection, transport = _connected(too_large)
+    _receive(connection, b"G" * 2000)
+    connection.speaker.drained()
     [(refusal,)] = [call.args for call in transport.write.call_args_list]
     assert refusal.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_websocket_that_is_not_accepted_yet_is_told_that_the_server_ends() -> None:
+    """So that it is refused with 503 once it is cancelled."""
+    scopes = list[Any]()
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        scopes.append(scope)
+        await asyncio.Event().wait()
+
+    connection, _ = _connected(app)
+    _receive(connection, UPGRADE + b"\r\n")
+    await asyncio.sleep(0)
+    connection.shutdown()
+    assert [ENDING in scope for scope in scopes] == [True]
+
+
+async def test_chunks_are_not_read_before_those_before_them_are_parsed() -> None:
+    """Tiny ones take longer to parse than to receive, and the application takes each piece at once."""
+    taken, resumed, done = list[int](), list[int](), asyncio.Event()
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        while sum(taken) < CHUNKS:
+            taken.append(len((await receive())["body"]))
+        done.set()
+
+    connection, transport = _connected(app)
+    transport.resume_reading.side_effect = lambda: resumed.append(sum(taken))
+    _receive(connection, POST + b"1\r\na\r\n" * CHUNKS)
+    await done.wait()
+    assert resumed[0] > CHUNKS - 256
+
+
+async def _accept(_scope: Any, receive: Any, send: Any) -> None:
+    """An application that accepts a websocket, and takes its first message only."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    await asyncio.Event().wait()
+
+
+async def _talking() -> tuple[Connection, Mock]:
+    """The same for a websocket that was accepted; the transport has forgotten what was written so far."""
+    connection, transport = _connected(_accept)
+    _receive(connection, UPGRADE + b"\r\n")
+    await asyncio.sleep(0)
+    transport.reset_mock()
+    return connection, transport
+
+
+async def test_pings_are_not_read_while_pongs_cannot_be_sent() -> None:
+    """Somebody who reads a byte now and then would otherwise have as many kept as it likes."""
+    connection, transport = await _talking()
+    connection.pause_writing()
+    _receive(connection, PONG_ME)
+    transport.write.assert_not_called()
+    transport.pause_reading.assert_called()
+    connection.resume_writing()
+    [(pong,)] = [call.args for call in transport.write.call_args_list]
+    assert pong.endswith(b"x" * 125)
+
+
+async def test_messages_are_not_read_before_the_application_takes_them() -> None:
+    connection, transport = await _talking()
+    for taken in (True, True, False):  # one by the application, and one that waits for it
+        _receive(connection, text_frame("message"))
+        await asyncio.sleep(0)
+        assert transport.pause_reading.called != taken
 
 
 def test_a_head_has_no_body_and_all_the_headers(server: LiveServer) -> None:

@@ -119,7 +119,7 @@ def _pattern(parameter: str, text: str) -> Any:
     if len(text) > LONGEST_PATTERN:
         raise BadRequest(f"Parameter {parameter} is longer than {LONGEST_PATTERN} characters")
     try:
-        return re2.compile(text if (quoted := _unquoted(text)) is None else quoted, _PATTERN_OPTIONS)
+        return re2.compile(text if (quoted := _unquoted(text)) is None else quoted, PATTERN_OPTIONS)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         if "too large" in reason:
@@ -129,10 +129,10 @@ def _pattern(parameter: str, text: str) -> Any:
         re2.purge()  # re2 would cache the last 128 patterns, whatever memory they take
 
 
-_PATTERN_OPTIONS = re2.Options()
-_PATTERN_OPTIONS.log_errors = False
-_PATTERN_OPTIONS.never_capture = True  # only whether there is a match is needed
-_PATTERN_OPTIONS.max_mem = 256 * 1024
+PATTERN_OPTIONS = re2.Options()
+PATTERN_OPTIONS.log_errors = False
+PATTERN_OPTIONS.never_capture = True  # only whether there is a match is needed
+PATTERN_OPTIONS.max_mem = 256 * 1024
 
 
 def _value(name: str, parameter: str, text: str) -> Scalar:

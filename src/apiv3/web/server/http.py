@@ -203,8 +203,7 @@ class Http:
         expects_continue = body is not None and self._header(b"expect").lower() == b"100-continue"
         exchange = Exchange(self, scope, keep_alive=keep_alive, expects_continue=expects_continue, whole=body is None)
         self._framing, self._exchange = body, exchange
-        connection = self._connection
-        exchange.start(self._app if size <= self._most else too_large, connection.loop, connection.tasks)
+        exchange.start(self._app if size <= self._most else too_large, self._connection.tasks)
         if self._at < len(self._unread) or body is not None:
             self._advance()
 
@@ -278,7 +277,7 @@ class Http:
         connection, now = self._connection, self._connection.loop.time()
         connection.deadline = now + connection.patience
         if self._at < len(self._unread):
-            connection.loop.call_soon(self._advance)  # other connections go first
+            self._advance()
         else:
             connection.idle_since = now
             connection.read_on()
