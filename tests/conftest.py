@@ -46,7 +46,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return math.ceil(1.5 * (os.cpu_count() or 1))
 
 
-LONGEST = ("tests/test_packaging.py", "tests/test_bench", "tests/test_tutorial.py", "tests/live/test_whole.py")
+LONGEST = (
+    "tests/test_packaging.py",
+    "tests/test_bench",
+    "tests/test_tutorial.py",
+    "tests/test_weather_station.py",
+    "tests/live/test_whole.py",
+)
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,49 +7,19 @@ import asyncio
 import csv
 import io
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.clarity import REAL_EXPORT
+from tests.support.clarity import EXPORTS, Reading, readings
 from tests.support.documents import api_of
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
 
-Reading = dict[str, Any]
-
-ROOT = Path(__file__).parents[1]
-EXPORTS = {"sample": ROOT / "tests/data/clarity-sample.csv"}
-if REAL_EXPORT.exists():
-    EXPORTS["real"] = REAL_EXPORT
 NUMBER_OF_READINGS = {"sample": 14, "real": 2148}
-BEYOND = {"Low": 39, "High": 401}
-"""What the receiver writes instead of a number, and what apps store for it."""
 CONNECTIONS = 8
 MOST = 600
 """Readings that are uploaded, evenly chosen from an export."""
-
-
-def readings(path: Path) -> list[Reading]:
-    """The sensor's readings out of an export of Dexcom Clarity, as an app uploads them, oldest first."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["Event Type"] == "EGV"]
-    return sorted(map(reading, rows), key=lambda each: int(each["date"]))
-
-
-def reading(row: dict[str, str]) -> Reading:
-    local = datetime.fromisoformat(row["Timestamp (YYYY-MM-DDThh:mm:ss)"]).replace(tzinfo=UTC)
-    glucose = row["Glucose Value (mg/dL)"]
-    return {
-        "type": "sgv",
-        "sgv": BEYOND[glucose] if glucose in BEYOND else int(glucose),
-        "units": "mg/dl",
-        "date": int(local.timestamp()) * 1000,
-        "device": row["Source Device ID"],
-        "app": "clarity-upload",
-    }
 
 
 async def upload(server: LiveServer, headers: httpx.Headers, documents: list[Reading]) -> list[httpx.Response]:

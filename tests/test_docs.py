@@ -60,7 +60,7 @@ def test_the_examples_of_openapi_take_no_name_of_the_docs() -> None:
     assert not named & {subject["name"] for subject in examples.NEW_SUBJECT.values()}
 
 
-SECRET = ("data/api_secret", "backup/api_secret", ".env", "key.pem", "cert.pem")
+SECRET = ("data/api_secret", "backup/api_secret", ".env", "key.pem", "cert.pem", "station/key", "simulated-device/key")
 PRIVATE = ("moved/entries.ndjson", "entries.ndjson", "january.csv", "treatments.json", "apiv3.dump")
 
 

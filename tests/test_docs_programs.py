@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.devices import code_at, command_line
 from tests.support.factories import FreshServer
 from tests.support.processes import clean_environment, free_port
 from tests.support.server import LiveServer
 from tests.support.wire import now_ms, unique
 
 DOCS = Path(__file__).parents[1] / "docs"
-MOVE, FIRST_APP = DOCS / "how-to/move.py", DOCS / "tutorials/first_app.py"
+MOVE, FIRST_APP, STATION = DOCS / "how-to/move.py", DOCS / "tutorials/first_app.py", DOCS / "tutorials/weather_station.py"
 READINGS = str(DOCS / "tutorials/readings.csv")
 WRONG = "nobody-0123456789abcdef"
 
@@ -123,3 +124,26 @@ def test_the_first_app_stops_at_the_first_refusal(server: LiveServer) -> None:
         assert refused(FIRST_APP, *arguments, TOKEN=WRONG, API=server.url) == f"TOKEN is not good at {server.url}."
         sentence = refused(FIRST_APP, *arguments, TOKEN=reader, API=server.url)
         assert "Missing permission api:entries:" in sentence
+
+
+def test_the_weather_station_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([], ["pair"], ["measure"]):
+        assert "weather_station.py pair CODE" in refused(STATION, *arguments)
+    assert refused(STATION, "run").startswith("The station has no key yet: ")
+    assert refused(STATION, "pair", "apiv3:1:...").startswith("This is no pairing code: ")
+
+
+def test_the_weather_station_is_paired_once(server: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    added = command_line(server, "add", unique("station"))
+    code = code_at(server.url, added["pairing_code"])
+    nowhere = code_at(f"http://127.0.0.1:{free_port()}", added["pairing_code"])
+    assert " cannot be reached: " in refused(STATION, "pair", nowhere)
+    paired = subprocess.run(
+        [sys.executable, STATION, "pair", code], env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert paired.stdout == f"This is the device {added['_id']} now.\n"
+    sentence = refused(STATION, "pair", code)
+    assert sentence.startswith(f"{server.url} does not enrol the device: ")
+    assert code not in sentence

@@ -12,6 +12,7 @@ import resource
 import secrets
 import sqlite3
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
@@ -34,6 +35,7 @@ from apiv3.storage import database as databases
 from apiv3.storage import postgresql, schema, sqlite
 from apiv3.storage.database import Database
 from apiv3.storage.documents import DocumentTable
+from tests.support.devices import Connection, new_device, raw
 from tests.support.engineio import socket
 from tests.support.factories import FreshServer
 from tests.support.installation import Installation
@@ -41,8 +43,8 @@ from tests.support.live import Stream
 from tests.support.outages import OwnPostgres, Posters, own_postgres
 from tests.support.postgres import Postgres
 from tests.support.server import LiveServer
-from tests.support.storage import DATE, POOLS, assert_whole, document, history, insert
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.storage import DATE, POOLS, assert_whole, document, execute, history, insert
+from tests.support.waiting import PATIENCE, until, wait_until
 from tests.support.wire import now_ms
 
 ENTRIES = "/api/v3/entries"
@@ -185,6 +187,32 @@ def test_a_stream_outlives_the_database(outlived: LiveServer, own: OwnPostgres) 
             assert_recovers(lambda: client.get(ENTRIES))
             assert client.post(ENTRIES, json=entry(name)).status_code == 201
             assert stream.next().data["doc"]["identifier"] == name
+
+
+async def test_devices_outlive_the_database(outlived: LiveServer, own: OwnPostgres) -> None:
+    """One that is connected stays, one that comes is told to try later, and that one has gone is stored afterwards."""
+    staying, going, coming = [await new_device(outlived) for _ in range(3)]
+    state, name = {"name": "up", "value": True}, str(uuid.uuid4())
+    async with staying.connected() as connection:
+        async with going.connected() as leaving:
+            await leaving.told("time")
+            await asyncio.to_thread(own.stop)
+            try:
+                assert (await connection.ask("state", state, id=name))["body"]["status"] == 503
+                async with coming.socket() as socket:
+                    refused = Connection(socket)
+                    await refused.shake_hands(coming.keys, raw(coming.hub_key))
+                    assert await refused.closed() == 1013
+                await leaving.socket.close()
+            finally:
+                await asyncio.to_thread(own.start)
+        async with asyncio.timeout(PATIENCE):
+            while (await connection.ask("state", state, id=name))["type"] != "ack":
+                pass
+        url, query = outlived.installation.database_url, "SELECT connection FROM devices WHERE id = ?"
+        await until(lambda: execute(url, query, going.id) == [(None,)])
+        async with coming.connected() as late:
+            assert (await late.ask("state", state))["type"] == "ack"
 
 
 def test_alarms_outlive_the_database(outlived: LiveServer, own: OwnPostgres) -> None:

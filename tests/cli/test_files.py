@@ -17,7 +17,7 @@ import pytest
 
 from apiv3.client import uploads
 from apiv3.files import writing
-from tests.support.clarity import REAL_EXPORT
+from tests.support.clarity import EXPORTS
 from tests.support.commands import Done, here, process
 from tests.support.documents import Corner, api_of
 from tests.support.factories import FreshServer, NewDatabase
@@ -27,10 +27,8 @@ from tests.support.server import LiveServer
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wire import unique
 
-ROOT = Path(__file__).parents[2]
-CLARITY = {"sample": (ROOT / "tests/data/clarity-sample.csv", 15)}
-if REAL_EXPORT.exists():
-    CLARITY["real"] = (REAL_EXPORT, 2148)
+ENTRIES = {"sample": 15, "real": 2148}
+"""How many entries are in an export: readings, and calibrations."""
 DATE = 1_600_087_000_000
 
 
@@ -64,11 +62,11 @@ def counts(new: int = 0, duplicate: int = 0, refused: int = 0) -> dict[str, int]
     return {"new": new, "duplicate": duplicate, "refused": refused}
 
 
-@pytest.mark.parametrize("kind", CLARITY)
+@pytest.mark.parametrize("kind", EXPORTS)
 def test_a_clarity_export(installation: Installation, kind: str) -> None:
-    path, readings = CLARITY[kind]
+    path = EXPORTS[kind]
     first = summary(installation, str(path), "--timezone", "Europe/Berlin")["collections"]
-    assert first["entries"] == counts(new=readings)
+    assert first["entries"] == counts(new=ENTRIES[kind])
     assert {name: sum(each.values()) for name, each in first.items()} == {name: each["new"] for name, each in first.items()}
     again = summary(installation, str(path), "--timezone", "Europe/Berlin")["collections"]
     assert again == {name: counts(duplicate=each["new"]) for name, each in first.items()}
@@ -121,7 +119,7 @@ def test_what_is_refused_is_told_with_its_line(installation: Installation, tmp_p
 
 def test_refused_rows_of_a_clarity_export(fresh_server: FreshServer, installation: Installation, tmp_path: Path) -> None:
     """They go nowhere, the others go in; also to a server."""
-    header, *rows = CLARITY["sample"][0].read_text("utf-8-sig").splitlines()
+    header, *rows = EXPORTS["sample"].read_text("utf-8-sig").splitlines()
     reading = next(each for each in rows if ",EGV," in each)
     time = reading.split(",")[1]
     wrong = [reading.replace(time, "31.1.2024"), reading.replace(",EGV,", ",Moonrise,"), reading.replace(",EGV,", ",Carbs,")]
@@ -263,7 +261,7 @@ def test_what_is_wrong_is_told_in_a_sentence(tmp_path: Path, arguments: list[str
     here(installation, "db", "upgrade")
     write(tmp_path / "readings.json", entries(1))
     (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (tmp_path / "clarity.csv").write_bytes(CLARITY["sample"][0].read_bytes())
+    (tmp_path / "clarity.csv").write_bytes(EXPORTS["sample"].read_bytes())
     (tmp_path / "german.csv").write_text("Zeitstempel,Ereignistyp,Glukosewert (mg/dL)\n")
     (tmp_path / "cut.csv").write_text("My Timestamp,Event Type,Glucose Value\n")
     done = here(installation, *arguments)

@@ -196,6 +196,7 @@ MALFORMED = {
     "a number of sessions": ("snapshot", '{"sessions": 7}'),
     "no user": ("login", json.dumps({**told(ANNA), "user": None})),
     "granted is a number": ("change", json.dumps({**told(ANNA), "granted": 7})),
+    "granted holds a number": ("change", json.dumps({**told(ANNA), "granted": [7]})),
     "ceilings are numbers": ("change", json.dumps({**told(ANNA), "ceilings": [7]})),
     "expires is a text": ("change", json.dumps({**told(ANNA), "expires": "soon"})),
     "logout of nobody": ("logout", "{}"),
@@ -213,6 +214,47 @@ async def test_an_event_that_cannot_be_read_is_followed_by_a_snapshot(kind: str,
         assert is_silent(sessions)
         server.snapshot(told(BERT, "two"))
         await until(lambda: found(sessions, BERT))
+
+
+async def test_attempts_become_rarer_until_the_server_says_something() -> None:
+    async with channel() as server, SessionList(server.url, TOKEN) as sessions:
+        server.status = 503
+        await until(lambda: sessions._pause == module.LONGEST_PAUSE)
+        server.status = 200
+        await until(lambda: server.asked)
+
+        def is_heard() -> bool:
+            server.snapshot()
+            return not is_silent(sessions)
+
+        await until(is_heard)
+        assert sessions._pause == module.SHORTEST_PAUSE
+
+
+def test_a_heartbeat_before_the_first_snapshot_says_nothing_of_anybody() -> None:
+    sessions = SessionList("http://127.0.0.1:1", TOKEN)
+    sessions._note()
+    assert is_silent(sessions)
+
+
+async def test_a_session_with_another_secret_is_found_by_that_one_alone() -> None:
+    async with channel() as server, SessionList(server.url, TOKEN) as sessions:
+        await begin(server, sessions, told(ANNA, "one"))
+        server.say("change", told(BERT, "one"))
+        await until(lambda: sessions.find(BERT))
+        assert sessions.find(ANNA) is None
+
+
+async def test_of_two_sessions_with_one_secret_the_one_that_is_left_is_found() -> None:
+    async with channel() as server, SessionList(server.url, TOKEN) as sessions:
+        await begin(server, sessions, told(ANNA, "one"))
+        server.say("login", told(ANNA, "two"))
+        server.say("logout", {"session": "one", "reason": "ended"})
+        server.say("login", told(BERT, "three"))
+        await until(lambda: sessions.find(BERT))
+        found_now = sessions.find(ANNA)
+        assert found_now is not None
+        assert found_now.id == "two"
 
 
 async def test_another_program_at_the_address_is_no_server() -> None:
@@ -364,6 +406,7 @@ def _presented() -> Iterator[tuple[list[tuple[str, str]], int]]:
     yield [("Cookie", f"session={ANNA}x")], 401
     yield [("Cookie", "session=")], 401
     yield [bearer, bearer], 401
+    yield [bearer, ("Authorization", "Basic eA==")], 401
     yield [("Authorization", f"Basic {ANNA}"), cookie], 401
     yield [("Authorization", f"Bearer {BERT}"), cookie], 401
     yield [("Authorization", "Bearer ")], 401
@@ -397,17 +440,20 @@ async def test_what_a_request_lacks_is_said() -> None:
     assert (silent.status_code, silent.json()["reason"]) == (503, "silent")
     assert "nothing was heard of it for 46 seconds" in silent.json()["message"]
     assert silent.headers["retry-after"] == "5"
+    assert {each.headers["cache-control"] for each in (refused, silent)} == {"no-store"}
 
 
 async def test_a_websocket_is_closed_before_it_is_open() -> None:
-    sent: list[dict[str, Any]] = []
+    done: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
+        done.append({"type": "websocket.connect"})
+        return done[-1]
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        done.append(message)
 
     app = SessionMiddleware(_application, listed(told(ANNA)))
     await app({"type": "websocket", "headers": []}, receive, send)
-    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "unauthorized"}]
+    refused = {"type": "websocket.close", "code": 1008, "reason": "unauthorized"}
+    assert done == [{"type": "websocket.connect"}, refused]  # in the order that ASGI demands

@@ -15,8 +15,10 @@ from apiv3.client.devices import Command, Device, connection, enrol
 from apiv3.client.devices.folder import Folder
 from apiv3.client.errors import Refused
 from tests.support.blackhole import blackhole
+from tests.support.clarity import EXPORTS
+from tests.support.clarity import readings as readings_of
 from tests.support.commands import here
-from tests.support.devices import command_line, pairing, text, told
+from tests.support.devices import code_at, command_line, told
 from tests.support.factories import FreshServer
 from tests.support.hub import hasten
 from tests.support.server import LiveServer
@@ -34,14 +36,9 @@ async def enrolled(server: LiveServer, folder: Path, role: str = "writer") -> tu
     """Enrols a device in a folder; returns its name and the pairing code."""
     name = unique("station")
     added = await asyncio.to_thread(command_line, server, "add", name, "--role", role)
-    code = at(server, added["pairing_code"])
+    code = code_at(server.url, added["pairing_code"])
     assert await enrol(folder, code) == added["_id"]
     return name, code
-
-
-def at(server: LiveServer, code: str) -> str:
-    """A pairing code for the port on which the server really is, which its settings do not say."""
-    return "apiv3:1:" + text(json.dumps({**pairing(code), "url": server.url}).encode())
 
 
 def readings(device: str, number: int, start: int = 0) -> list[dict[str, Any]]:
@@ -201,7 +198,7 @@ async def test_a_device_that_is_revoked_is_told_so_and_may_be_paired_again(hub: 
         await until(rejected.is_set)
         await device.send("entries", readings(name, 1))
     paired = await told(hub, "pair", name)
-    await enrol(tmp_path, at(hub, paired["pairing_code"]))
+    await enrol(tmp_path, code_at(hub.url, paired["pairing_code"]))
     async with Device.open(tmp_path) as device:
         await device.drained()
     assert await stored(hub, name) == [100]
@@ -223,22 +220,33 @@ async def test_two_machines_with_one_key(hub: LiveServer, tmp_path: Path) -> Non
             await until(replaced.is_set)
 
 
-def test_a_simulated_device_fills_the_front_page(hub: LiveServer, tmp_path: Path) -> None:
-    export = Path(__file__).parents[1] / "data/clarity-sample.csv"
+@pytest.mark.parametrize("export", EXPORTS)
+def test_a_simulated_device_sends_every_reading_of_an_export(hub: LiveServer, tmp_path: Path, export: str) -> None:
+    """Once, in their order and with their distances in time, the last one just now."""
+    expected = readings_of(EXPORTS[export])
     added = command_line(hub, "add", unique("demo"), "--role", "writer")
-    arguments = ("device", "simulate", str(export), "--folder", str(tmp_path / "demo"), "--speed", "100000")
+    began = now_ms()
+    arguments = ("--folder", str(tmp_path / "demo"), "--speed", "100000", "--code", code_at(hub.url, added["pairing_code"]))
+    done = here(hub.installation, "device", "simulate", str(EXPORTS[export]), *arguments)
+    assert (done.status, done.errors) == (0, "")
+    entries = map(json.loads, here(hub.installation, "export", "entries").output.splitlines())
+    found = sorted((each for each in entries if each["subject"] == added["name"]), key=lambda each: int(each["date"]))
+    assert [each["sgv"] for each in found] == [each["sgv"] for each in expected]
+    assert len({each["date"] - original["date"] for each, original in zip(found, expected, strict=True)}) == 1
+    assert began <= found[-1]["date"] <= now_ms()
+    coming = [each for each in expected if expected[-1]["date"] - each["date"] <= 6 * 3_600_000]
+    printed = [line.rpartition("  ")[2] for line in done.output.splitlines()]
+    assert printed[-len(coming) :] == [f"{each['sgv']} mg/dL" for each in coming]
+
+
+def test_a_simulated_device_has_to_be_paired(hub: LiveServer, tmp_path: Path) -> None:
+    added = command_line(hub, "add", unique("demo"), "--role", "writer")
+    arguments = ("device", "simulate", str(EXPORTS["sample"]), "--folder", str(tmp_path / "demo"), "--speed", "100000")
     missing = here(hub.installation, *arguments)
     assert missing.status == 1
     assert "apiv3 device add demo" in missing.errors
-    began = now_ms()
-    done = here(hub.installation, *arguments, "--code", at(hub, added["pairing_code"]), "--hours", "0.2")
-    assert (done.status, done.errors) == (0, "")
-    client = hub.client(hub.subject(unique("reader"), "api:entries:read"))
-    query = {"device$eq": "simulated", "sort$desc": "date", "limit": "1000"}
-    found = client.get("/api/v3/entries", params=query).json()["result"]
-    assert found
-    assert began <= found[0]["date"] <= now_ms()
-    assert json.dumps(found[0]["sgv"]) in done.output.splitlines()[-1]
+    paired = here(hub.installation, *arguments, "--code", code_at(hub.url, added["pairing_code"]))
+    assert (paired.status, paired.errors) == (0, "")
     command_line(hub, "revoke", added["name"])
     rejected = here(hub.installation, *arguments)
     assert rejected.status == 1

@@ -84,6 +84,8 @@ async def test_after_the_deadline_the_old_key_stays(hub: LiveServer, device: Dev
     assert await rejected(device, new)
     device.keys = old
     async with device.connected() as connection:
+        await connection.told("time")  # by now it would have been asked for a key
+        assert "key.rotate" not in [each["type"] for each in connection.said]
         assert (await offer(connection, late))["body"]["status"] == 409
     assert (await told(hub, "show", device.name))["public_key"] == text(old.public)
 

@@ -6,7 +6,9 @@ import re
 import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -20,6 +22,7 @@ from tests.support.logins import PATH, Channel, digest
 from tests.support.oauth2 import browser_of, new_person, register, tokens, unique
 from tests.support.people import PASSWORD, add_person, done, token, user
 from tests.support.server import LiveServer
+from tests.support.storage import execute
 from tests.support.waiting import PATIENCE, wait_until
 
 # --- who may follow
@@ -91,11 +94,12 @@ def test_it_resumes_without_loss(pair: LiveServer, service: str) -> None:
         assert session["session"] not in channel.sessions
 
 
-@pytest.mark.parametrize("change", ["epoch", "sequence", "text"])
+@pytest.mark.parametrize("change", ["epoch", "sequence", "text", "longer", "huge"])
 def test_an_id_that_is_not_known_begins_anew(pair: LiveServer, service: str, change: str) -> None:
     with Channel(pair, service) as channel:
         epoch, _, sequence = channel.next().id.partition(".")
     unknown = {"epoch": f"0000.{sequence}", "sequence": f"{epoch}.{int(sequence) + 5}", "text": "ïd\u00b2".encode().hex() * 50}
+    unknown |= {"longer": f"{epoch}.{sequence}x", "huge": f"{epoch}.{'9' * 30}"}
     with Channel(pair, service, unknown[change]) as channel:
         assert channel.next().kind == "snapshot"
 
@@ -118,6 +122,20 @@ def test_a_restored_backup_begins_anew(fresh_server: FreshServer) -> None:
             pass
         assert channel.heard[-1].kind == "snapshot"
         assert lost not in channel.sessions
+
+
+def test_what_a_restart_changes_is_told(fresh_server: FreshServer, database: str) -> None:
+    """Here the roles that every subject has besides its own."""
+    server = fresh_server(database)
+    service = server.subject("service", BUS)
+    with Channel(server, service) as channel:
+        session = channel.login(server.jwt(service))
+        last = channel.stream.id
+    server.stop()
+    server.installation.settings = {"AUTH_DEFAULT_ROLES": "careportal"}
+    server.start()
+    with Channel(server, service, last) as channel:
+        assert channel.about(session, "change") == session | {"granted": [*session["granted"], "api:treatments:create"]}
 
 
 def test_a_hundred_logins_during_a_subscription(pair: LiveServer, service: str) -> None:
@@ -145,6 +163,16 @@ def test_it_is_told_within_a_second(pair: LiveServer, channel: Channel) -> None:
         channel.login(secret)
         fastest = min(fastest, time.monotonic() - begun)
     assert fastest < 1
+
+
+def test_a_comment_comes_while_nothing_happens(fresh_server: FreshServer) -> None:
+    """Every 15 seconds; after three of them that are missing, services refuse everybody."""
+    server = fresh_server()
+    with Channel(server, server.subject("service", BUS)) as channel:
+        channel.next()
+        begun = time.monotonic()
+        assert channel.stream._block() == [":"]
+        assert time.monotonic() - begun < 40
 
 
 # --- what ends by time alone
@@ -177,6 +205,16 @@ def test_every_end_by_time_is_told_once(fresh_server: FreshServer, database: str
         assert {each["reason"] for each in ends} == {"expired"}
 
 
+def test_an_end_by_idleness_is_told_in_time(fresh_server: FreshServer, database: str) -> None:
+    """A use is stored within a minute, and yet it is told at once that there was none."""
+    server = fresh_server(database, workers=2, env={"SESSION_IDLE_MINUTES": "60"})
+    add_person(server.installation, "anna@x.example", name="anna")
+    with Channel(server, server.subject("service", BUS)) as channel:
+        session = channel.login(str(signed_in(server, "anna@x.example").session))
+        execute(server.installation.database_url, "UPDATE sessions SET seen = seen - 3600000")
+        assert channel.reason(session) == "expired"
+
+
 # --- the end of a stream
 
 
@@ -194,18 +232,46 @@ def test_the_end_of_the_server_ends_it(fresh_server: FreshServer) -> None:
 
 def test_who_does_not_read_is_cut_off(fresh_server: FreshServer) -> None:
     server = fresh_server(env={"API3_REQUEST_TIMEOUT": "1"})
-    service = server.subject("service", BUS)
+    with _lazy(server, _crowded(server)) as lazy:
+        wait_until(lambda: not _is_connected(server.port, lazy.getsockname()[1]), "the server waits for ever")
+
+
+def test_who_loses_the_right_in_the_middle_gets_no_more(fresh_server: FreshServer) -> None:
+    """The snapshot was read in whole, and is sent in pieces."""
+    server = fresh_server()
+    service = _crowded(server)
+    with Channel(server, service) as other, _lazy(server, service) as lazy:
+        other.next()
+        [subject] = [each for each in server.admin("GET", "/subjects") if each["name"] == "service"]
+        server.admin("DELETE", f"/subjects/{subject['_id']}")
+        assert other.stream.ends()  # so the server knows
+        rest = bytearray()
+        while piece := lazy.recv(1 << 20):
+            rest += piece
+    assert b"]}\n\n" not in rest
+    assert len(rest) < 50 * 180_000
+
+
+def _crowded(server: LiveServer) -> str:
+    """Make the snapshot larger than all buffers in between: 50 sessions of 180 kB. The access token of a service."""
     texts = [f"api:entries:read:{number:0900d}" for number in range(200)]
     server.admin("POST", "/roles", {"name": "large", "permissions": texts})
     add_person(server.installation, "anna@x.example", PASSWORD, "large", name="anna")
-    for _ in range(50):  # each session has 180 kB, so the snapshot is larger than all buffers in between
+    for _ in range(50):
         token(server, "anna@x.example")
+    return server.subject("service", BUS)
+
+
+@contextmanager
+def _lazy(server: LiveServer, service: str) -> Iterator[socket.socket]:
+    """A follower that reads no more than the first line."""
     with socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.settimeout(PATIENCE)
         lazy.connect(("127.0.0.1", server.port))
         lazy.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service}\r\n\r\n".encode())
         assert lazy.recv(12) == b"HTTP/1.1 200"
-        wait_until(lambda: not _is_connected(server.port, lazy.getsockname()[1]), "the server waits for ever")
+        yield lazy
 
 
 def _is_connected(server: int, client: int) -> bool:

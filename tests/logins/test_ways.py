@@ -202,6 +202,16 @@ def test_every_end_of_a_person_is_told(pair: LiveServer, channel: Channel, end: 
             left.remove(told.data["session"])
 
 
+@pytest.mark.parametrize("end", [remove, remove_subject])
+def test_the_removal_of_a_person_without_applications_is_told(
+    pair: LiveServer, channel: Channel, end: Callable[[LiveServer, str], None]
+) -> None:
+    email = new_person(pair)
+    session = channel.login(token(pair, email))
+    end(pair, email)
+    assert channel.reason(session) == "revoked"
+
+
 def sign_out(browser: Browser, _other: Browser) -> None:
     assert browser.post("/logout", browser.form("/account", "/logout")).status_code == 303
 
@@ -307,6 +317,14 @@ def test_another_role_of_the_same_name_is_told(pair: LiveServer, channel: Channe
     session = channel.login(token(pair, new_person(pair, name)))
     pair.admin("PUT", "/roles", {"_id": made["_id"], "name": name, "permissions": ["api:food:read", "api:food:create"]})
     assert channel.about(session, "change") == session | {"granted": ["api:food:read", "api:food:create"]}
+
+
+def test_a_built_in_role_that_is_replaced_and_comes_back_is_told(pair: LiveServer, channel: Channel) -> None:
+    session = channel.login(token(pair, new_person(pair, "activity")))
+    made = pair.admin("POST", "/roles", {"name": "activity", "permissions": ["api:food:read"]})
+    assert channel.about(session, "change") == session | {"granted": ["api:food:read"]}
+    pair.admin("DELETE", f"/roles/{made['_id']}")
+    assert channel.about(session, "change") == session
 
 
 def test_what_others_do_is_no_change(pair: LiveServer, channel: Channel) -> None:

@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from tests.support.browsers import Browser, forms, signed_in
-from tests.support.devices import Device, command_line, enrol, make_device, pairing, text
+from tests.support.devices import Device, command_line, enrol, make_device, new_device, pairing, text
 from tests.support.factories import FreshServer
 from tests.support.people import PASSWORD, add_person
 from tests.support.server import LiveServer
@@ -98,6 +98,16 @@ def test_commands_are_given_seen_and_cancelled(server: LiveServer, browser: Brow
         refused = browser.post(action, fields)
         assert refused.status_code == 400, wrong
         assert 'class="message' in refused.text
+
+
+async def test_two_machines_with_one_key_are_noticed(server: LiveServer, browser: Browser) -> None:
+    device = await new_device(server)
+    page, warning = f"{DEVICES}/{device.id}", "two machines have its key"
+    async with device.connected() as first:
+        assert warning not in (await asyncio.to_thread(browser.get, page)).text
+        async with device.connected():
+            assert await first.closed() == 4409
+    assert warning in (await asyncio.to_thread(browser.get, page)).text
 
 
 def test_dangerous_actions_ask_and_then_do(server: LiveServer, browser: Browser) -> None:

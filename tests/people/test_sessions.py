@@ -25,6 +25,7 @@ from tests.support.factories import FreshServer
 from tests.support.live import Stream
 from tests.support.people import PASSWORD, add_person, done, token, trail, user
 from tests.support.server import LiveServer
+from tests.support.storage import execute
 from tests.support.tls import self_signed
 from tests.support.waiting import wait_until
 
@@ -591,6 +592,16 @@ def test_a_form_counts_as_a_use_and_what_a_page_asks_for_does_not(fresh_server: 
 
     assert seen_after() >= HOUR
     assert seen_after({"session": "0" * 24}) < HOUR
+
+
+def test_a_use_shortly_before_the_end_is_stored_at_once(fresh_server: FreshServer, database: str) -> None:
+    """Otherwise another process, which does not know of it yet, would end the session."""
+    server = fresh_server(database, env={"SESSION_IDLE_MINUTES": "60"})
+    browser, url = signed_in(server, person(server)), server.installation.database_url
+    [(seen,)] = execute(url, "UPDATE sessions SET seen = seen - ? RETURNING seen", HOUR - 90_000)
+    assert browser.is_signed_in()
+    [(stored,)] = execute(url, "SELECT seen FROM sessions")
+    assert stored > seen
 
 
 async def aged(server: LiveServer, by: int) -> int:

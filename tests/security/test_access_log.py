@@ -1,5 +1,6 @@
 """The access log tells who did what, how it ended and how long it took; and never a secret, whatever a client sends."""
 
+import io
 import json
 import re
 import sys
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiv3.web.access_log import _coloured_text, _text
+from apiv3.web.access_log import AccessLog
+from apiv3.web.calls import Call
 from tests.support.factories import FreshServer, NewDatabase
 from tests.support.installation import Installation
 from tests.support.server import LiveServer
@@ -254,10 +256,29 @@ def test_text_in_a_file_has_no_colours(fresh_server: FreshServer) -> None:
     assert '{"time"' not in server.output
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _written(stream: io.StringIO, path: bytes, query: bytes) -> str:
+    """The line of a refused request, which is written at once."""
+    client = {"client": ("127.0.0.1", 1), "method": "GET", "headers": []}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.delenv("NO_COLOR", raising=False)
+        log = AccessLog("text", stream)
+    log.write(Call({**client, "raw_path": path, "query_string": query}, _nothing, "id"), 400, 0.001)
+    return stream.getvalue()
+
+
+async def _nothing() -> dict[str, Any]:
+    return {}
+
+
 @given(query=st.binary(max_size=40), colour=st.booleans())
 def test_no_bytes_of_a_client_control_the_terminal(query: bytes, colour: bool) -> None:
-    entry = (0.0, "id", "127.0.0.1", "\x1b[2J", "GET", b"/", query, 200, 0.001)
-    line = (_coloured_text if colour else _text)([entry]).replace("\x1b[32m200\x1b[0m", "200")
+    line = _written(Terminal() if colour else io.StringIO(), b"/", query).replace("\x1b[33m400\x1b[0m", "400")
     assert re.fullmatch(r"[ -~]+\n", line)
 
 
@@ -410,7 +431,7 @@ def test_the_api_secret_is_masked_under_any_name(fresh_server: FreshServer, writ
 
 
 def test_coloured_lines_mask_secrets_too() -> None:
-    entry = (0.0, "id", "127.0.0.1", None, "GET", b"/api/v3/entries", b"token=phone-0123456789abcdef&limit=3", 200, 0.001)
-    line = _coloured_text([entry])
+    line = _written(Terminal(), b"/api/v3/entries", b"token=phone-0123456789abcdef&limit=3")
+    assert "\x1b[33m400\x1b[0m" in line
     assert "/api/v3/entries?token=***&limit=3" in line
     assert "0123456789abcdef" not in line

@@ -77,7 +77,7 @@ async def test_a_use_lengthens_it_and_is_stored_later() -> None:
     await sessions.look(VALUE)
     found = sessions.recall(VALUE)
     assert found is not None
-    sessions.touch(found)
+    await sessions.touch(found)
     later = sessions.recall(VALUE)
     assert later is not None
     assert sessions.limits.end(later) - sessions.limits.end(found) == pytest.approx(HOUR / 2, abs=60_000)

@@ -43,6 +43,11 @@ def pairing(code: str) -> dict[str, str]:
     return parts
 
 
+def code_at(url: str, code: str) -> str:
+    """A pairing code for an address where the server really is, which its settings do not say."""
+    return "apiv3:1:" + text(json.dumps({**pairing(code), "url": url}).encode())
+
+
 def enrol(server: LiveServer, code: str, public_key: str, **options: Any) -> httpx.Response:
     body = {"code": code, "public_key": public_key}
     return httpx.post(server.url + ENROL, json=body, trust_env=False, verify=False, timeout=PATIENCE, **options)

@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from email.utils import formatdate
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
 from tests.support.server import LiveServer
+from tests.support.waiting import wait_until
 
 CALLERS: Mapping[str, tuple[str, ...]] = {
     "crud": ("api:*:create,read,update,delete",),
@@ -56,7 +58,14 @@ def replay(server: LiveServer, recording: Path) -> Iterator[tuple[Step, Step]]:
         yield step, _observed(step, answer, data)
         if answer.status < 300:
             known |= {name: str(json.loads(data)[field]) for field, name in step.get("save", {}).items()}
+            _pass_by(time.time_ns() // 1_000_000)
     connection.close()
+
+
+def _pass_by(moment: int) -> None:
+    """Wait until a millisecond has ended: each collection has a clock of its own, and recordings ask one of them for what came
+    after a write to another one. That would be left out if both came in the same millisecond."""
+    wait_until(lambda: time.time_ns() // 1_000_000 > moment)
 
 
 def _send(connection: http.client.HTTPConnection, step: Step, tokens: Mapping[str, str], known: Mapping[str, str]) -> None:

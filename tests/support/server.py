@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from email.utils import formatdate
@@ -210,9 +209,8 @@ class LiveServer:
 
     def knows(self, token: str) -> bool:
         """Whether an access token is good, asked by a read."""
-        parameters: dict[str, str | int] = {"token": token, "now": time.time_ns() // 1_000_000}
-        url = f"{self.url}/api/v3/status"
-        return httpx.get(url, params=parameters, verify=False, trust_env=False).status_code == 200
+        date, url = {"Date": formatdate(usegmt=True)}, f"{self.url}/api/v3/status"
+        return httpx.get(url, params={"token": token}, headers=date, verify=False, trust_env=False).status_code == 200
 
     def _exchange(self, token: str) -> httpx.Response:
         url = f"{self.url}/api/v2/authorization/request/{token}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 import os
@@ -10,9 +11,8 @@ import ssl
 import subprocess
 import threading
 import uuid
-from base64 import urlsafe_b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,18 +20,14 @@ from typing import Any
 
 import orjson
 from cryptography import x509
-from websockets.sync.client import ClientConnection, connect
 
 from apiv3.client.updates import Updates
-from apiv3.model.timestamps import now
-from apiv3.noise import Channel, Initiator, KeyPair
-from apiv3.security.devices.keys import text_of
-from tests.support import commands
+from apiv3.noise import KeyPair
+from tests.support import commands, devices
 from tests.support.installation import Installation
 from tests.support.needs import do_without
 from tests.support.server import LiveServer
 from tests.support.tls import Pair, self_signed
-from tests.support.waiting import PATIENCE
 
 _TOOLS = ("apt-get", "dpkg", "dpkg-deb", "dpkg-query")
 
@@ -116,34 +112,27 @@ def digest(installation: Installation) -> str:
 
 
 class Connection:
-    """A device's connection to the hub."""
+    """A device's connection to the hub, whose event loop runs while somebody waits for something."""
 
-    def __init__(self, socket: ClientConnection, channel: Channel) -> None:
-        self._socket, self._channel = socket, channel
+    def __init__(self, runner: asyncio.Runner, connection: devices.Connection) -> None:
+        self._runner, self._connection = runner, connection
 
     def say(self, type: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send a message, and return the body of the answer; other messages are passed over."""
-        envelope = {"v": 1, "type": type, "id": str(uuid.uuid4()), "ts": now(), "body": body}
-        self._socket.send(self._channel.encrypt(orjson.dumps(envelope)))
-        while (answer := self._next()).get("re") != envelope["id"]:
-            pass
+        """Send a message, and return the body of the answer."""
+        answer = self._runner.run(self._connection.ask(type, body))
         assert answer["type"] == "ack", answer
         said: dict[str, Any] = answer["body"]
         return said
 
     def offer(self, package: str) -> dict[str, Any]:
-        """The next offer of a package; other messages are passed over."""
-        while True:
-            envelope = self._next()
-            if envelope["type"] == "update.offer" and envelope["body"]["package"] == package:
-                body: dict[str, Any] = envelope["body"]
-                return body
+        """The next offer of a package."""
+        offered = self._runner.run(self._connection.wait_for(lambda said: _offers(said, package)))
+        body: dict[str, Any] = offered["body"]
+        return body
 
-    def _next(self) -> dict[str, Any]:
-        message = self._socket.recv(PATIENCE)
-        assert isinstance(message, bytes)
-        envelope: dict[str, Any] = orjson.loads(self._channel.decrypt(message))
-        return envelope
+
+def _offers(envelope: dict[str, Any], package: str) -> bool:
+    return envelope["type"] == "update.offer" and bool(envelope["body"]["package"] == package)
 
 
 class Device:
@@ -152,7 +141,7 @@ class Device:
     def __init__(self, server: LiveServer, folder: Path, certificate: Path | None = None) -> None:
         self.server, self.root, self.state, self.certificate = server, folder / "root", folder / "updates", certificate
         self.keys, self.name = KeyPair.generate(), f"device-{uuid.uuid4().hex[:12]}"
-        body = {"name": self.name, "roles": [], "notes": "", "public_key": text_of(self.keys.public)}
+        body = {"name": self.name, "roles": [], "notes": "", "public_key": devices.text(self.keys.public)}
         self.id: str = server.admin("POST", "/devices", body)["_id"]
         for place in ("var/lib/dpkg/updates", "var/lib/dpkg/info", "var/lib/dpkg/triggers", "var/log"):
             (self.root / place).mkdir(parents=True)
@@ -161,19 +150,14 @@ class Device:
     @contextmanager
     def connected(self) -> Iterator[Connection]:
         """A connection to the hub."""
-        hub = KeyPair.of(urlsafe_b64decode((self.server.installation.data / "hub_key").read_text().strip() + "="))
-        unchecked = ssl.create_default_context()
-        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
-        options: dict[str, Any] = {"ssl": unchecked} if self.server.url.startswith("https") else {}
-        options |= {"subprotocols": ["apiv3.noise.1"], "compression": None, "proxy": None, "open_timeout": PATIENCE}
-        with connect(f"{self.server.url.replace('http', 'ws', 1)}/api/v3/hub", **options) as socket:
-            handshake = Initiator(self.keys, hub.public)
-            socket.send(handshake.write())
-            answer = socket.recv(PATIENCE)
-            assert isinstance(answer, bytes)
-            handshake.read(answer)
-            socket.send(handshake.write(orjson.dumps({"v": 1, "software": "test/1"})))
-            yield Connection(socket, handshake.channel())
+        hub = KeyPair.of(devices.raw((self.server.installation.data / "hub_key").read_text().strip()))
+        device = devices.Device(self.server, self.id, self.name, devices.text(hub.public), self.keys)
+        with asyncio.Runner() as runner:
+            stack = AsyncExitStack()
+            try:
+                yield Connection(runner, runner.run(stack.enter_async_context(device.connected())))
+            finally:
+                runner.run(stack.aclose())
 
     def offered(self, package: str) -> dict[str, Any]:
         """What the device is offered of a package when it connects."""
@@ -184,7 +168,7 @@ class Device:
         """Use a new key from the next connection on; the hub has asked for it."""
         new = KeyPair.generate()
         with self.connected() as connection:
-            connection.say("key.new", {"public_key": text_of(new.public)})
+            connection.say("key.new", {"public_key": devices.text(new.public)})
         self.keys = new
 
     def updates(self, *, url: str | None = None, certificate: Path | None = None, key: str | None = None) -> Updates:

@@ -174,7 +174,7 @@ class Gate:
         elif access.administration:
             await self._admit_administrator(caller, access)
         else:
-            caller.identity = await self._known(caller, access)
+            caller.identity = await (self._device(caller, access) if access.device else self._identify(caller, access))
             caller.principal = caller.identity.principal
             if caller.identity.bearer is not None:
                 self._bearers.touch(caller.identity.bearer)
@@ -231,13 +231,12 @@ class Gate:
             raise Unauthorized(messages.DATE_OUT_OF_TOLERANCE)
         return True
 
-    async def _known(self, caller: Caller, access: Access) -> Identity:
-        """Return who calls: a device, where one may use the route and has sent its secret, or whose credential this is."""
-        devices = self._devices if access.device else None
-        secret = None if devices is None else caller.device_secret()
-        if devices is None or secret is None:
+    async def _device(self, caller: Caller, access: Access) -> Identity:
+        """Return the device whose secret the call carries, or whose credential it carries instead."""
+        secret = None if self._devices is None else caller.device_secret()
+        if self._devices is None or secret is None:
             return await self._identify(caller, access)
-        return await devices.identify(secret)
+        return await self._devices.identify(secret)
 
     async def _identify(self, caller: Caller, access: Access) -> Identity:
         """Return whose credential the call carries. A header that was verified is not verified again until it expires."""

@@ -62,16 +62,16 @@ class Safeguard:
     async def check(self, browser: Browser, session: Session, access: Page) -> None:
         """Check that the person meant a request that may change something, and note that the person did something.
 
-        The endpoints of public forms check the nonces themselves. Raises ForeignPage, BadNonce.
+        The endpoints of public forms check the nonces themselves. Raises ForeignPage, BadNonce, StorageUnavailable.
         """
         if not browser.is_safe:
             if browser.is_foreign:
                 raise ForeignPage
             if not access.public:
                 await self._nonces.use(await browser.nonce(form=access.page), session.id)
-            self._sessions.touch(session)
+            await self._sessions.touch(session)
         elif access.page and browser.is_navigation:
-            self._sessions.touch(session)
+            await self._sessions.touch(session)
             if session.roles != browser.principal.roles:
                 await self._renew(browser, session)
 

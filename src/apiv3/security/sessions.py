@@ -21,6 +21,8 @@ MOST_KNOWN = 10_000
 """Most sessions that are remembered, and most that are remembered as ended; the oldest are dropped."""
 LONGEST_UNSAVED = 60.0
 """Most seconds until the database learns that a session was used."""
+_GRACE = 1000
+"""Milliseconds for which a session that nobody seems to use is not ended: its last use may be on the way to the database."""
 PRUNING = 3600.0
 """Seconds between two deletions of sessions and nonces that are over."""
 
@@ -61,12 +63,19 @@ class Sessions:
             _, oldest = self._known.popitem(last=False)
             self._keys.pop(oldest.id, None)
 
-    def touch(self, session: Session) -> None:
-        """Note that the person did something just now, which is stored within LONGEST_UNSAVED seconds."""
+    async def touch(self, session: Session) -> None:
+        """Note that the person did something just now.
+
+        It is stored within LONGEST_UNSAVED seconds, but at once if another process could end the session before that. Raises
+        StorageUnavailable.
+        """
         moment = self._sightings.note(session.id)
         key = self._keys.get(session.id)
         if key is not None:
-            self._known[key] = replace(self._known[key], seen=moment)
+            session = self._known[key]
+            self._known[key] = replace(session, seen=moment)
+        if moment > session.seen + self.limits.idle - 2000 * self._saving:
+            await self._store.saw({session.id: moment})
 
     def has_ended(self, session: Session) -> bool:
         """Whether this process has heard that the session was ended."""
@@ -105,8 +114,8 @@ class Sessions:
         return min(LONGEST_UNSAVED, self.limits.idle / 10_000)
 
     async def expire(self) -> None:
-        """End the sessions that nobody has used for too long, also in other processes, which may not have stored that yet."""
-        await self._store.expire(self.limits, now() - round(2000 * self._saving))
+        """End the sessions that nobody has used for too long, in any process. Raises StorageUnavailable."""
+        await self._store.expire(self.limits, now() - _GRACE)
 
     async def save(self) -> None:
         """Store when sessions were used. Raises StorageUnavailable."""

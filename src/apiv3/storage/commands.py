@@ -1,4 +1,4 @@
-"""Commands for devices in the database. A command stays until it is older than `KEPT`, whatever became of it."""
+"""Commands for devices in the database. One that is over stays until there are MOST_KEPT newer ones for the device."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PUT = "UPDATE device_commands SET state = ?, output = ?, updated = ? WHERE id =
 _TIME_OUT = f"UPDATE device_commands SET state = 'TIMED_OUT', updated = ? WHERE state IN ({_OPEN}) AND expires <= ?"
 _ANY_EXPIRED = f"SELECT 1 FROM device_commands WHERE state IN ({_OPEN}) AND expires <= ? LIMIT 1"
 _DROP = f"""DELETE FROM device_commands WHERE device = ? AND state NOT IN ({_OPEN}) AND counter <=
-    (SELECT counter FROM device_commands WHERE device = ? ORDER BY counter DESC LIMIT 1 OFFSET {MOST_KEPT})"""
+    (SELECT counter FROM device_commands WHERE device = ? ORDER BY counter DESC LIMIT 1 OFFSET ?)"""
 
 
 class CommandTable:
@@ -53,7 +53,7 @@ class CommandTable:
             counter = int(rows[0][0])
             row = (command.id, command.device, counter, command.name, _text(command.arguments), command.made, command.expires)
             await connection.execute(self._sql(_ADD), *row, command.state, _text(command.output), command.updated)
-            await connection.execute(self._sql(_DROP), command.device, command.device)
+            await connection.execute(self._sql(_DROP), command.device, command.device, MOST_KEPT)
             await audit.add(connection, self._database.dialect, entry)
             (stored,) = await connection.fetch(self._sql(_FIND), command.id)
         return _command(stored)

@@ -8,8 +8,7 @@ of the commits, nothing is told of a transaction that is rolled back, and none w
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,8 +41,6 @@ _ROLES = "SELECT name, permissions FROM roles"
 _FORGET = "DELETE FROM logins WHERE {}"
 _RIGHTS = "UPDATE logins SET rights = ? WHERE id = ?"
 _TELL = "INSERT INTO login_events (sequence, moment, kind, session, body) VALUES (?, ?, ?, ?, ?)"
-_CLOSE = "UPDATE logins SET until = 0 WHERE id = ? RETURNING subject, digest"
-_RENEW = "UPDATE logins SET until = ? WHERE {} AND until > 0"
 
 _OVERDUE = "SELECT subject FROM logins WHERE until <= ? LIMIT ?"
 _POSITION = "SELECT login_epoch.value, clocks.last FROM clocks CROSS JOIN login_epoch WHERE clocks.name = '/logins'"
@@ -111,12 +108,6 @@ class Outbox:
     def explain(self, digest: str, reason: Reason) -> None:
         """Note why the login with the secret of this digest ends."""
         self._reasons[digest] = reason
-
-    async def close(self, id: str, reason: Reason) -> None:
-        """End a login that stands for itself, such as the connection of a device."""
-        for subject, digest in await self._fetch(_CLOSE, id):
-            self.touch(subject)
-            self.explain(digest, reason)
 
     async def tell(self) -> None:
         """Add to the outbox what the transaction has done. Nothing else may be locked after this."""
@@ -234,17 +225,13 @@ class LoginTable:
 
     @retried
     async def review(self, subjects: Collection[str] | None = None) -> None:
-        async with self._changing("expired") as outbox:
+        async with self._database.transaction(_LANE) as connection:
+            outbox = Outbox(connection, self._database.dialect, self._default_roles, "expired")
             if subjects is None:
                 outbox.touch_all()
             else:
                 outbox.touch(*subjects)
-
-    @retried
-    async def renew(self, ids: Collection[str], lease: int) -> None:
-        condition, value = self._database.dialect.among("id", ids)
-        async with self._database.transaction(_LANE) as connection:
-            await connection.execute(self._sql(_RENEW.format(condition)), lease, value)
+            await outbox.tell()
 
     @retried
     async def begin_epoch(self) -> None:
@@ -255,15 +242,3 @@ class LoginTable:
     async def prune(self, before: int, limit: int) -> int:
         async with self._database.transaction(_LANE) as connection:
             return len(await connection.fetch(self._sql(_PRUNE), before, limit))
-
-    @asynccontextmanager
-    async def changing(self) -> AsyncIterator[Outbox]:
-        async with self._changing("revoked") as outbox:
-            yield outbox
-
-    @asynccontextmanager
-    async def _changing(self, fallback: Reason) -> AsyncIterator[Outbox]:
-        async with self._database.transaction(_LANE) as connection:
-            outbox = Outbox(connection, self._database.dialect, self._default_roles, fallback)
-            yield outbox
-            await outbox.tell()

@@ -106,8 +106,6 @@ class SqliteConnection:
         """Run a query on the event loop and return all its rows; None when it has to be run again in a thread."""
         try:
             self._on_loop, self._steps = not self._connection.in_transaction, 0
-            begun = time.monotonic()
-            self._until, self._latest, self._worked = begun + MOST_SECONDS, begun + LATEST, inf
             return self._cursor.execute(sql, args).fetchall()
         except (sqlite3.OperationalError, sqlite3.DataError) as error:
             if not _worth_waiting(error):
@@ -117,7 +115,10 @@ class SqliteConnection:
             self._on_loop = False
 
     def _is_over(self) -> bool:
-        """Return whether to interrupt the statement; SQLite calls this after each `STEP` steps."""
+        """Return whether to interrupt the statement; SQLite calls this after each `STEP` steps. Most statements end before."""
+        if not self._steps:
+            begun = time.monotonic()
+            self._until, self._latest, self._worked = begun + MOST_SECONDS, begun + LATEST, inf
         self._steps += STEP
         return self._on_loop and (self._steps > BUDGET or (time.monotonic() > self._until and self._has_worked()))
 

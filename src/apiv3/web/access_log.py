@@ -15,7 +15,7 @@ import orjson
 
 from apiv3.model.timestamps import iso
 from apiv3.web.calls import Call
-from apiv3.web.redaction import redacted, without
+from apiv3.web.redaction import redacted
 
 DELAY = 0.25
 """Seconds for which successful requests are collected before their lines are written together."""
@@ -27,8 +27,9 @@ _COLOURS = {2: 32, 3: 36, 4: 33, 5: 31}
 _UNPRINTABLE = re.compile(r"[^!-~]")
 
 Format = Literal["auto", "text", "json", "off"]
-Entry = tuple[float, str, str, str | None, str, bytes, bytes, int, float]
-Lines = Callable[[Iterable[Entry]], str]
+Entry = tuple[float, str, str, str | None, str, int, float]
+Lines = Callable[[Iterable[tuple[str, Entry]]], str]
+"""Formats lines, each of a target without secrets and its entry."""
 
 
 class AccessLog:
@@ -43,18 +44,17 @@ class AccessLog:
         self._stream, self._secret = stream, secret.encode()
         self._lines = _lines(wanted, stream)
         self._entries: list[Entry] = []
+        self._targets: list[bytes] = []
+        """Path and query of each entry as they were sent."""
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, call: Call, status: int, seconds: float) -> None:
         """Log a request that was answered with `status` after `seconds`."""
         if self._lines is None:
             return
-        path, query = call.path, call.scope["query_string"]
-        if self._secret:
-            path, query = without(self._secret, path), without(self._secret, query)
-        self._entries.append(
-            (time.time(), call.id, call.address, call.principal.name, call.method, path, query, status, seconds)
-        )
+        query = call.scope["query_string"]
+        self._targets.append(call.path + b"?" + query if query else call.path)
+        self._entries.append((time.time(), call.id, call.address, call.principal.name, call.method, status, seconds))
         if status >= 400 or len(self._entries) >= MOST_GATHERED:
             self.flush()
         elif self._timer is None:
@@ -67,8 +67,9 @@ class AccessLog:
             self._timer = None
         if self._entries and self._lines is not None:
             entries, self._entries = self._entries, []
+            targets, self._targets = self._targets, []
             with suppress(OSError):
-                self._stream.write(self._lines(entries))
+                self._stream.write(self._lines(zip(redacted(targets, self._secret), entries, strict=True)))
                 self._stream.flush()
 
 
@@ -85,22 +86,21 @@ def _lines(wanted: Format, stream: TextIO) -> Lines | None:
     return _coloured_text if has_colours else _text
 
 
-def _text(entries: Iterable[Entry]) -> str:
-    return "".join(_text_line(*entry) for entry in entries)
+def _text(entries: Iterable[tuple[str, Entry]]) -> str:
+    return "".join(_text_line(target, *entry) for target, entry in entries)
 
 
-def _coloured_text(entries: Iterable[Entry]) -> str:
-    return "".join(_text_line(*entry, colour=_COLOURS.get(entry[7] // 100)) for entry in entries)
+def _coloured_text(entries: Iterable[tuple[str, Entry]]) -> str:
+    return "".join(_text_line(target, *entry, colour=_COLOURS.get(entry[5] // 100)) for target, entry in entries)
 
 
 def _text_line(
+    target: str,
     moment: float,
     _id: str,
     _address: str,
     _subject: str | None,
     method: str,
-    path: bytes,
-    query: bytes,
     status: int,
     seconds: float,
     *,
@@ -110,28 +110,27 @@ def _text_line(
     percent-encoded.
     """
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
-    shown = _UNPRINTABLE.sub(lambda found: f"%{ord(found[0]):02X}", redacted(path, query))
+    shown = _UNPRINTABLE.sub(lambda found: f"%{ord(found[0]):02X}", target)
     painted = f"\x1b[{colour}m{status}\x1b[0m" if colour else str(status)
     return f"{when} {painted} {method:<6} {shown} {_ms(seconds):g} ms\n"
 
 
-def _json(entries: Iterable[Entry]) -> str:
+def _json(entries: Iterable[tuple[str, Entry]]) -> str:
     """Serialize all entries in one call, which takes a sixth of the time of one call each, then split the array into lines.
 
     The replaced text cannot occur inside a value, since JSON escapes quotation marks there.
     """
-    array = orjson.dumps([_fields(*entry) for entry in entries]).decode()
+    array = orjson.dumps([_fields(target, *entry) for target, entry in entries]).decode()
     return array[1:-1].replace('},{"time":', '}\n{"time":') + "\n"
 
 
 def _fields(
+    target: str,
     moment: float,
     id: str,
     address: str,
     subject: str | None,
     method: str,
-    path: bytes,
-    query: bytes,
     status: int,
     seconds: float,
 ) -> dict[str, object]:
@@ -141,7 +140,7 @@ def _fields(
         "address": address,
         "subject": subject,
         "method": method,
-        "path": redacted(path, query),
+        "path": target,
         "status": status,
         "ms": _ms(seconds),
     }

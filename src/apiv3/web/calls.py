@@ -77,44 +77,24 @@ class Call:
     `form_target`: where forms of the answer may lead besides this server, as a source of a Content-Security-Policy.
     """
 
-    __slots__ = (
-        "_form",
-        "_query",
-        "address",
-        "cookies",
-        "form_target",
-        "headers",
-        "id",
-        "identity",
-        "method",
-        "on_end",
-        "on_sent",
-        "origin",
-        "params",
-        "path",
-        "principal",
-        "read_form",
-        "receive",
-        "scope",
-    )
+    params: tuple[bytes, ...] = ()
+    principal: Principal = STRANGER
+    identity: Identity | None = None
+    on_end: Callable[[], None] | None = None
+    on_sent: Callable[[], None] | None = None
+    origin = NOWHERE
+    read_form: Callable[[], Awaitable[bytes]] | None = None
+    cookies: tuple[tuple[bytes, bytes], ...] = ()
+    form_target = b""
+    _query: Parameters | None = None
+    _form: Parameters | None = None
 
     def __init__(self, scope: Scope, receive: Receive, id: str) -> None:
         self.scope, self.receive, self.id = scope, receive, id
         self.method: str = scope["method"]
         self.path: bytes = scope["raw_path"]
         self.headers = _joined(scope["headers"])
-        self.params: tuple[bytes, ...] = ()
-        self.principal: Principal = STRANGER
-        self.identity: Identity | None = None
-        self.on_end: Callable[[], None] | None = None
-        self.on_sent: Callable[[], None] | None = None
         self.address: str = scope["client"][0] if scope.get("client") else ""
-        self.origin = NOWHERE
-        self.read_form: Callable[[], Awaitable[bytes]] | None = None
-        self.cookies: tuple[tuple[bytes, bytes], ...] = ()
-        self.form_target = b""
-        self._query: Parameters | None = None
-        self._form: Parameters | None = None
 
     def locate(self, proxies: Proxies) -> None:
         """Set `origin` and `address`: where the call comes from, and whether it came encrypted."""

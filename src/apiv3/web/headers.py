@@ -61,15 +61,20 @@ def common_headers(call: Call) -> Headers:
     """Return the headers that every answer to this call carries."""
     if call.path.startswith(b"/api/v3/"):
         headers = _ENCRYPTED_DOCUMENTS if call.origin.encrypted else _DOCUMENTS
-    elif is_page(call.path):
+    else:
+        headers = _other_headers(call)
+    return (*headers, *call.cookies, (b"x-request-id", call.id.encode()))
+
+
+def _other_headers(call: Call) -> Headers:
+    """Return the headers of an answer that is not one of /api/v3."""
+    if is_page(call.path):
         headers = _ENCRYPTED_PAGE if call.origin.encrypted else _PAGE
     else:
         headers = _ENCRYPTED_API if call.origin.encrypted else _API
     if call.form_target:
         headers = tuple(_leading_to(call.form_target) if header == POLICY else header for header in headers)
-    if is_open(call.path):
-        headers = (*headers, OPEN_TO_ALL)
-    return (*headers, *call.cookies, (b"x-request-id", call.id.encode()))
+    return (*headers, OPEN_TO_ALL) if is_open(call.path) else headers
 
 
 def _leading_to(target: bytes) -> tuple[bytes, bytes]:

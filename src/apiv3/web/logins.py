@@ -39,9 +39,9 @@ class Logins:
                 yield _HELLO
                 async with aclosing(aiter(follower)) as told:
                     async for each in told:
-                        if follower.closed:  # the right to it may be lost since it was read
-                            return
                         for piece in _pieces(each):
+                            if follower.closed:  # the right to it may be lost since it was read, or while it is sent
+                                return
                             yield piece
 
 

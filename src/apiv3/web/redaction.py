@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 MASK = "***"
@@ -35,10 +36,21 @@ _MOST_PARAMETERS, _MOST_ESCAPES, _MOST_ROUNDS = 200, 300, 5
 sends more, so everything is masked then."""
 
 
-def redacted(path: bytes, query: bytes) -> str:
-    """Return path and query as they were sent, with secrets masked, however they are percent-encoded."""
-    if _is_harmless(path, query):
-        return (path + b"?" + query if query else path).decode("latin-1")
+def redacted(targets: Sequence[bytes], secret: bytes = b"") -> list[str]:
+    """Return request targets (path, and query behind `?`) as they were sent, with secrets masked, however they are
+    percent-encoded. `secret`: one that is masked wherever it stands, since it has no form of its own.
+
+    Nearly always none of them holds a secret. One look at all of them together tells, in a fraction of the time of the rules.
+    """
+    together = b"\n".join(targets)
+    shown = together.decode("latin-1").split("\n")
+    if len(shown) == len(targets) and _is_harmless(together) and not (secret and _may_contain(secret, together)):
+        return shown
+    return [_redacted(without(secret, target) if secret else target) for target in targets]
+
+
+def _redacted(target: bytes) -> str:
+    path, _, query = target.partition(b"?")
     text = _redacted_path(path).decode("latin-1")
     if query:
         text += "?" + _redacted_query(query.decode("latin-1"))
@@ -56,6 +68,10 @@ def masked(text: str) -> str:
     return _without_shapes(text)
 
 
+def _may_contain(secret: bytes, text: bytes) -> bool:
+    return secret in text or b"+" in text  # a plus stands for a blank
+
+
 def without(secret: bytes, text: bytes) -> bytes:
     """Mask a known secret in a path or query, wherever it stands; the whole text when the secret is percent-encoded in it."""
     if secret in text:
@@ -67,16 +83,11 @@ def without(secret: bytes, text: bytes) -> bytes:
     return text
 
 
-def _is_harmless(path: bytes, query: bytes) -> bool:
-    """Whether nothing in a request can be a secret. This is true of nearly all, and takes a third of the time of the rules."""
-    text = (path + b"?" + query).lower()
-    for sign in _SIGNS:
-        if sign in text:
-            return False
-    if query:
-        for sign in _QUERY_SIGNS:
-            if sign in text:
-                return False
+def _is_harmless(targets: bytes) -> bool:
+    """Whether nothing in requests can be a secret."""
+    text = targets.lower()
+    if any(sign in text for sign in _SIGNS) or (b"?" in text and any(sign in text for sign in _QUERY_SIGNS)):
+        return False
     return _HEX_RUN not in text.translate(_MARK_HEX) and _WORD_RUN not in text.translate(_MARK_WORD)
 
 

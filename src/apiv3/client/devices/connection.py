@@ -99,7 +99,7 @@ async def connection(
             ping_interval=PING,
             ping_timeout=PING,
             close_timeout=2,
-            ssl=None if trust is True or hub.url.startswith("http://") else trust,
+            ssl=None if hub.url.startswith("http://") else trust,
         )
     try:
         channel, longest = await _shake(socket, hub, keys, software, set_clock)

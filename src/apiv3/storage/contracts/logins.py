@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence, Set
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from apiv3.model.logins import Event, Login, Position, Reason, Snapshot
+from apiv3.model.logins import Event, Login, Position, Snapshot
 
 LOGINS = "/logins"
 """Used for logins in place of a collection's name, as `contracts.ALARMS` is."""
 
 
 class LoginWriter(Protocol):
-    """Begins and ends logins with the commit of a writing transaction."""
+    """Begins logins with the commit of a writing transaction."""
 
     def begin(self, login: Login) -> None:
         """Let a login begin. Nothing is told when its subject has gone, is disabled or has another nonce by then."""
-
-    async def close(self, id: str, reason: Reason) -> None:
-        """End a login that stands for itself, such as the connection of a device."""
 
 
 class LoginStore(Protocol):
@@ -43,14 +39,8 @@ class LoginStore(Protocol):
     async def review(self, subjects: Collection[str] | None = None) -> None:
         """Tell what has changed for some subjects, or for anybody, and was not told. What has ended counts as expired."""
 
-    async def renew(self, ids: Collection[str], lease: int) -> None:
-        """Let logins last until `lease` (ms), as far as they are still open."""
-
     async def begin_epoch(self) -> None:
         """Begin a new epoch, so that every follower begins with a snapshot."""
 
     async def prune(self, before: int, limit: int) -> int:
         """Delete up to `limit` events older than `before` (ms), but never the last one. Returns how many were deleted."""
-
-    def changing(self) -> AbstractAsyncContextManager[LoginWriter]:
-        """Begin a transaction on logins that stand for themselves."""

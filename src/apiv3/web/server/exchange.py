@@ -108,10 +108,10 @@ class Exchange:
         self._is_chunked = False
         self.begun = self.complete = self.gone = False
 
-    def start(self, app: Any, tasks: set[asyncio.Task[None]]) -> None:
-        """Run the application in a task, which is kept in `tasks` until it ends."""
+    def start(self, app: Any, loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[None]]) -> None:
+        """Run the application in a task of the loop, which is kept in `tasks` until it ends."""
         self._tasks = tasks
-        self._task = asyncio.get_running_loop().create_task(self._run(app))
+        self._task = loop.create_task(self._run(app))
         tasks.add(self._task)
 
     async def _run(self, app: Any) -> None:

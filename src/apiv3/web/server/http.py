@@ -203,7 +203,8 @@ class Http:
         expects_continue = body is not None and self._header(b"expect").lower() == b"100-continue"
         exchange = Exchange(self, scope, keep_alive=keep_alive, expects_continue=expects_continue, whole=body is None)
         self._framing, self._exchange = body, exchange
-        exchange.start(self._app if size <= self._most else too_large, self._connection.tasks)
+        connection = self._connection
+        exchange.start(self._app if size <= self._most else too_large, connection.loop, connection.tasks)
         if self._at < len(self._unread) or body is not None:
             self._advance()
 
