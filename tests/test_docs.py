@@ -4,9 +4,11 @@ import ast
 import getpass
 import os
 import re
+import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -283,6 +285,56 @@ def test_the_reference_has_every_option_and_argument(name: str, command: click.C
     for argument in command.params:
         if isinstance(argument, click.Argument):
             assert f"`{str(argument.name).upper()}`" in section
+
+
+_SHOWN = re.compile(r"(?:^|[|] |[$][(])\s*(?:\w+=\S+ )*(?:\.venv/bin/)?apiv3 ([a-z].*)")
+
+
+def _shown(page: Path) -> Iterator[list[str]]:
+    """The words of every command that a page shows: in the blocks for a shell, and in the text."""
+    text = page.read_text()
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    for line in [*"".join(blocks).replace("\\\n", " ").splitlines(), *spans]:
+        for command in _SHOWN.findall(line):
+            yield list(takewhile(lambda word: word[0] not in "|>&;()<", _words(command)))
+
+
+def _words(command: str) -> list[str]:
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return [word for word in lexer if word]
+
+
+def _fault(words: Sequence[str]) -> str:
+    """What `apiv3` would say of these words: a command or an option that it does not have, or a word too many."""
+    command: click.Command = main
+    context = click.Context(command)
+    try:
+        while isinstance(command, click.Group):
+            _, words, _ = command.make_parser(context).parse_args(list(words))
+            if not words:
+                return ""
+            found = command.get_command(context, words[0])
+            if found is None:
+                return f"no command {words[0]}"
+            command, context, words = found, click.Context(found, parent=context), words[1:]
+        _, more, _ = command.make_parser(context).parse_args(list(words))
+    except click.UsageError as error:
+        return error.format_message()
+    return " ".join(more)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_are_shown_exist(page: Path) -> None:
+    for words in _shown(page):
+        assert not _fault(words), f"apiv3 {' '.join(words)}"
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    assert _fault(["role", "add", "x", "--permission", "y"]) == "No such option '--permission'."
+    assert _fault(["rolle", "add", "x"]) == "no command rolle"
+    assert _fault(["role", "show", "x", "y"]) == "y"
 
 
 # --- links
