@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -35,6 +36,7 @@ from tests.support.waiting import PATIENCE, until
 HUB = KeyPair.generate()
 HOUR = 3_600_000
 """Ms."""
+End = Callable[["Place", str], Awaitable[None]]
 
 
 class Line:
@@ -248,17 +250,65 @@ async def test_of_two_connections_in_one_process_the_first_is_ended_and_the_seco
             await until(lambda: first.line.code)
             await place.hub.save()
             assert (first.line.code, second.line.code) == (REPLACED, None)
+            await place.commands.add(command(device[0]), entry())
+            await place.hub.catch_up()
+            await second.told("command")
             found = await place.devices.find(device[0])
             assert found is not None
             assert found.device.connection is not None
 
 
-async def test_a_device_whose_row_has_gone_is_cut_off(place: Place) -> None:
-    """Before the process has heard that its subject was removed."""
+async def removed(place: Place, device: str) -> None:
+    async with place.devices.changing() as writer:
+        await writer.policy.remove_subject(device)
+
+
+async def disabled(place: Place, device: str) -> None:
+    found = await place.devices.find(device)
+    assert found is not None
+    async with place.devices.changing() as writer:
+        await writer.policy.put_subject(replace(found.subject, disabled=True))
+
+
+async def revoked(place: Place, device: str) -> None:
+    async with place.devices.changing() as writer:
+        await writer.end_keys(device, now())
+
+
+@pytest.mark.parametrize("end", [removed, disabled, revoked])
+async def test_who_may_not_be_there_is_cut_off_whatever_the_process_has_heard(place: Place, end: End) -> None:
+    """The hub looks it up each time before it tells something."""
     async with place.connected() as station:
         await station.told("time")
-        async with place.devices.changing() as writer:
-            await writer.policy.remove_subject(station.id)
+        await end(place, station.id)
+        await place.commands.add(command(station.id), entry())
         place.hub._wake(place.hub._sessions[station.id])
         await until(lambda: station.line.code)
         assert station.line.code == REJECTED
+
+
+async def turned_away(place: Place, device: tuple[str, KeyPair]) -> bool:
+    """Whether a device is rejected and leaves no trace."""
+    async with place.connected(device) as station:
+        await until(lambda: station.line.code)
+        found = await place.devices.find(device[0])
+        assert found is not None
+        return (station.line.code, found.device.connection, found.device.seen) == (REJECTED, None, None)
+
+
+async def test_a_disabled_device_is_turned_away_before_it_is_connected(place: Place) -> None:
+    device = await place.enrolled()
+    await disabled(place, device[0])
+    assert await turned_away(place, device)
+
+
+async def test_a_key_that_ends_during_the_handshake_connects_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, known = await place.enrolled(), place.devices.by_key
+
+    async def by_key(public_key: str, moment: int) -> Machine | None:
+        found = await known(public_key, moment)
+        await revoked(place, device[0])
+        return found
+
+    monkeypatch.setattr(place.devices, "by_key", by_key)
+    assert await turned_away(place, device)
