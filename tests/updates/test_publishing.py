@@ -27,6 +27,7 @@ from apiv3.updates.repository import Repository
 from tests.support import commands
 from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
+from tests.support.people import trail
 from tests.support.updates import deb, digest, inrelease, need_apt, new_name, publish, refusal, repository, signing_key
 
 
@@ -60,6 +61,18 @@ def _check(installation: Installation) -> str:
             package = (folder / file).read_bytes()
             assert (len(package), hashlib.sha256(package).hexdigest()) == (int(bytes_), sum_)
     return indexes
+
+
+def test_a_publication_has_an_entry_in_the_audit_trail(installation: Installation, tmp_path: Path) -> None:
+    done = commands.here(installation, "device", "add", "kitchen", "--json")
+    device = orjson.loads(done.output)["_id"]
+    publish(installation, deb(tmp_path, "name", "1.0"))
+    publish(installation, deb(tmp_path, "name", "1.1"), "--device", "kitchen")
+    entries = trail(installation, "--action", "update-published")
+    assert [(each["target"]["name"], each["details"]) for each in entries] == [
+        ("name 1.0", {"devices": []}),
+        ("name 1.1", {"devices": [device]}),
+    ]
 
 
 # --- what is refused

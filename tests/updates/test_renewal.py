@@ -65,9 +65,11 @@ def test_what_was_published_and_not_stored_is_told_all_the_same(fresh_server: Fr
     with device.connected() as connection:
         before = connection.offer(name)["inrelease_sha256"]
         file = repository(server.installation) / "dists/stable/InRelease"
-        file.write_text(file.read_text() + "\n")
+        signed = file.read_text() + "\n"
+        file.write_text(signed)
         after = connection.offer(name)["inrelease_sha256"]
     assert after == digest(server.installation) != before
+    assert file.read_text() == signed  # it was not signed anew for that
 
 
 def test_a_lost_key_is_reported(fresh_server: FreshServer, tmp_path: Path) -> None:
