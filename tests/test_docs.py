@@ -287,15 +287,15 @@ def test_the_reference_has_every_option_and_argument(name: str, command: click.C
             assert f"`{str(argument.name).upper()}`" in section
 
 
-_SHOWN = re.compile(r"(?:^|[|] |[$][(])\s*(?:\w+=\S+ )*(?:\.venv/bin/)?apiv3 ([a-z].*)")
+_SHOWN = re.compile(r"(?:^|[|] )\s*(?:\w+=\S+ )*(?:\.venv/bin/)?apiv3 ([a-z].*)")
 
 
 def _shown(page: Path) -> Iterator[list[str]]:
     """The words of every command that a page shows: in the blocks for a shell, and in the text."""
     text = page.read_text()
-    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = "".join(re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    for line in [*"".join(blocks).replace("\\\n", " ").splitlines(), *spans]:
+    for line in [*blocks.splitlines(), *re.findall(r"[$][(]([^)]*)[)]", blocks), *spans]:
         for command in _SHOWN.findall(line):
             yield list(takewhile(lambda word: word[0] not in "|>&;()<", _words(command)))
 
