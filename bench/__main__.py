@@ -5,49 +5,45 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from bench import growth, load, page, report
 from bench.databases import databases, durability
-from bench.devices.command import devices
-from bench.devices.command import parse as parse_devices
+from bench.devices.command import PART as DEVICES
 from bench.documents import fill
 from bench.live import options as live_options
 from bench.live.command import live
 from bench.measure import PAIRS, Run, Series, interleaved, load_generator
-from bench.oauth.command import oauth
-from bench.oauth.command import parse as parse_oauth
+from bench.oauth.command import PART as OAUTH
 from bench.operations import Client, admin_token, record
 from bench.options import OPERATIONS, SECURITY, Options, parse
-from bench.people.command import parse as parse_people
-from bench.people.command import people
+from bench.part import Part
+from bench.people.command import PART as PEOPLE
 from bench.processes import Cpus, Installation, Server, pin
 from bench.report import Result, say
 
 OURS, OPEN, ASGI, SQL = "apiv3", "no security", "bare ASGI", "bare SQL"
 
 
-_PARTS: Mapping[str, Callable[[Sequence[str]], int]] = {
-    "live": lambda arguments: live(live_options.parse(arguments), _begin()),
-    "people": lambda arguments: people(parse_people(arguments), _begin()),
-    "oauth": lambda arguments: oauth(parse_oauth(arguments), _begin()),
-    "devices": lambda arguments: devices(parse_devices(arguments), _begin()),
-}
-"""What the first argument may name, instead of options."""
+_PARTS: Mapping[str, Part[Any, Any]] = {part.name: part for part in (PEOPLE, OAUTH, DEVICES)}
+"""What the first argument may name, instead of options; or `live`."""
 
 
 def main() -> int:
     """Measure, print and write the results. Return the exit status: 0 if all answers were right, otherwise 1."""
     arguments = sys.argv[1:]
-    part = _PARTS.get(arguments[0] if arguments else "")
-    if part is not None:
-        return part(arguments[1:])
+    name = arguments[0] if arguments else ""
+    if name == "live":
+        return live(live_options.parse(arguments[1:]), _begin())
+    if name in _PARTS:
+        return _PARTS[name].run(arguments[1:], _begin)
     options, conditions = parse(arguments), _begin()
     cpus = conditions.cpus
     results: list[Result] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.devices.command import parse
+from bench.devices.command import PART
 from tests.support.benches import help_text, refusal
 from tests.support.processes import clean_environment
 
@@ -31,8 +31,8 @@ def test_every_aim_is_measured_and_written_to_the_page(database: str, tmp_path: 
 
 
 def test_options_out_of_bounds_are_refused_and_help_says_what_is_measured() -> None:
-    assert "1 to 10000" in refusal(parse, "--devices", "0")
-    text = help_text(parse)
+    assert "1 to 10000" in refusal(PART.parse, "--devices", "0")
+    text = help_text(PART.parse)
     assert all(name in text for name in ("HANDSHAKES", "MEMORY", "MESSAGES", "REVOCATION", "speed is", "reached"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.people.command import parse
+from bench.people.command import PART
 from tests.support.benches import help_text, refusal
 from tests.support.processes import clean_environment
 
@@ -33,8 +33,8 @@ def test_every_aim_is_measured_and_written_to_the_page(database: str, tmp_path: 
 
 
 def test_options_out_of_bounds_are_refused_and_help_says_what_is_measured() -> None:
-    assert "1 to 200" in refusal(parse, "--people", "0")
-    text = help_text(parse)
+    assert "1 to 200" in refusal(PART.parse, "--people", "0")
+    text = help_text(PART.parse)
     assert all(name in text for name in ("READ", "SIGN-INS", "PAGES", "CPU is", "reached"))
 
 

@@ -1,17 +1,15 @@
-"""The results as tables and as the page docs/benchmarks-devices.md."""
+"""The results as tables, and what the page docs/benchmarks-devices.md says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import median
 
 from bench.devices.crowd import AT_ONCE
 from bench.devices.measure import SENDERS, Measured, Sizes
-from bench.page import NAMES, Conditions, circumstances, durability, paragraph
+from bench.page import durability, paragraph
 from bench.report import aligned, verdict
 
-PAGE = "benchmarks-devices.md"
 LEAST_SPEED = 0.7
 """The aim for messages a second, divided by bulk requests with as many documents."""
 MOST_MEMORY = 40
@@ -63,16 +61,8 @@ def _percentile(values: Sequence[float], part: float) -> float:
 # --- the page
 
 
-def write(folder: Path, command: str, sizes: Sizes, measured: Sequence[Measured], conditions: Conditions) -> None:
-    """Write the page to the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE).write_text("\n\n".join(_page(command, sizes, measured, conditions)) + "\n")
-
-
-def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: Conditions) -> Iterator[str]:
-    yield "# Benchmarks of devices"
-    yield f"Written by `{command}`. Run it on your own machine: it overwrites this page."
-    yield from circumstances(conditions, [each.version for each in measured])
+def introduction(sizes: Sizes) -> Iterator[str]:
+    """Yield the paragraphs that say what was measured."""
     yield paragraph(
         f"MESSAGES sends new entries by {SENDERS} connected devices, and the same number of them by {SENDERS} connections as",
         f"[bulk requests](reference/bulk.md), in turn, in {sizes.rounds} rounds of {sizes.seconds:g} s each; every sender",
@@ -83,6 +73,3 @@ def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: 
         "process; the time is that from the request to the end of the connection.",
     )
     yield paragraph("`scripts/bench devices --help` explains the tables.", durability())
-    for each in measured:
-        yield f"## {NAMES[each.database]}"
-        yield f"```\n{tables(each)}\n```"

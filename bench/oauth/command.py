@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
-from bench.databases import databases, durability
-from bench.load import WrongAnswer
 from bench.measure import load_generator
-from bench.oauth import report
 from bench.oauth.measure import Measured, Sizes, measure
-from bench.options import CONNECTIONS, DATABASES, between
+from bench.oauth.report import introduction, tables
+from bench.options import CONNECTIONS, between
 from bench.page import Conditions
-from bench.report import say
+from bench.part import Part, add_rounds
 
 _DESCRIPTION = f"""\
 Measures what tokens of applications cost a server process, and whether expired ones slow it down.
@@ -45,64 +38,28 @@ does not change the exit status, because it depends on the machine; a wrong answ
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What to measure."""
-
-    databases: tuple[str, ...]
-    sizes: Sizes
-    write: Path | None
-    command: str
-
-
-def parse(arguments: Sequence[str]) -> Options:
-    """Return the options of a command line. End the program with a message if they are wrong."""
-    given = _parser().parse_args(arguments)
-    return Options(
-        databases=DATABASES[given.database],
-        sizes=Sizes(given.tokens, given.seconds, given.rounds),
-        write=given.write,
-        command=shlex.join(["scripts/bench", "oauth", *(each for each in arguments if each != str(given.write))]),
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("scripts/bench oauth", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form)
+def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=between(1, 10_000_000, int), default=1_000_000, help="expired tokens (1000000)")
-    parser.add_argument("--seconds", type=between(0.01, 600, float), default=1.0, help="length of a round in seconds (1)")
-    parser.add_argument(
-        "--rounds",
-        type=between(1, 1_000, int),
-        default=5,
-        help="number of rounds of each kind (5), each divided into four",
-    )
-    parser.add_argument("--database", choices=DATABASES, default="both", help="database to measure (both)")
-    written = "write benchmarks-oauth.md into FOLDER (docs)"
-    parser.add_argument("--write", type=Path, nargs="?", const=Path("docs"), metavar="FOLDER", help=written)
-    return parser
+    add_rounds(parser, "number of rounds of each kind (5), each divided into four")
 
 
-def oauth(options: Options, conditions: Conditions) -> int:
-    """Measure, print and write the results. Return 0 if all answers were right, otherwise 1."""
-    try:
-        measured = _measure(options, conditions)
-    except (WrongAnswer, RuntimeError, OSError, httpx.HTTPError) as error:
-        say(f"scripts/bench oauth: {error}")
-        return 1
-    if options.write:
-        report.write(options.write, options.command, options.sizes, measured, conditions)
-    return 0
+def _sizes(given: argparse.Namespace) -> Sizes:
+    return Sizes(given.tokens, given.seconds, given.rounds)
 
 
-def _measure(options: Options, conditions: Conditions) -> list[Measured]:
-    measured = []
+def _measure(sizes: Sizes, database: str, folder: Path, new: Callable[[str], str], conditions: Conditions) -> Measured:
     with load_generator(conditions.cpus) as run:
-        for database in options.databases:
-            with databases(database, conditions.cpus) as (folder, new):
-                measured.append(measure(options.sizes, database, folder, new, conditions.cpus, run))
-            rounds = f"{options.sizes.rounds} rounds of {options.sizes.seconds:g} s"
-            title = f"== {database} ({durability(database)}), {rounds}; {conditions.cpus}"
-            sys.stdout.write(f"{title}\n\n{report.tables(measured[-1], options.sizes)}\n\n")
-            sys.stdout.flush()
-    return measured
+        return measure(sizes, database, folder, new, conditions.cpus, run)
+
+
+PART = Part(
+    name="oauth",
+    description=_DESCRIPTION,
+    epilog=_EPILOG,
+    add=_add,
+    sizes=_sizes,
+    measure=_measure,
+    title="Benchmarks of applications and their tokens",
+    introduction=introduction,
+    tables=tables,
+)

@@ -1,18 +1,16 @@
-"""The results as tables and as the page docs/benchmarks-oauth.md."""
+"""The results as tables, and what the page docs/benchmarks-oauth.md says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from apiv3.security.oauth2.access_tokens import BATCH
 from bench.measure import PAIRS, cpu_ratio, speed_ratio
 from bench.oauth.measure import FULL, OF_ONE_GRANT, Measured, Sizes
 from bench.options import CONNECTIONS
-from bench.page import NAMES, Conditions, circumstances, durability, paragraph
+from bench.page import durability, paragraph
 from bench.report import aligned, judged, number, speed
 
-PAGE = "benchmarks-oauth.md"
 MOST_COST = 1.1
 """The aim for a READ by access token against one by JWT, and for a request beside expired tokens against one without them."""
 
@@ -48,16 +46,8 @@ def _pruning(measured: Measured) -> str:
 # --- the page
 
 
-def write(folder: Path, command: str, sizes: Sizes, measured: Sequence[Measured], conditions: Conditions) -> None:
-    """Write the page to the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE).write_text("\n\n".join(_page(command, sizes, measured, conditions)) + "\n")
-
-
-def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: Conditions) -> Iterator[str]:
-    yield "# Benchmarks of applications and their tokens"
-    yield f"Written by `{command}`. Run it on your own machine: it overwrites this page."
-    yield from circumstances(conditions, [each.version for each in measured])
+def introduction(sizes: Sizes) -> Iterator[str]:
+    """Yield the paragraphs that say what was measured."""
     yield paragraph(
         f"All measurements ask over {CONNECTIONS} connections, in {sizes.rounds * PAIRS} rounds of {sizes.seconds / PAIRS:g} s",
         "each, in turn. READ asks one server process for documents, by a JWT and by the access token of an application. TOKEN",
@@ -72,6 +62,3 @@ def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: 
         "PostgreSQL.",
         durability(),
     )
-    for each in measured:
-        yield f"## {NAMES[each.database]}"
-        yield f"```\n{tables(each, sizes)}\n```"

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
-from bench.databases import databases, durability
-from bench.load import WrongAnswer
 from bench.measure import load_generator
-from bench.options import CONNECTIONS, DATABASES, between
+from bench.options import CONNECTIONS, between
 from bench.page import Conditions
-from bench.people import report
+from bench.part import Part, add_rounds
 from bench.people.measure import Measured, Sizes, measure
-from bench.report import say
+from bench.people.report import introduction, tables
 
 _DESCRIPTION = f"""\
 Measures what people cost one server process: their credentials, their sign-ins and their pages.
@@ -43,65 +36,29 @@ does not change the exit status, because it depends on the machine; a wrong answ
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What to measure."""
-
-    databases: tuple[str, ...]
-    sizes: Sizes
-    write: Path | None
-    command: str
-
-
-def parse(arguments: Sequence[str]) -> Options:
-    """Return the options of a command line. End the program with a message if they are wrong."""
-    given = _parser().parse_args(arguments)
-    return Options(
-        databases=DATABASES[given.database],
-        sizes=Sizes(given.people, given.subjects, given.seconds, given.rounds),
-        write=given.write,
-        command=shlex.join(["scripts/bench", "people", *(each for each in arguments if each != str(given.write))]),
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("scripts/bench people", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form)
+def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=between(1, 200, int), default=20, help="people who sign in at once (20)")
     parser.add_argument("--subjects", type=between(1, 100_000, int), default=10_000, help="number of subjects (10000)")
-    parser.add_argument("--seconds", type=between(0.01, 600, float), default=1.0, help="length of a round in seconds (1)")
-    parser.add_argument(
-        "--rounds",
-        type=between(1, 1_000, int),
-        default=5,
-        help="number of rounds of each kind (5); for READ four times as many, of a quarter of the length",
-    )
-    parser.add_argument("--database", choices=DATABASES, default="both", help="database to measure (both)")
-    written = "write benchmarks-people.md into FOLDER (docs)"
-    parser.add_argument("--write", type=Path, nargs="?", const=Path("docs"), metavar="FOLDER", help=written)
-    return parser
+    add_rounds(parser, "number of rounds of each kind (5); for READ four times as many, of a quarter of the length")
 
 
-def people(options: Options, conditions: Conditions) -> int:
-    """Measure, print and write the results. Return 0 if all answers were right, otherwise 1."""
-    try:
-        measured = _measure(options, conditions)
-    except (WrongAnswer, RuntimeError, OSError, httpx.HTTPError) as error:
-        say(f"scripts/bench people: {error}")
-        return 1
-    if options.write:
-        report.write(options.write, options.command, options.sizes, measured, conditions)
-    return 0
+def _sizes(given: argparse.Namespace) -> Sizes:
+    return Sizes(given.people, given.subjects, given.seconds, given.rounds)
 
 
-def _measure(options: Options, conditions: Conditions) -> list[Measured]:
-    measured = []
+def _measure(sizes: Sizes, database: str, folder: Path, new: Callable[[str], str], conditions: Conditions) -> Measured:
     with load_generator(conditions.cpus) as run:
-        for database in options.databases:
-            with databases(database, conditions.cpus) as (folder, new):
-                measured.append(measure(options.sizes, database, folder, new("people"), conditions.cpus, run))
-            rounds = f"{options.sizes.rounds} rounds of {options.sizes.seconds:g} s"
-            title = f"== {database} ({durability(database)}), {rounds}; {conditions.cpus}"
-            sys.stdout.write(f"{title}\n\n{report.tables(measured[-1], options.sizes)}\n\n")
-            sys.stdout.flush()
-    return measured
+        return measure(sizes, database, folder, new("people"), conditions.cpus, run)
+
+
+PART = Part(
+    name="people",
+    description=_DESCRIPTION,
+    epilog=_EPILOG,
+    add=_add,
+    sizes=_sizes,
+    measure=_measure,
+    title="Benchmarks of people and their pages",
+    introduction=introduction,
+    tables=tables,
+)

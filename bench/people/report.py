@@ -1,18 +1,16 @@
-"""The results as tables and as the page docs/benchmarks-people.md."""
+"""The results as tables, and what the page docs/benchmarks-people.md says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import median
 
 from bench.measure import PAIRS, Series, cpu_ratio, tail_ratio
 from bench.options import CONNECTIONS
-from bench.page import NAMES, Conditions, circumstances, durability, paragraph
+from bench.page import durability, paragraph
 from bench.people.measure import CROWDED, ENTRIES, FRONT, ROUNDS, SUBJECTS, TREATMENTS, Measured, Sizes
 from bench.report import aligned, judged, number, speed, verdict
 
-PAGE = "benchmarks-people.md"
 MOST_COST, MOST_TAIL = 1.1, 2.0
 """The aims for a request by session or user token, against one by JWT, and for the p99 while people sign in."""
 MOST_CPU = {FRONT: 0.020, SUBJECTS: 0.050}
@@ -56,16 +54,8 @@ def _pages(series: Sequence[Series], sizes: Sizes) -> Iterator[Sequence[str]]:
 # --- the page
 
 
-def write(folder: Path, command: str, sizes: Sizes, measured: Sequence[Measured], conditions: Conditions) -> None:
-    """Write the page to the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE).write_text("\n\n".join(_page(command, sizes, measured, conditions)) + "\n")
-
-
-def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: Conditions) -> Iterator[str]:
-    yield "# Benchmarks of people and their pages"
-    yield f"Written by `{command}`. Run it on your own machine: it overwrites this page."
-    yield from circumstances(conditions, [each.version for each in measured])
+def introduction(sizes: Sizes) -> Iterator[str]:
+    """Yield the paragraphs that say what was measured."""
     length = sizes.seconds
     yield paragraph(
         f"READ asks one server process for documents over {CONNECTIONS} connections, by three credentials in turn, in",
@@ -83,6 +73,3 @@ def _page(command: str, sizes: Sizes, measured: Sequence[Measured], conditions: 
         "PostgreSQL.",
         durability(),
     )
-    for each in measured:
-        yield f"## {NAMES[each.database]}"
-        yield f"```\n{tables(each, sizes)}\n```"
