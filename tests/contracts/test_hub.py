@@ -204,6 +204,14 @@ async def test_a_device_that_says_nothing_counts_as_seen(place: Place, hasty: Ca
             await until(lambda: seen(station) > first)
 
 
+async def test_when_a_device_was_seen_is_stored_at_the_end(place: Place, migrated_url: str) -> None:
+    async with place.connected() as station:
+        await station.told("time")
+        moment = place.hub._sightings.note(station.id)
+        await place.hub.save()
+    assert execute(migrated_url, "SELECT seen FROM devices WHERE id = ?", station.id) == [(moment,)]
+
+
 async def test_the_end_of_a_connection_is_stored_though_it_could_not_be_at_first(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,8 @@ from tests.support.attacks import resident
 from tests.support.devices import Connection, Device, enrol, new_device, open_socket, pairing, raw, reading, text, told
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
+from tests.support.storage import execute
+from tests.support.waiting import until
 
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -164,8 +166,12 @@ async def test_connections_without_a_handshake_are_bounded_for_each_address(fres
         connections = [await stack.enter_async_context(each.connected()) for each in devices]
         for connection in connections:
             assert (await connection.ask("state", {"name": "x", "value": 1}))["type"] == "ack"
-        for _ in range(2):
-            await stack.enter_async_context(open_socket(server))
+        await stack.enter_async_context(open_socket(server))
+        async with devices[0].connected() as connection:  # one that comes and goes gives its place back once
+            await connection.told("time")
+        query = "SELECT connection FROM devices WHERE id = ?"
+        await until(lambda: execute(server.installation.database_url, query, devices[0].id) == [(None,)])
+        await stack.enter_async_context(open_socket(server))
         with pytest.raises(InvalidStatus) as refused:
             await stack.enter_async_context(open_socket(server))
         assert refused.value.response.status_code == 429

@@ -223,6 +223,7 @@ async def test_the_key_is_renewed_after_ten_thousand_messages(device: Device) ->
             if begin % 2000 == 0:
                 assert (await connection.ask("state", {"name": "sent", "value": begin}))["type"] == "ack"
         assert (await connection.ask("state", {"name": "sent", "value": "all"}))["type"] == "ack"
+        assert "error" not in [each["type"] for each in connection.said]
 
 
 async def test_the_longest_message_fits_and_a_longer_one_does_not(device: Device) -> None:

@@ -29,6 +29,7 @@ from tests.support.factories import NewDatabase
 from tests.support.installation import Installation
 from tests.support.people import trail
 from tests.support.updates import deb, digest, inrelease, need_apt, new_name, publish, refusal, repository, signing_key
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -204,6 +205,18 @@ def _told(installation: Installation) -> str | None:
         return release.inrelease if release else None
 
     return asyncio.run(ask())
+
+
+def test_while_somebody_publishes_nobody_signs_anew_or_waits_for_that(installation: Installation, tmp_path: Path) -> None:
+    publish(installation, deb(tmp_path, "name", "1"))
+    file = repository(installation) / "dists/stable/InRelease"
+    file.write_text(file.read_text() + "\n")  # as if the publisher had not told devices yet
+    before = _told(installation)
+    with Repository(repository(installation)).locked():
+        asyncio.run(asyncio.wait_for(_renew(installation), PATIENCE))
+        assert _told(installation) == before
+    asyncio.run(_renew(installation))
+    assert _told(installation) == digest(installation) != before
 
 
 def test_killed_at_any_step_nothing_is_broken(installation: Installation, tmp_path: Path) -> None:
