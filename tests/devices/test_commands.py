@@ -176,6 +176,28 @@ async def test_a_command_that_does_not_fit_into_a_message_is_refused_when_it_is_
         assert (await connection.told("command"))["body"]["command"] == largest["command"]
 
 
+async def test_the_largest_command_that_is_taken_arrives(hub: LiveServer, device: Device) -> None:
+    """Its counter is not known before it is stored, and makes the message longer."""
+    client = hub.client(await asyncio.to_thread(hub.subject, f"commander {uuid.uuid4()}", "admin:hub:devices:command"))
+
+    def largest() -> str:
+        fits, too_large, last = 65_000, 65_519, ""
+        while too_large - fits > 1:
+            size = (fits + too_large) // 2
+            body = {"name": "x", "arguments": "x" * size}
+            answer = client.post(f"/api/v3/hub/devices/{device.id}/commands", json=body)
+            if answer.status_code == 200:
+                fits, last = size, answer.json()["command"]
+            else:
+                too_large = size
+        return last
+
+    last = await asyncio.to_thread(largest)
+    async with device.connected() as connection:
+        while (await connection.told("command"))["body"]["command"] != last:
+            pass
+
+
 async def test_the_command_line_waits_for_the_answer(hub: LiveServer, device: Device) -> None:
     async with device.connected() as connection:
         waiting = asyncio.create_task(told(hub, "command", device.name, "beep", '{"times": 2}', "--wait", "60"))

@@ -180,6 +180,26 @@ def test_the_key_is_the_owners_and_is_never_replaced(installation: Installation,
     assert "no OpenPGP key" in refusal(installation, deb(tmp_path, "name", "3"))
 
 
+# --- old indexes
+
+
+def test_indexes_that_no_valid_release_names_are_removed(installation: Installation, tmp_path: Path) -> None:
+    """Those of the release before stay as long as it is valid, since a client may just have fetched it."""
+    published, states = repository(installation) / "dists/stable/main", list[set[str]]()
+    for version in range(4):
+        asyncio.run(_publish(installation, deb(tmp_path, "name", str(version))))
+        states.append(set(re.findall(r"^ ([0-9a-f]{64}) ", inrelease(installation), re.MULTILINE)))
+        kept = {file.name for file in published.glob("*/by-hash/SHA256/*")}
+        assert kept >= set().union(*states[-2:])
+        if version == 2:
+            assert states[0].isdisjoint(kept)
+        else:
+            for file in published.glob("*/by-hash/SHA256/*"):
+                os.utime(file, (0, 0))  # as if that had been long ago
+        if version == 3:
+            assert states[1] <= kept  # replaced just now
+
+
 # --- many at once, and killed
 
 

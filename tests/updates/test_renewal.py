@@ -72,11 +72,18 @@ def test_what_was_published_and_not_stored_is_told_all_the_same(fresh_server: Fr
     assert file.read_text() == signed  # it was not signed anew for that
 
 
-def test_a_lost_key_is_reported(fresh_server: FreshServer, tmp_path: Path) -> None:
+def test_a_lost_key_is_reported_once_each_time(fresh_server: FreshServer, tmp_path: Path) -> None:
     need_apt()
     server = fresh_server("sqlite", env=VALID)
     publish(server.installation, deb(tmp_path, new_name(), "1"))
-    (repository(server.installation) / "signing_key").unlink()
-    wait_until(lambda: "cannot be signed anew" in server.output)
-    assert "restore it from a backup" in server.output
-    assert not (repository(server.installation) / "signing_key").exists()
+    key, lost, said = repository(server.installation) / "signing_key", tmp_path / "lost", "cannot be signed anew"
+    for times in (1, 2):
+        state = inrelease(server.installation)
+        key.rename(lost)
+        wait_until(lambda: server.output.count(said) == times)  # noqa: B023
+        wait_until(lambda: time.time() > _dates(state)[1])  # noqa: B023
+        assert server.output.count(said) == times
+        assert "restore it from a backup" in server.output
+        assert not key.exists()
+        lost.rename(key)
+        wait_until(lambda: inrelease(server.installation) != state)  # noqa: B023

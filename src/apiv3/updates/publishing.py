@@ -46,10 +46,14 @@ class Publisher:
         Raises OSError, and ValueError when it is missing although devices have pinned it, or when its file holds no key.
         """
         path = self._repository.folder / "signing_key"
-        if self._repository.inrelease is not None and not path.exists():
-            raise ValueError(f"The file {path} is missing: restore it from a backup, since devices accept no other key")
-        self._repository.make_folder()
-        return SigningKey.kept(path)
+        if self._repository.inrelease is None:
+            self._repository.make_folder()
+            return SigningKey.kept(path)
+        try:
+            return SigningKey.read(path)
+        except FileNotFoundError:
+            text = f"The file {path} is missing: restore it from a backup, since devices accept no other key"
+            raise ValueError(text) from None
 
     def packages(self) -> list[Package]:
         """Return what is published."""

@@ -24,10 +24,15 @@ class SigningKey:
 
         Raises OSError, and ValueError when the file holds no such key.
         """
+        keep(path, _generate)
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the key in a file. Raises OSError, and ValueError when the file holds no such key."""
+        text = path.read_bytes()
         try:
-            return cls(Tsk.from_bytes(keep(path, _generate).encode()))
-        except OSError:
-            raise
+            return cls(Tsk.from_bytes(text))
         except Exception as error:  # the library raises plain ones
             raise ValueError(f"{path} holds no OpenPGP key: {error}") from None
 
