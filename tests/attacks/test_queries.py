@@ -237,6 +237,24 @@ def test_large_tables(server: LiveServer, attacker: httpx.Client, innocent: str)
         assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)
 
 
+def test_an_answer_that_grows_while_it_is_rendered(server: LiveServer, attacker: httpx.Client, innocent: str) -> None:
+    """Two documents of 8 MB become four times as much in XML."""
+    for n in range(2):
+        document = {"identifier": f"grows{n}", "date": DATE, "app": "grows", "notes": "<" * 8_000_000}
+        assert attacker.put(f"/settings/grows{n}", json=document).status_code == 201
+    with Witness(server, "/api/v3/entries/e5", innocent) as witness:
+        answers = many(partial(_size, attacker, "/settings.xml?app=grows"), 4, 4)
+    assert {(code, message) for code, _, message in answers} == {(413, TOO_LARGE)}
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)
+
+
+@pytest.mark.parametrize(("columns", "status"), [(9_990, 200), (10_010, 413)])
+def test_columns_of_a_table(attacker: httpx.Client, columns: int, status: int) -> None:
+    document = {"identifier": "wide", "date": DATE, "app": "x", **{f"k{n}": n for n in range(columns)}}
+    assert attacker.put("/settings/wide", json=document).is_success
+    assert attacker.get("/settings/wide.csv").status_code == status
+
+
 def test_a_table_of_many_names(server: LiveServer, attacker: httpx.Client, innocent: str) -> None:
     documents = [
         {"identifier": f"w{n}", "date": DATE + n, "app": "x", **{f"n{n}_{k}": 1 for k in range(300)}} for n in range(1000)

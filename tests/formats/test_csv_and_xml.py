@@ -173,6 +173,12 @@ def test_deep_nesting(wrap: Any) -> None:
     assert orjson.loads(row["deep"]) == value
 
 
+def test_a_long_text_reads_back() -> None:
+    text = "<&>\r🍎a" * 30_000
+    root = ET.fromstring(xml_document({"notes": text, "more": [text]}))
+    assert [each.text for each in root.iter() if each.text] == [text, text]
+
+
 def test_a_long_name_does_not_multiply() -> None:
     assert len(xml_document({"n" * 100_000: [0] * 100_000})) < 2_000_000
 

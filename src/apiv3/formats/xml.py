@@ -9,6 +9,8 @@ from apiv3.formats.csv import csv_cell
 
 _DECLARATION: Final = "<?xml version='1.0' encoding='utf-8'?>"
 _LONGEST_ITEM_NAME: Final = 64
+_LONG: Final = 65_536
+"""Characters of a text that are escaped at a time. One of nothing but `<` takes a dozen times its size meanwhile, and long."""
 
 # Anything outside the production Char (https://www.w3.org/TR/xml/#charsets), and markup. A bare \r would be read
 # as \n (section 2.11); `>` is escaped because of `]]>` (section 2.4).
@@ -60,17 +62,25 @@ def xml_document_parts(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _element(name: str, value: Any) -> Iterator[str]:
     """Render a value as an element. Objects and arrays contain elements. Null and empty values contain nothing."""
-    tag = xml_name(name)
     if not isinstance(value, dict | list):
-        yield f"<{tag}>{_xml_text(csv_cell(value))}</{tag}>"
+        yield from _leaf(name, value)
         return
+    tag = xml_name(name)
     yield f"<{tag}>"
     for inner_name, inner in _children(name, value):
-        if isinstance(inner, dict | list):
-            yield from _element(inner_name, inner)
-        else:
-            inner_tag = xml_name(inner_name)
-            yield f"<{inner_tag}>{_xml_text(csv_cell(inner))}</{inner_tag}>"
+        yield from (_element if isinstance(inner, dict | list) else _leaf)(inner_name, inner)
+    yield f"</{tag}>"
+
+
+def _leaf(name: str, value: Any) -> Iterator[str]:
+    """Render a value that holds no others as an element, a long one in pieces."""
+    tag, text = xml_name(name), csv_cell(value)
+    if len(text) <= _LONG:
+        yield f"<{tag}>{_xml_text(text)}</{tag}>"
+        return
+    yield f"<{tag}>"
+    for at in range(0, len(text), _LONG):
+        yield _xml_text(text[at : at + _LONG])
     yield f"</{tag}>"
 
 
