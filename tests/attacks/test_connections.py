@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.support.attackers import ATTACKS, FIRST_FRAGMENT, PONG_ME, UPGRADE
-from tests.support.attacks import Bystander, assert_harmless, attack
+from tests.support.attackers import ATTACKS, FIRST_FRAGMENT, PONG_ME, SWAGGER, UPGRADE
+from tests.support.attacks import MEGABYTE, Bystander, Witness, assert_harmless, attack, resident, unread
 from tests.support.factories import FreshServer
 from tests.support.server import LiveServer
 from tests.support.tls import self_signed
@@ -165,6 +165,59 @@ def test_connections_of_one_address_leave_descriptors_to_others(
     assert "no further connection can be accepted" not in server.output
 
 
+def _open_files(server: LiveServer) -> int:
+    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+
+
+def test_no_descriptor_is_left_for_a_moment(fresh_server: FreshServer) -> None:
+    """Whoever connects then gets in as soon as there is one."""
+    server = fresh_server()
+    allowed = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (_open_files(server), allowed[1]))
+    with Line(server) as line:
+        line.send(request("GET", VERSION))
+        wait_until(lambda: "no further connection can be accepted for now" in server.output, lambda: server.output)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, allowed)
+        assert line.reply().status == 200
+    assert "Traceback" not in server.output
+
+
+def _has_owner(line: socket.socket) -> bool:
+    """Whether the other end of a connection is held by a process; an aborted one has bytes to send, but no inode any more."""
+    here, there = (f":{address[1]:04X}" for address in (line.getsockname(), line.getpeername()))
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(there) and row[2].endswith(here) and row[9] != "0" for row in rows)
+
+
+def test_who_reads_nothing_is_dropped(fresh_server: FreshServer) -> None:
+    server = fresh_server(env={"API3_REQUEST_TIMEOUT": "1"})
+    with socket.create_connection(("127.0.0.1", server.port)) as line:
+        line.sendall(SWAGGER * 20)
+        wait_until(lambda: _has_owner(line))
+        wait_until(lambda: not _has_owner(line))
+
+
+def test_answers_that_all_have_in_common_are_not_copied(target: LiveServer) -> None:
+    with Witness(target) as witness, unread(target, SWAGGER, 200):
+        time.sleep(1)
+    assert_harmless(witness.damage(), MOST_MEMORY, MOST_WORK)
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_nothing_is_left_of_those_who_went(target: LiveServer, websocket: bool) -> None:
+    opening = UPGRADE + b"\r\n" if websocket else request("GET", VERSION)
+
+    def come_and_go(number: int) -> None:
+        for _ in range(number):
+            with Line(target, source=f"127.0.3.{1 + websocket}") as line:
+                assert line.send(opening).reply().status in (101, 200)
+
+    come_and_go(300)
+    before = resident(target.pid)
+    come_and_go(2000)
+    assert resident(target.pid) - before < 3 * MEGABYTE
+
+
 def _gets_in(server: LiveServer, source: str) -> bool:
     try:
         with Line(server, source=source) as line:
@@ -208,7 +261,7 @@ def test_a_silent_tls_handshake_ends(fresh_server: FreshServer, tmp_path: Path) 
     pair = self_signed(tmp_path, x509.DNSName("localhost"))
     arguments = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
     server = fresh_server(env={"API3_REQUEST_TIMEOUT": "1"}, arguments=arguments)
-    with Line(server) as silent, Line(server) as started:
+    with Line(server, patience=30) as silent, Line(server, patience=30) as started:
         started.send(b"\x16\x03\x01")
         assert silent.ends()
         assert started.ends()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -132,6 +134,30 @@ async def _talking() -> tuple[Connection, Mock]:
     await asyncio.sleep(0)
     transport.reset_mock()
     return connection, transport
+
+
+async def test_nothing_is_left_of_a_websocket_that_was_lost() -> None:
+    """Neither its timer for pings nor that for reading on."""
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept", "keepalive": 600})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    connection, _ = _connected(app)
+    _receive(connection, UPGRADE + b"\r\n")
+    await asyncio.sleep(0)
+    _receive(connection, PONG_ME * 200)
+    for _ in range(40):  # until no more pings may be read for a while
+        await asyncio.sleep(0)
+    left = weakref.ref(connection.speaker)
+    connection.connection_lost(None)
+    del connection, _
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert left() is None
 
 
 async def test_pings_are_not_read_while_pongs_cannot_be_sent() -> None:
