@@ -10,7 +10,7 @@ import pytest
 
 from apiv3.model.audit import Actor, Entry, Target
 from apiv3.model.devices import Command, Message, Record, Visit
-from apiv3.model.errors import Forbidden
+from apiv3.model.errors import Conflict, Forbidden
 from apiv3.model.identity import Subject
 from apiv3.model.timestamps import now
 from apiv3.security.secrets import object_id
@@ -221,16 +221,30 @@ async def test_a_command_that_is_under_way_does_not_become_sent_again(devices: D
     assert found.state == "IN_PROGRESS"
 
 
+async def test_an_answer_is_remembered_with_its_id(devices: DeviceTable, orders: CommandTable) -> None:
+    given = await orders.add(command(await made(devices)), entry())
+    assert given is not None
+    first = message(given.device)
+    for _ in range(2):
+        assert await orders.answer(first, given.id, "IN_PROGRESS", None, now()) == {}
+    with pytest.raises(Conflict, match="Another message had this id"):
+        await orders.answer(first._replace(digest="other"), given.id, "SUCCEEDED", None, now())
+    found = await orders.find(given.id)
+    assert found is not None
+    assert found.state == "IN_PROGRESS"
+
+
 async def test_only_open_commands_time_out(devices: DeviceTable, orders: CommandTable) -> None:
     device = await made(devices)
     late, done = [await orders.add(command(device), entry()) for _ in range(2)]
     assert late is not None
     assert done is not None
     await orders.answer(message(device), done.id, "FAILED", None, now())
+    assert [each.id for each in await orders.open(device, late.expires - 1)] == [late.id]
+    assert await orders.open(device, late.expires) == []  # whether or not that was noted yet
     await orders.time_out(late.expires)
     states = {each.id: each.state for each in await orders.of(device, 100)}
     assert states == {late.id: "TIMED_OUT", done.id: "FAILED"}
-    assert await orders.open(device, late.expires) == []
 
 
 async def test_a_command_for_a_device_that_was_removed_meanwhile(orders: CommandTable) -> None:

@@ -134,6 +134,7 @@ async def test_what_a_device_did_all_the_same_is_the_truth(hub: LiveServer, devi
 async def test_counters_grow_even_over_a_restored_database(hub: LiveServer, device: Device) -> None:
     first = await give(hub, device)
     assert abs(first["counter"] - time.time() * 1000) < 60_000
+    assert first["expires"] - first["made"] == 3_600_000  # where nobody says more
     execute(hub.installation.database_url, "UPDATE devices SET counter = 0 WHERE id = ?", device.id)
     second = await give(hub, device)
     assert second["counter"] > first["counter"]

@@ -86,7 +86,9 @@ def test_the_same_version_with_other_bytes_is_refused(installation: Installation
     for version in ("1.0", "0:1.0", "1.0-0"):  # to apt they are all the same version
         assert "new version" in refusal(installation, deb(tmp_path, name, version, Section="other"))
     assert inrelease(installation) == before
+    assert [file.name for file in repository(installation).iterdir() if file.name.startswith(".")] == []
     publish(installation, first)  # the same bytes are no fault
+    first.write_bytes(b"changed afterwards")
     publish(installation, deb(tmp_path, name, "1.0", "amd64"))
     _check(installation)
     assert _published(installation) == {(name, "1.0")}
