@@ -68,6 +68,25 @@ def test_a_secret_is_masked_wherever_it_stands(place: str, secret: str) -> None:
     assert secret[-16:] not in shown
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/api/v2/authorization/request/{}", "/api/v2/authorization//requests/{}", "/API/V2/Authorisation/req/{}"),
+        *("/invitation/{}", "/Invitations/{}", "/api/v2/%61uthorization/request/{}"),
+        *("/x?sid={}", "/x?access_token={}", "/x?client_secret={}", "/x?passwort={}", "/x?a=1&PWD={}", "/x?code={}"),
+        *("/x?api-key={}", "/x?jwt={}", "/x?bearer={}", "/x?authorization={}", "/x?a=1;credentials={}", "/x?%73id={}"),
+    ],
+)
+def test_a_short_secret_is_masked_by_its_place_or_name(target: str) -> None:
+    assert "hunter-2" not in _plain(_shown(target.replace("{}", "hunter-2")))
+
+
+def test_a_short_part_of_a_jwt_is_masked_by_its_form() -> None:
+    secret = JWT.split(".")[1][:30]
+    for place in PLACES[:2] + PLACES[7:]:
+        assert secret[-8:] not in _shown(place.replace("{}", secret))
+
+
 @pytest.mark.parametrize("secret", [TOKEN, DIGEST, JWT, USER, CODE])
 @pytest.mark.parametrize("dash", ["%2D", "%2d", "%252D", "%25252d", "%25%32%44", "%2%35" + "2D"])
 def test_a_secret_that_is_encoded_is_masked(secret: str, dash: str) -> None:
