@@ -141,6 +141,26 @@ async def test_messages_have_the_hubs_time_whatever_the_machine_thinks(
     assert abs(hub.received[-1]["ts"] - hub.now()) < 10_000
 
 
+async def test_a_hub_whose_clock_is_set_gets_the_message_again_with_its_new_time(hub: FakeHub, folder: Path) -> None:
+    hub.answer = lambda _: None
+    async with Device.open(folder) as device:
+        await device.connected()
+        hub.ahead += 5_000_000
+        await device.send("entries", [{"sgv": 1}])
+        await until(lambda: hub.received)
+        [refused] = hub.received
+        assert hub.now() - refused["ts"] > 60_000
+        hub.answer = lambda _: {}
+        late = {"status": 401, "message": "Date header out of tolerance"}
+        await hub._send({"type": "error", "re": refused["id"], "body": late})
+        await device.drained()
+        assert await device.set_aside() == []
+    again = hub.received[-1]
+    assert (again["id"], again["body"]) == (refused["id"], refused["body"])
+    assert abs(again["ts"] - hub.now()) < 10_000
+    assert len(hub.handshakes) == 2
+
+
 async def test_before_the_hub_has_told_it_the_machines_time_holds(hub: FakeHub, folder: Path) -> None:
     hub.code = 1013
     async with Device.open(folder) as device:
