@@ -171,6 +171,28 @@ async def test_commands_are_done(hub: LiveServer, tmp_path: Path) -> None:
     assert done == [{"times": 3}, {"times": 4}]
 
 
+async def test_what_is_no_text_is_printed_as_json(hub: LiveServer, tmp_path: Path) -> None:
+    """States, arguments and outputs, for people at a terminal."""
+    name, _ = await enrolled(hub, tmp_path)
+
+    async def echo(command: Command) -> Any:
+        return command.arguments
+
+    async def printed(*arguments: str) -> str:
+        done = await asyncio.to_thread(here, hub.installation, "device", *arguments)
+        assert (done.status, done.errors) == (0, "")
+        return done.output
+
+    async with Device.open(tmp_path, on_command=echo) as device:
+        await device.state("lights", [1, {"on": True}])
+        await device.drained()
+        answer = await printed("command", name, "echo", '{"to": [1, null], "name": "Küche"}', "--wait", "30")
+    told = '{"to": [1, null], "name": "Küche"}\n'
+    assert f"\narguments:    {told}" in answer
+    assert f"\noutput:       {told}" in answer
+    assert '\nvalue:        [1, {"on": true}]\n' in await printed("show", name, "--states")
+
+
 async def test_a_key_is_renewed_without_anybody_going_there(hub: LiveServer, tmp_path: Path) -> None:
     name, _ = await enrolled(hub, tmp_path)
     before = Folder(tmp_path).keys()

@@ -20,9 +20,15 @@ def show(value: Any, as_json: bool) -> None:
         return
     for record in value if isinstance(value, list) else [value]:
         for name, field in record.items():
-            text = ", ".join(field) if isinstance(field, list | tuple) else field
-            click.echo(f"{name + ':':<14}{text}".rstrip())
+            click.echo(f"{name + ':':<14}{_text(field)}".rstrip())
         click.echo()
+
+
+def _text(field: Any) -> str:
+    """Return a field for people. What a device has sent may be any JSON."""
+    if isinstance(field, list | tuple) and all(isinstance(each, str) for each in field):
+        return ", ".join(field)
+    return json.dumps(field, ensure_ascii=False) if isinstance(field, dict | list | tuple) else str(field)
 
 
 def show_removed(record: dict[str, Any], name: str, as_json: bool) -> None:
