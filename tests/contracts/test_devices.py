@@ -242,7 +242,7 @@ async def test_only_open_commands_time_out(devices: DeviceTable, orders: Command
     await orders.answer(message(device), done.id, "FAILED", None, now())
     assert [each.id for each in await orders.open(device, late.expires - 1)] == [late.id]
     assert await orders.open(device, late.expires) == []  # whether or not that was noted yet
-    await orders.time_out(late.expires)
+    await orders.time_out(done.expires)
     states = {each.id: each.state for each in await orders.of(device, 100)}
     assert states == {late.id: "TIMED_OUT", done.id: "FAILED"}
 

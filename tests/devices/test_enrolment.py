@@ -98,7 +98,9 @@ def test_what_is_no_enrolment_is_refused(hub: LiveServer, body: bytes) -> None:
 
 async def test_a_revoked_key_is_never_taken_again(hub: LiveServer, device: Device) -> None:
     own = text(device.keys.public)
-    assert (await told(hub, "revoke", device.name))["state"] == "revoked"
+    await told(hub, "rotate", device.name)
+    revoked = await told(hub, "revoke", device.name)
+    assert (revoked["state"], revoked["rotation"]) == ("revoked", None)
     again = pairing((await told(hub, "pair", device.name))["pairing_code"])
     assert refusal(await asyncio.to_thread(enrol, hub, again["code"], own)) == IN_USE
     other = KeyPair.generate()
