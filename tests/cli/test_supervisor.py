@@ -102,6 +102,7 @@ def test_workers_that_cannot_start_are_tried_again(fresh_server: FreshServer) ->
     hindrance.write_text("BG_HIGH=nonsense\n")
     kill_workers(server, 2)
     wait_until(lambda: server.output.count("ended with exit status 1") >= 3, server.output)
+    assert "Traceback" not in server.output
     hindrance.unlink()
     wait_until(lambda: statuses(server, token) == {200}, server.output)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import socket
 import threading
 import weakref
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from uvicorn.server import ServerState
 from apiv3.cli.serve import listen
 from apiv3.security.ledger import Budget
 from apiv3.web.server.connection import Connection
-from apiv3.web.server.connections import ENDING, Connections
+from apiv3.web.server.connections import ENDING, LAST_PATIENCE, Connections
 from apiv3.web.server.http import Http, too_large
 from apiv3.web.server.run import Config, Server, alone
 from tests.support.attackers import PONG_ME, POST, UPGRADE, text_frame
@@ -64,10 +65,12 @@ def test_requests_behind_an_answer_that_is_not_read_wait(server: LiveServer) -> 
         assert 1 <= server.output.count(mark) < UNREAD / 4
 
 
-def _connected(app: Any) -> tuple[Connection, Mock]:
-    """A connection to an application, with its transport."""
+def _connected(app: Any, *, ends: bool = False) -> tuple[Connection, Mock]:
+    """A connection to an application, with its transport. `ends`: whether the server was told to end before."""
     connections, transport = Connections(Budget(9), 30), Mock(spec=asyncio.Transport)
     transport.get_write_buffer_size.return_value = 0
+    if ends:
+        connections.end()
     connection = Connection(connections, ServerState(), ("127.0.0.1", 1), None, encrypted=False)
     connection.speaker = Http(connection, app, {}, most=1000)
     connection.connection_made(transport)
@@ -86,6 +89,26 @@ async def test_a_connection_that_has_ended_parses_nothing_more() -> None:
     connection.speaker.drained()
     [(refusal,)] = [call.args for call in transport.write.call_args_list]
     assert refusal.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_what_has_arrived_when_a_connection_would_end_is_read() -> None:
+    """To close it with unread bytes would reset it, and the client would lose the answer."""
+    connection, transport = _connected(too_large)
+    here, there = socket.socketpair()
+    with here, there:
+        transport.get_extra_info.return_value = here
+        there.send(b"GET")
+        connection.speaker.expired()
+        transport.close.assert_not_called()
+        here.recv(3)
+        connection.speaker.expired()
+        transport.close.assert_called_once_with()
+
+
+async def test_who_connects_while_the_server_ends_has_a_moment_for_a_request() -> None:
+    connection, _ = _connected(too_large, ends=True)
+    assert connection.deadline is not None
+    assert connection.deadline <= connection.loop.time() + LAST_PATIENCE
 
 
 async def test_a_websocket_that_is_not_accepted_yet_is_told_that_the_server_ends() -> None:
