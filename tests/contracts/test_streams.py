@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
+
 import orjson
 
 from apiv3.model.queries import Filter, Query
 from apiv3.storage.contracts import LARGE, SMALL, DocumentStore, LargeDocument, LargePage
+from apiv3.storage.database import MOST_SCANS, Database
 from tests.support.storage import DATE, DAY, document, insert
 
 NUMBER = 5
@@ -43,3 +47,25 @@ async def test_a_large_document_is_read_by_itself(store: DocumentStore, collecti
     assert large.hold.places >= len(large.body)
     large.hold.release()
     assert await store.get_large(collection, "nothing", "somebody") is None
+
+
+async def test_streams_leave_connections_to_others(opened: Database, store: DocumentStore, collection: str) -> None:
+    """Two run at a time, of two callers; the others wait without a connection."""
+    await insert(store, collection, document("first"))
+    begun, enough, go_on = list[str](), asyncio.Event(), asyncio.Event()
+
+    async def stream(caller: str) -> None:
+        async with aclosing(opened.stream("SELECT body, id FROM documents", caller=caller)) as chunks:
+            async for _ in chunks:
+                begun.append(caller)
+                if len(begun) == MOST_SCANS:
+                    enough.set()
+                await go_on.wait()
+
+    streams = [asyncio.create_task(stream(caller)) for caller in ["greedy"] * 10 + ["modest"] * 10]
+    async with asyncio.timeout(10):
+        await enough.wait()
+        await insert(store, collection, document("second"))
+    assert sorted(begun) == ["greedy", "modest"]
+    go_on.set()
+    await asyncio.gather(*streams)
