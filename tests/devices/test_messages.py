@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.devices import Connection, Device, new_device, reading, told
+from tests.support.engineio import socket
 from tests.support.server import LiveServer
 
 
@@ -264,6 +265,30 @@ async def test_what_a_device_tells_is_kept_with_it(hub: LiveServer, device: Devi
     shouted = await told(hub, "show", device.name, "--states", "--search", "ÜBER")
     assert [each["value"] for each in shouted] == ["über"]
     assert (alarms[0]["level"], alarms[0]["title"]) == ("urgent", "Leak")
+
+
+def test_alarms_of_a_device_reach_those_who_listen_once(hub: LiveServer, device: Device) -> None:
+    parent, key = hub.subject(f"parent {uuid.uuid4()}", "api:entries:read"), f"leak {uuid.uuid4()}"
+    levels = {"info": "notification", "warning": "alarm", "urgent": "urgent_alarm"}
+
+    async def ring() -> None:
+        async with device.connected() as connection:
+            for level in levels:
+                body, name = {"name": key, "level": level, "title": "Leak", "message": "Water!"}, str(uuid.uuid4())
+                for _ in range(2):  # the answer to the first one was lost
+                    assert (await connection.ask("alarm", body, id=name))["type"] == "ack"
+
+    with socket(hub) as client:
+        assert client.subscribe(parent, "/alarm")["success"]
+        asyncio.run(ring())
+        heard = list[tuple[str, Any]]()
+        while len(heard) < 3:
+            event, told_of = json.loads(client.expect("42/alarm,"))
+            if told_of.get("key") == key:
+                heard.append((event, told_of))
+    assert [event for event, _ in heard] == list(levels.values())
+    common = {"group": "device", "key": key, "title": "Leak", "message": "Water!", "device": device.name}
+    assert [told_of for _, told_of in heard] == [{"level": number, **common} for number in range(3)]
 
 
 async def test_what_a_device_tells_twice_is_kept_once(hub: LiveServer, device: Device) -> None:

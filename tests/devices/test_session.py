@@ -12,7 +12,7 @@ from apiv3.hub.session import Greeting, Session, shake_hands
 from apiv3.model.devices import Device, Machine
 from apiv3.model.identity import Subject
 from apiv3.noise import Channel, Initiator, KeyPair, NoiseError
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 HUB, DEVICE = KeyPair.generate(), KeyPair.generate()
 
@@ -75,7 +75,8 @@ async def test_a_message_that_is_cut_short_is_the_last_one() -> None:
     sending = [asyncio.create_task(hub.tell("time", {"now": number})) for number in range(2)]
     await until(lambda: socket.is_sending)
     sending[0].cancel()
-    ended = await asyncio.gather(*sending, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE):
+        ended = await asyncio.gather(*sending, return_exceptions=True)
     assert [type(each) for each in ended] == [asyncio.CancelledError, ConnectionResetError]
     assert hub.is_over
     assert socket.sent == []
