@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -156,6 +157,21 @@ def test_guesses_are_slowed_down_whatever_address_they_claim(fresh_server: Fresh
     assert statuses == [401] * 20 + [429] * 5
     made = command_line(server, "add", "rig")
     assert enrol(server, pairing(made["pairing_code"])["code"], new_key()).status_code == 429
+
+
+def test_a_pairing_code_is_good_for_a_quarter_of_an_hour(hub: LiveServer) -> None:
+    begun, device = time.time() * 1000, added(hub, "quarter")["device"]
+    [(expires,)] = execute(hub.installation.database_url, "SELECT pairing_expires FROM devices WHERE id = ?", device)
+    assert begun <= expires - 15 * 60_000 <= time.time() * 1000 + 1
+
+
+def test_a_device_whose_process_has_died_does_not_count_as_connected(hub: LiveServer) -> None:
+    device = make_device(hub)
+    seen = round(time.time() * 1000) - 121_000
+    execute(hub.installation.database_url, "UPDATE devices SET connection = 'x', seen = ? WHERE id = ?", seen, device.id)
+    assert command_line(hub, "show", device.name)["connected"] is False
+    execute(hub.installation.database_url, "UPDATE devices SET seen = seen + 100000 WHERE id = ?", device.id)
+    assert command_line(hub, "show", device.name)["connected"] is True
 
 
 def test_codes_and_keys_are_in_neither_database_nor_log(hub: LiveServer) -> None:
