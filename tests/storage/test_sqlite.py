@@ -1,8 +1,10 @@
 """SQLite's own ways."""
 
 import asyncio
+import random
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -37,6 +39,28 @@ def _seen_by_others(path: str) -> int:
     with closing(sqlite3.connect(path)) as other:
         ((last,),) = other.execute("SELECT last FROM clock")
     return int(last)
+
+
+class LateThreads(ThreadPoolExecutor):
+    """Threads that still hold what some work has returned when the next work begins in another one, as may happen to any."""
+
+    def submit(self, work: Callable[[], object]) -> Any:  # type: ignore[override]
+        def run() -> None:
+            work()
+            time.sleep(random.uniform(0, 0.001))
+
+        return super().submit(run)
+
+
+async def test_the_end_of_a_statement_does_not_disturb_the_next_one(tmp_path: Path) -> None:
+    """A cursor that is freed resets its statement, also while the same statement runs for somebody else."""
+    path, rows = str(tmp_path / "rows.db"), [(number,) for number in range(500)]
+    with LateThreads(4) as threads, closing(SqliteConnection(path, threads)) as connection:
+        await connection.execute("CREATE TABLE clock (last)")
+        async with connection.transaction():
+            for _ in range(100):
+                await connection.executemany("INSERT INTO clock VALUES (?)", rows)
+        assert await connection.fetch("SELECT count(*) FROM clock") == [(100 * len(rows),)]
 
 
 # --- another program has the file for itself

@@ -39,6 +39,13 @@ def test_a_device_reads_with_its_secret(hub: LiveServer, offered: tuple[Device, 
     assert _get(hub, INRELEASE).status_code == 401
 
 
+def test_a_refusal_asks_for_what_devices_send(hub: LiveServer, offered: tuple[Device, str]) -> None:
+    """Clients that send a password only once they are asked for one, as RFC 7617 has it, get it through."""
+    for refused in (_get(hub, INRELEASE), _get(hub, INRELEASE, offered[0], "x" * 43)):
+        assert 'Basic realm="apiv3"' in refused.headers["www-authenticate"]
+    assert "Basic" not in _get(hub, "/api/v3/entries").headers["www-authenticate"]
+
+
 @pytest.mark.parametrize(
     "sent",
     [b"Basic", b"Basic !", b"Basic eA==", b"basic " + b64encode(b"\xff:\xff")]

@@ -23,6 +23,9 @@ from __future__ import annotations
 
 import os
 
+BASIC = ("WWW-Authenticate", 'Basic realm="apiv3"')
+"""The header that tells how to send a name and a password (RFC 7617)."""
+
 
 class ApiError(Exception):
     """An error that is reported to the caller: HTTP `status`, `message`, `description`, extra `headers`."""

@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 
 from apiv3.model import messages, timestamps
 from apiv3.model.errors import (
+    BASIC,
     AdministrationRefused,
     BadRequest,
     Forbidden,
@@ -234,9 +235,13 @@ class Gate:
     async def _device(self, caller: Caller, access: Access) -> Identity:
         """Return the device whose secret the call carries, or whose credential it carries instead."""
         secret = None if self._devices is None else caller.device_secret()
-        if self._devices is None or secret is None:
-            return await self._identify(caller, access)
-        return await self._devices.identify(secret)
+        try:
+            if self._devices is None or secret is None:
+                return await self._identify(caller, access)
+            return await self._devices.identify(secret)
+        except Unauthorized as error:
+            error.headers = (*error.headers, BASIC)
+            raise
 
     async def _identify(self, caller: Caller, access: Access) -> Identity:
         """Return whose credential the call carries. A header that was verified is not verified again until it expires."""

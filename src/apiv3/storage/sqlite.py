@@ -80,7 +80,8 @@ class SqliteConnection:
         self._connection.execute("PRAGMA busy_timeout=0")
         self._connection.set_progress_handler(self._is_over, STEP)
         self._cursor = self._connection.cursor()
-        """Runs all statements whose rows are fetched at once, since to make a cursor for each takes time."""
+        """Runs all statements whose rows are fetched at once. To make a cursor for each takes time; and one that was made in a
+        thread may be freed there later, which would reset the statement while it is run again for somebody else."""
         if largest is not None:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, largest)
             self._connection.execute(f"PRAGMA cache_size=-{CACHE}")
@@ -138,7 +139,7 @@ class SqliteConnection:
         """
         size = self._bind(args)
         if len(args) > MANY_PARAMETERS or size > LARGE:
-            await self.in_thread(lambda: self._connection.execute(sql, args))
+            await self.in_thread(lambda: self._cursor.execute(sql, args))
         else:
             self._cursor.execute(sql, args)
 
@@ -146,9 +147,9 @@ class SqliteConnection:
         """Run a statement inside a transaction for each row of parameters; in a thread if there are many rows."""
         self._bind(rows[-1])
         if len(rows) > MANY_ROWS:
-            await self.in_thread(lambda: self._connection.executemany(sql, rows))
+            await self.in_thread(lambda: self._cursor.executemany(sql, rows))
         else:
-            self._connection.executemany(sql, rows)
+            self._cursor.executemany(sql, rows)
 
     def _bind(self, args: Sequence[Any]) -> int:
         """Return the characters of parameters that a statement keeps copies of until it is run again."""

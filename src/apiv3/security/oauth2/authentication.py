@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiv3.model.clients import Application, Client
-from apiv3.model.errors import OAuth2Error
+from apiv3.model.errors import BASIC, OAuth2Error
 from apiv3.model.identity import Subject
 from apiv3.security import secrets
 from apiv3.security.oauth2.redirects import is_on_loopback
@@ -65,7 +65,7 @@ class ClientAuthentication:
 
 def invalid_client(description: str) -> OAuth2Error:
     """Return the error of a client that is not authenticated (RFC 6749, section 5.2)."""
-    return OAuth2Error("invalid_client", description, 401, headers=(("WWW-Authenticate", 'Basic realm="apiv3"'),))
+    return OAuth2Error("invalid_client", description, 401, headers=(BASIC,))
 
 
 def _is_right(client: Client, secret: str | None) -> bool:
