@@ -121,6 +121,28 @@ async def held(database: Database, begun: Login) -> AsyncIterator[None]:
         yield
 
 
+class Counting(Outbox):
+    """An outbox that counts the logins that it compares."""
+
+    compared = 0
+
+    def _reason(self, *row: Any) -> Any:
+        self.compared += 1
+        return super()._reason(*row)
+
+
+async def test_a_login_costs_the_same_however_many_its_subject_has(store: LoginTable) -> None:
+    """Programs that get a token for each call have thousands that are still open."""
+    owner, database = subject(), store._database
+    await put(PolicyTable(database), owner)
+    await begin(store, *(login(owner) for _ in range(50)))
+    async with database.transaction("tests") as connection:
+        outbox = Counting(connection, database.dialect, ())
+        outbox.begin(login(owner))
+        await outbox.tell()
+    assert outbox.compared == 1
+
+
 @pytest.mark.parametrize("ahead", [0, HOUR])
 async def test_who_takes_a_number_first_is_delivered_first(
     opened: Database, store: LoginTable, elsewhere: LoginTable, policies: PolicyTable, ahead: int

@@ -92,9 +92,8 @@ class Outbox:
         self._reasons: dict[str, Reason] = {}
 
     def begin(self, login: Login) -> None:
-        """Let a login begin with the commit."""
+        """Let a login begin with the commit. It changes nothing for the other ones of its subject, which may be many."""
         self._begun.append(login)
-        self.touch(login.subject)
 
     def touch(self, *subjects: str) -> None:
         """Note that something has changed for some subjects: rights, credentials, or what belongs to them."""
@@ -111,7 +110,7 @@ class Outbox:
 
     async def tell(self) -> None:
         """Add to the outbox what the transaction has done. Nothing else may be locked after this."""
-        if self._touched is not None and not self._touched:
+        if self._touched is not None and not self._touched and not self._begun:
             return
         moment = now()
         ((last,),) = await self._fetch(_LOCK)
@@ -146,8 +145,10 @@ class Outbox:
     async def _rows(self) -> list[_Truth]:
         if self._touched is None:
             return [_Truth(*row) for row in await self._fetch(f"{_TRUTH} ORDER BY logins.id")]
-        condition, subjects = self._dialect.among("logins.subject", self._touched)
-        return [_Truth(*row) for row in await self._fetch(f"{_TRUTH} WHERE {condition} ORDER BY logins.id", subjects)]
+        wanted = {"logins.subject": self._touched, "logins.digest": {login.digest for login in self._begun}}
+        conditions = dict(self._dialect.among(column, values) for column, values in wanted.items() if values)
+        sql = f"{_TRUTH} WHERE {' OR '.join(conditions)} ORDER BY logins.id"
+        return [_Truth(*row) for row in await self._fetch(sql, *conditions.values())]
 
     def _reason(self, row: _Truth, moment: int) -> Reason | None:
         """Return why a login is over, None when it is open."""
