@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from apiv3.noise import KeyPair
+from apiv3.security.devices import devices as service
 from tests.support.callers import Caller, refusal
 from tests.support.commands import here
 from tests.support.devices import Connection, Device, command_line, enrol, make_device, pairing, raw, text, told
@@ -66,6 +67,13 @@ def test_a_code_replaces_the_one_before(hub: LiveServer) -> None:
     again = pairing(command_line(hub, "pair", parts["device"])["pairing_code"])
     assert refusal(enrol(hub, parts["code"], new_key())) == BAD_CODE
     assert enrol(hub, again["code"], new_key()).status_code == 200
+
+
+def test_a_code_ends_when_the_device_is_revoked(hub: LiveServer) -> None:
+    """It is on a piece of paper that somebody may have found."""
+    parts = added(hub, "revoked")
+    command_line(hub, "revoke", parts["device"])
+    assert refusal(enrol(hub, parts["code"], new_key())) == BAD_CODE
 
 
 def test_a_key_that_is_refused_does_not_use_the_code_up(hub: LiveServer, device: Device) -> None:
@@ -217,6 +225,29 @@ def test_nobody_gives_a_device_more_than_they_have(hub: LiveServer) -> None:
         ("DELETE", f"/{strong.id}", None),
     ):
         assert caller.ask(method, path, body).status_code == 403, (method, path)
+    weak = make_device(hub)
+    assert caller.ask("PUT", "", {"_id": weak.id, "roles": ["admin"]}).status_code == 403
+    assert caller.ask("PUT", "", {"_id": weak.id, "notes": "mine"}).status_code == 200
+
+
+def test_no_device_takes_the_place_of_another_subject(hub: LiveServer) -> None:
+    caller, weak = Caller(hub, "devices", "*"), make_device(hub)
+    there = caller.ask("POST", json={"_id": weak.id, "name": f"another {hub.port}"})
+    assert refusal(there) == (409, f"There is a subject with the _id {weak.id} already")
+    assert refusal(caller.ask("POST", json={"name": weak.name}))[0] == 409
+
+
+def test_there_is_room_for_so_many(hub: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_device(hub)
+    monkeypatch.setattr(service, "MOST_DEVICES", 1)
+    refused = here(hub.installation, "device", "add", f"one more {hub.port}")
+    assert (refused.status, "There are too many devices, at most 1" in refused.errors) == (1, True)
+
+
+def test_a_device_has_a_week_for_its_new_key(hub: LiveServer, device: Device) -> None:
+    command_line(hub, "rotate", device.id)
+    [[until]] = execute(hub.installation.database_url, "SELECT rotation FROM devices WHERE id = ?", device.id)
+    assert abs(until - time.time() * 1000 - 7 * 86_400_000) < 600_000
 
 
 def test_what_there_is_not(hub: LiveServer) -> None:

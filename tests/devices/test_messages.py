@@ -122,6 +122,13 @@ async def test_a_message_that_is_a_minute_off_is_refused(hub: LiveServer, device
         assert (await connection.ask("data", entries(name), id=message))["type"] == "ack"
 
 
+@pytest.mark.parametrize("off", [-50_000, 50_000])
+async def test_a_message_may_be_nearly_a_minute_off(device: Device, off: int) -> None:
+    async with device.connected() as connection:
+        answer = await connection.ask("state", {"name": "x", "value": 1}, ts=round(time.time() * 1000) + off)
+        assert answer["type"] == "ack"
+
+
 WRONG: dict[str, tuple[str, Any]] = {
     "an unknown type": ("nonsense", {}),
     "an unknown collection": ("data", {"collection": "nonsense", "documents": [{}]}),
