@@ -14,7 +14,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.attackers import UPGRADE, text_frame
 from tests.support.attacks import Witness, assert_harmless, unread, while_it_lasts
-from tests.support.documents import DATE
+from tests.support.documents import DATE, largest_bulk
 from tests.support.engineio import Socket, socket
 from tests.support.factories import NewDatabase, running_server
 from tests.support.server import LiveServer
@@ -43,6 +43,7 @@ def token(server: LiveServer) -> str:
 def attacker(server: LiveServer, token: str) -> httpx.Client:
     client = server.client(token, timeout=120)
     client.base_url = httpx.URL(f"{server.url}/api/v3")
+    assert client.post("/settings/bulk", content=largest_bulk()).status_code == 200
     return client
 
 

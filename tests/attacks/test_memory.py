@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.attacks import SECONDS, Witness, assert_harmless, many, unread
 from tests.support.bystander import processor_time
-from tests.support.documents import DATE, api_of
+from tests.support.documents import DATE, api_of, largest_bulk
 from tests.support.factories import NewDatabase, running_server
 from tests.support.server import LiveServer
 from tests.support.wire import Line, request
@@ -37,8 +37,7 @@ def server(database: str, new_database: NewDatabase, tmp_path_factory: pytest.Te
 @pytest.fixture(scope="module")
 def attacker(server: LiveServer) -> httpx.Client:
     """Who has stored five documents that are as large as may be, 64 of a megabyte, and a page of nearly a megabyte; and who has
-    sent one bulk request that is as large as may be. Python keeps some ten megabytes of the first one, whoever sends it: parts
-    of its arenas hold small objects that stay, and it returns whole arenas only. Further ones add nothing to that.
+    sent a `largest_bulk`.
     """
     client = api_of(server, "api:*:*")
     client.timeout = httpx.Timeout(120)
@@ -46,7 +45,7 @@ def attacker(server: LiveServer) -> httpx.Client:
         assert client.put(f"/profile/{name}", content=_document(name, size)).status_code == 201
     page = b"[%b]" % b",".join(_document(f"p{n}", 900) for n in range(1000))
     assert client.post("/entries/bulk", content=page).status_code == 200
-    assert client.post("/food/bulk", content=_bulk()).status_code == 200
+    assert client.post("/food/bulk", content=largest_bulk()).status_code == 200
     return client
 
 
@@ -59,12 +58,6 @@ def bystander(server: LiveServer, attacker: httpx.Client) -> Callable[[], Witnes
 
 def _document(name: str, size: int, character: str = "a") -> bytes:
     return json.dumps({"identifier": name, "date": DATE, "app": "x", "notes": character * size}).encode()
-
-
-def _bulk() -> bytes:
-    """A thousand documents of 15 MB in all, with as many values as may be."""
-    each = b'{"app":"x","date":%d,"x":[%b],"notes":"%b"}'
-    return b"[%b]" % b",".join(each % (DATE + n, b",".join([b"1.5"] * 480), b"a" * 13_000) for n in range(1000))
 
 
 CODINGS = {"sqlite": ("identity", "gzip", "zstd"), "postgres": ("identity",)}
@@ -100,7 +93,7 @@ def test_answers_that_nobody_reads(
 
 
 def test_bulks_at_once(attacker: httpx.Client, bystander: Callable[[], Witness]) -> None:
-    bulk = _bulk()
+    bulk = largest_bulk()
     with bystander() as witness:
         answers = many(lambda: attacker.post("/food/bulk", content=bulk), 6, 6)
     assert {answer.status_code for answer in answers} <= {200, 429, 503}

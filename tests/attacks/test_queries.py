@@ -26,8 +26,9 @@ TOO_LARGE = "The answer would be too large: ask for fewer documents (limit) or f
 
 @pytest.fixture(scope="module")
 def server(database: str, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    extra = {"API3_EXTRA_COLLECTIONS": "activity"}
     with ExitStack() as running:
-        yield running.enter_context(running_server(tmp_path_factory.mktemp, new_database, database, real=True))
+        yield running.enter_context(running_server(tmp_path_factory.mktemp, new_database, database, env=extra, real=True))
 
 
 @pytest.fixture(scope="module")
