@@ -20,7 +20,7 @@ def show(value: Any, as_json: bool) -> None:
         return
     for record in value if isinstance(value, list) else [value]:
         for name, field in record.items():
-            click.echo(f"{name + ':':<14}{_text(field)}".rstrip())
+            click.echo(f"{name + ':':<13} {_text(field)}".rstrip())
         click.echo()
 
 
