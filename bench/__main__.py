@@ -33,7 +33,7 @@ OURS, OPEN, ASGI, SQL = "apiv3", "no security", "bare ASGI", "bare SQL"
 
 
 _PARTS: Mapping[str, Part[Any, Any]] = {part.name: part for part in (PEOPLE, OAUTH, DEVICES)}
-"""What the first argument may name, instead of options; or `live`."""
+"""The parts that the first argument may name, besides `live`."""
 
 
 def main() -> int:

@@ -49,8 +49,9 @@ class Options(Generic[Sizes]):
 class Part(Generic[Sizes, Measured]):
     """`scripts/bench NAME`.
 
-    `description` and `epilog`: of its help. `add`: adds its own options; `sizes`: reads them. `measure`: measures one database
-    in a folder, with databases named by a function. `tables`: the results as text. `introduction`: the paragraphs of the page.
+    `description` and `epilog`: of its help. `add`: adds its own options; `sizes`: reads them. `measure`: measures one database;
+    it gets the kind of database, a folder for servers, and a function that makes a database and returns its URL. `title` and
+    `introduction`: the heading of the page and its first paragraphs. `tables`: the results as text.
     """
 
     name: str

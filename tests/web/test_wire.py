@@ -284,6 +284,20 @@ def test_a_header_cannot_become_two(careless: int, value: str, status: int) -> N
 # --- what is used of uvicorn's inside (docs/decisions/0020)
 
 
+def test_what_comes_after_a_refusal_is_discarded_up_to_a_bound(server: LiveServer) -> None:
+    """The client may finish what it is sending, so that it gets the answer; not go on as long as the grace lasts."""
+    with Line(server) as line:
+        assert line.send(b"x" * 1_000_000).reply().status == 431
+
+    def send_on() -> None:
+        with Line(server) as line:
+            for _ in range(64):
+                line.send(b"x" * 1_000_000)
+
+    with pytest.raises(ConnectionError):
+        send_on()
+
+
 def test_uvicorn_is_as_it_was_when_its_inside_was_looked_at() -> None:
     startup, shutdown = inspect.getsource(uvicorn.Server.startup), inspect.getsource(uvicorn.Server.shutdown)
     assert "if sockets is not None:" in startup

@@ -10,7 +10,7 @@ from apiv3.formats.csv import csv_cell
 _DECLARATION: Final = "<?xml version='1.0' encoding='utf-8'?>"
 _LONGEST_ITEM_NAME: Final = 64
 _LONG: Final = 65_536
-"""Characters of a text that are escaped at a time. One of nothing but `<` takes a dozen times its size meanwhile, and long."""
+"""Characters of a text that are escaped at a time. Escaping takes a dozen times the size of a text that consists of `<`."""
 
 # Anything outside the production Char (https://www.w3.org/TR/xml/#charsets), and markup. A bare \r would be read
 # as \n (section 2.11); `>` is escaped because of `]]>` (section 2.4).

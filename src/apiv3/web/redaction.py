@@ -42,13 +42,13 @@ def redacted(targets: Sequence[bytes], secret: bytes = b"") -> list[str]:
     """
     together = b"\n".join(targets)
     shown = together.decode("latin-1").split("\n")
-    if len(shown) == len(targets) and _is_harmless(together) and not (secret and _may_contain(secret, together)):
+    if len(shown) == len(targets) and _is_harmless(together, secret):
         return shown
-    return [_redacted(without(secret, target) if secret else target) for target in targets]
+    return [target.decode("latin-1") if _is_harmless(target, secret) else _redacted(target, secret) for target in targets]
 
 
-def _redacted(target: bytes) -> str:
-    path, _, query = target.partition(b"?")
+def _redacted(target: bytes, secret: bytes) -> str:
+    path, _, query = (_without(secret, target) if secret else target).partition(b"?")
     text = _redacted_path(path).decode("latin-1")
     if query:
         text += "?" + _redacted_query(query.decode("latin-1"))
@@ -66,11 +66,7 @@ def masked(text: str) -> str:
     return _without_shapes(text)
 
 
-def _may_contain(secret: bytes, text: bytes) -> bool:
-    return secret in text or b"+" in text  # a plus stands for a blank
-
-
-def without(secret: bytes, text: bytes) -> bytes:
+def _without(secret: bytes, text: bytes) -> bytes:
     """Mask a known secret in a path or query, wherever it stands; the whole text when the secret is percent-encoded in it."""
     if secret in text:
         return text.replace(secret, MASK.encode())
@@ -81,8 +77,10 @@ def without(secret: bytes, text: bytes) -> bytes:
     return text
 
 
-def _is_harmless(targets: bytes) -> bool:
-    """Whether nothing in requests can be a secret."""
+def _is_harmless(targets: bytes, secret: bytes) -> bool:
+    """Whether nothing in requests can be a secret, nor this one."""
+    if secret and (secret in targets or b"+" in targets):  # a plus stands for a blank
+        return False
     text = targets.lower()
     if any(sign in text for sign in _SIGNS) or (b"?" in text and any(sign in text for sign in _QUERY_SIGNS)):
         return False

@@ -127,9 +127,9 @@ def _csv(documents: Iterable[bytes | Document], style: Style) -> Iterator[bytes]
     The header line needs the names of all fields first, so documents are parsed twice rather than kept in memory.
     """
     names: dict[str, None] = {}
-    for document in documents:
+    for number, document in enumerate(documents, 1):
         names |= dict.fromkeys(_shown(document, style))
-        if len(names) > MOST_COLUMNS:
+        if len(names) > MOST_COLUMNS or len(names) * number > LARGEST_ANSWER:
             raise AnswerTooLarge(f"The CSV would have too many columns (more than {MOST_COLUMNS:,}): ask for some fields")
         yield b""
     shown = (_shown(each, style) for each in _taken(documents))

@@ -27,6 +27,8 @@ _PIECE = 65_536
 _LINGER = 2.0
 """Seconds that a client has to finish sending after its last answer. To close at once would send a reset, and the client
 might lose the answer (RFC 9112, section 9.6)."""
+_MOST_DISCARDED = 16_777_216
+"""Bytes that the client may send, and the server discards, in that time."""
 
 _shared = bytearray(READ)
 _view = memoryview(_shared)
@@ -82,6 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_reading = self._is_open = True
         self.is_over = self._lingers = False
         """Whether nothing more will be written; and whether the client may nevertheless go on sending for `_LINGER`."""
+        self._discarded = 0
         self._large: deque[memoryview] = deque()
         self._is_paused = False
         self._is_due = False
@@ -131,6 +134,10 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if not self.is_over and self._is_open:
             self.speaker.received(bytes(_view[:nbytes]))
+        elif self._lingers:
+            self._discarded += nbytes
+            if self._discarded > _MOST_DISCARDED:
+                self.abort()
 
     def eof_received(self) -> None:
         """Return None, so that the transport closes: a client that ends its side is taken to be gone."""
